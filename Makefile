@@ -1,0 +1,38 @@
+# `make demo` and `make test` do their own set-up: Python 3.11+, make and git are enough.
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help setup demo test check bench clean
+
+help: ## Say what each target does
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+
+setup: $(READY) ## Make .venv with everything pinned (constraints.txt)
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found (hint: make PYTHON=/path/to/python3.11)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@# The build backend warns of editable installs, which is what this is.
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+demo: setup ## Go the whole way on sample_data/: pictures, training, scores in Parquet
+	$(BIN)/pointerprint demo
+
+test: setup ## Run all tests
+	$(BIN)/python -m pytest
+
+check: setup ## Check format, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+bench: setup ## Run the benchmarks (they need the recordings in POINTERPRINT_DATA)
+	$(BIN)/python -m benchmarks.window_rules
+
+clean: ## Take away what was made
+	rm -rf .venv out build *.egg-info

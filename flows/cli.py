@@ -1,0 +1,265 @@
+"""The command line: one short function a command; each calls one job.
+
+Neither JAX nor Prefect is loaded until a command needs it: `--help` does not wait for them.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Toml
+from rich.console import Console
+
+from model.config import RunConfig
+from pipeline.errors import ConfigError, NotFoundError, PointerprintError
+from pipeline.windows import WindowConfig
+from rasterize.canvas import Canvas
+
+if TYPE_CHECKING:  # it would load JAX
+    from model.train import Epoch
+
+FormatName = Literal["auto", "csv", "jsonl", "parquet", "balabit", "sapimouse", "rrweb", "posthog"]
+
+app = App(
+    name="pointerprint",
+    help="Fraud detection that looks at how a mouse moves.",
+    help_format="markdown",
+    version=lambda: metadata.version("pointerprint"),
+    version_flags=["--version"],
+)
+
+Columns = Annotated[
+    str | None,
+    Parameter(help="The log's names for ours: `session_id=sid,t_ms=ts`; t_s, t_us, t_iso too."),
+]
+Format = Annotated[FormatName, Parameter(help="The log's format; `auto` recognises it.")]
+RunDate = Annotated[str | None, Parameter(help="YYYY-MM-DD; default: today, UTC.")]
+AsJson = Annotated[bool, Parameter(negative=(), help="Print JSON instead of a table.")]
+
+
+@app.command
+def ingest(
+    *logs: Path,
+    to: Path,
+    format: Format = "auto",
+    columns: Columns = None,
+    labels: Annotated[Path | None, Parameter(help="CSV or Parquet: session_id,label.")] = None,
+    date: RunDate = None,
+    strict: Annotated[bool, Parameter(negative=(), help="Any bad row is an error.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Read logs, clean them, and add their sessions to the store `--to`."""
+    from flows.jobs.inputs import today
+    from pipeline.ingest import ingest_logs
+    from pipeline.labels import read_labels
+
+    _require(logs, "ingest", "LOG")
+    known = read_labels(labels).to_pydict() if labels else None
+    report = ingest_logs(
+        logs,
+        to,
+        format=format,
+        columns=parse_columns(columns),
+        labels=dict(zip(known["session_id"], known["label"], strict=True)) if known else None,
+        ingest_date=date or today(),
+        strict=strict,
+        progress=_progress("reading", "files"),
+    )
+    _print_json(report.to_json()) if json else print("\n".join([*report.summary(), str(to)]))
+
+
+@app.command
+def draw(
+    source: Path,
+    *,
+    to: Path,
+    session: Annotated[str | None, Parameter(help="Only this one, with all its windows.")] = None,
+    format: Format = "auto",
+    columns: Columns = None,
+    limit: Annotated[int, Parameter(help="Pictures on the sheet, at most.")] = 12,
+    canvas: Canvas = Canvas(),
+    window: WindowConfig = WindowConfig(),
+) -> None:
+    """Draw sessions of a log or store as the network sees them, to a PNG with a legend."""
+    _prepare()
+    from flows.jobs.draw import draw as job
+
+    columns_read = parse_columns(columns)
+    print(job(source, to, session, canvas, window, limit, format, columns_read))
+
+
+@app.command
+def simulate(
+    store: Path,
+    *,
+    to: Path,
+    bots: Annotated[str | None, Parameter(help="Names, with commas between; default: all.")] = None,
+    per_session: Annotated[int, Parameter(help="Twins of each session.")] = 1,
+    seed: int = 0,
+) -> None:
+    """Make bots in the likeness of a store's sessions: same plan and clock, another hand."""
+    from flows.jobs.simulate import simulate as job
+    from pipeline.simulate.generators import ALL
+
+    names = tuple(bots.split(",")) if bots else ALL
+    n_twins = job(store, to, names, per_session, seed)
+    print(f"{n_twins:,} simulated sessions\n{to}")
+
+
+@app.command
+def train(
+    *stores: Path,
+    to: Annotated[Path, Parameter(help="A new folder for the trained model: the RUN.")],
+    simulate: Annotated[
+        bool, Parameter(negative=(), help="Add simulated bots: legitimate sessions suffice.")
+    ] = False,
+    resume: Annotated[bool, Parameter(negative=(), help="Go on where it was cut short.")] = False,
+    config: Annotated[Path | None, Parameter(help="A TOML with any of the settings below.")] = None,
+    settings: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),
+) -> None:
+    """Train on the labelled sessions of stores; print the figures on the sessions held out."""
+    _prepare()
+    from flows.jobs.train import train as job
+
+    _require(stores, "train", "STORE")
+    evaluation = job(stores, to, settings, simulate, resume, progress=_print_epoch)
+    print(evaluation.to_text())
+    print(to)
+
+
+@app.command
+def score(
+    *sources: Path,
+    model: Annotated[Path, Parameter(help="The RUN that train made.")],
+    to: Annotated[Path, Parameter(help="The SCORES folder.")],
+    date: RunDate = None,
+    format: Format = "auto",
+    columns: Columns = None,
+) -> None:
+    """Score every session of logs or stores into the Parquet partition of a day."""
+    _prepare()
+    from flows.jobs.inputs import today
+    from flows.jobs.score import score as job
+
+    _require(sources, "score", "LOG|STORE")
+    bar = _progress("scoring", "sessions")
+    day = date or today()
+    print(job(sources, model, to, day, format, parse_columns(columns), lambda n: bar(n, 0)))
+
+
+@app.command
+def evaluate(
+    scores: Path,
+    *,
+    labels: Annotated[Path, Parameter(help="session_id,label[,account_id].")],
+    store: Annotated[
+        list[Path] | None, Parameter(help="Stores of these sessions: adds the best single feature.")
+    ] = None,
+    to: Annotated[Path | None, Parameter(help="A folder for the figures and plots.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Compare scores with labels: AUC, EER, TPR at 1 % FPR and more, with intervals."""
+    from flows.jobs.evaluate import evaluate_scores
+
+    evaluation = evaluate_scores(scores, labels, tuple(store or ()), to)
+    _print_json(evaluation.to_json()) if json else print(evaluation.to_text())
+
+
+@app.command
+def demo(
+    *,
+    sample_data: Annotated[Path, Parameter(help="The checkout's folder.")] = Path("sample_data"),
+    to: Annotated[Path, Parameter(help="A folder for all that is made.")] = Path("out/demo"),
+) -> None:
+    """Go the whole way on the recordings in sample_data/: pictures, training, scores."""
+    _prepare()
+    from flows.jobs.demo import demo as job
+
+    print(job(sample_data, to, _print_epoch))
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """Return `session_id=sid,t_ms=ts` as a mapping from our names to the log's."""
+    pairs = [pair.partition("=") for pair in text.split(",")] if text else []
+    wrong = [ours for ours, equals, theirs in pairs if not (ours and equals and theirs)]
+    if wrong:
+        raise ConfigError(
+            "--columns", f"{wrong[0]!r} has no name on both sides", "such as session_id=sid,t_ms=ts"
+        )
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
+def _config_file(arguments: Sequence[str]) -> tuple[Toml, ...]:
+    """Return the TOML that `--config` names, as the settings a command line may override."""
+    words = [word for argument in arguments for word in _option_and_value(argument)]
+    if "--config" not in words[:-1]:
+        return ()
+    path = Path(words[words.index("--config") + 1])
+    if not path.is_file():
+        raise NotFoundError(path, "there is no such file", "--config takes a TOML")
+    return (Toml(path, use_commands_as_keys=False),)
+
+
+def _option_and_value(argument: str) -> list[str]:
+    """Split `--option=value` in two; anything else stays whole."""
+    return argument.split("=", 1) if argument.startswith("--") else [argument]
+
+
+def _require(paths: Sequence[Path], command: str, what: str) -> None:
+    """Exit as wrong usage does if no path was named."""
+    if not paths:
+        print(f"usage: pointerprint {command} {what}...: name at least one", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _prepare() -> None:
+    """Set JAX up, before anything imports it."""
+    from model.device import prepare_jax
+
+    prepare_jax()
+
+
+def _progress(verb: str, things: str) -> Callable[[int, int], None]:
+    """Return a function that shows how far a job is, on stderr: one line on a terminal."""
+    console = Console(stderr=True)
+    shown = [0]
+
+    def show(n_done: int, n_all: int) -> None:
+        text = f"{verb}: {n_done:,}{f' of {n_all:,}' if n_all else ''} {things}"
+        if console.is_terminal:
+            console.print(text, end="\n" if n_done == n_all else "\r", highlight=False)
+        elif n_done == n_all or n_done >= 2 * shown[0]:  # a log wants few lines
+            shown[0] = max(n_done, 1)
+            console.print(text, highlight=False)
+
+    return show
+
+
+def _print_epoch(epoch: "Epoch") -> None:
+    print(
+        f"epoch {epoch.epoch}: training loss {epoch.train_loss:.3f}, "
+        f"validation loss {epoch.valid_loss:.3f}, AUC {epoch.valid_auc:.3f}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _print_json(content: object) -> None:
+    print(json.dumps(content, indent=2))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error the user can mend is one line, not a traceback."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        app.config = _config_file(arguments)
+        app(arguments, exit_on_error=False, print_error=True)
+    except CycloptsError:
+        sys.exit(2)
+    except PointerprintError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""One job a file: plain functions that read, call the stages and write; no Prefect here."""

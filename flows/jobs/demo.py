@@ -1,0 +1,59 @@
+"""The demonstration: the recordings in sample_data/ the whole way, to pictures and scores."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from flows.jobs.draw import draw
+from flows.jobs.inputs import today
+from flows.jobs.score import score
+from flows.jobs.train import train
+from model.config import AugmentConfig, RunConfig, TrainConfig, TwinsConfig
+from model.train import Epoch
+from pipeline.errors import NotFoundError
+from pipeline.ingest import ingest_logs
+from pipeline.labels import read_labels
+from rasterize.canvas import Canvas
+
+# The recordings are short hops on one person's screen: a finer canvas, and few steps.
+CONFIG = RunConfig(
+    canvas=Canvas(cell_px=8.0),
+    twins=TwinsConfig(per_session=6),
+    train=TrainConfig(epochs=12, steps_per_epoch=50, batch_size=64),
+    augment=AugmentConfig(throttled_share=0.25),
+)
+
+
+def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
+    """Ingest, draw, train and score what lies in `sample_data`; return what came of it as text."""
+    if not (sample_data / "labels.csv").is_file():
+        raise NotFoundError(sample_data, "no sample data here", "run the demo in a checkout")
+    store, run, scores = to / "store", to / "run", to / "scores"
+    labels = read_labels(sample_data / "labels.csv").to_pydict()
+    ingest_logs(
+        [sample_data / "logs"],
+        store,
+        labels=dict(zip(labels["session_id"], labels["label"], strict=True)),
+        ingest_date=today(),
+    )
+    picture = draw(store, to / "sessions.png", canvas=replace(CONFIG.canvas, placement="box"))
+    evaluation = train([store], run, CONFIG, simulate=True, progress=progress)
+    partition = score([store], run, scores, today())
+    return "\n".join(
+        [
+            "On recordings held out, and their twins by generators held out:",
+            evaluation.to_text(),
+            f"\nHighest scores:\n{top_scores(partition)}",
+            f"\npictures  {picture}\nmodel     {run}/MODEL_CARD.md\nscores    {partition}",
+        ]
+    )
+
+
+def top_scores(partition: Path, n: int = 8) -> str:
+    """Return the highest scores of a partition as a table for a terminal."""
+    import pandas as pd
+
+    columns = ["session_id", "fraud_score", "band", "is_flagged", "n_events", "reasons"]
+    rows = pd.read_parquet(partition, columns=columns).sort_values("fraud_score", ascending=False)
+    rows["reasons"] = [", ".join(codes) or "-" for codes in rows["reasons"]]
+    return rows.head(n).to_string(index=False, float_format="%.4f")

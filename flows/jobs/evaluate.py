@@ -1,0 +1,50 @@
+"""The evaluation job: scores and labels in, figures with intervals out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from model.evaluate import Evaluation, evaluate
+from pipeline.errors import NotFoundError
+from pipeline.kinematics import KINEMATIC_FEATURES, session_features
+from pipeline.labels import read_labels
+from pipeline.publish import write_json
+from pipeline.schemas import SCORES, check_schema
+from pipeline.sessions import Sessions
+from pipeline.store import load_sessions
+from pipeline.windows import WindowConfig, cut_windows
+
+
+def read_scores(scores: Path) -> pa.Table:
+    """Return all partitions of a SCORES folder, with their `run_date`."""
+    if not any(scores.glob("run_date=*/*.parquet")):
+        raise NotFoundError(
+            scores, "there are no scores here", "`pointerprint score LOG --model RUN --to SCORES`"
+        )
+    found = ds.dataset(scores, partitioning="hive", exclude_invalid_files=False)
+    check_schema(found.schema, SCORES, scores)
+    return found.to_table()
+
+
+def session_feature_frame(sessions: Sessions, window: WindowConfig) -> pd.DataFrame:
+    """Return each session's kinematic features, by session id: the baseline beside the model."""
+    windows = cut_windows(sessions, window)
+    features = session_features(sessions, windows)
+    frame = pd.DataFrame(features, index=sessions.session_id, columns=list(KINEMATIC_FEATURES))
+    return frame.loc[np.isfinite(features).all(axis=1)]
+
+
+def evaluate_scores(
+    scores: Path, labels: Path, stores: Sequence[Path] = (), to: Path | None = None
+) -> Evaluation:
+    """Compare scores with labels; with `stores`, the best single feature stands beside each."""
+    features = session_feature_frame(load_sessions(stores), WindowConfig()) if stores else None
+    evaluation = evaluate(read_scores(scores), read_labels(labels), features)
+    if to is not None:
+        write_json(evaluation.to_json(), to / "evaluation.json")
+        evaluation.write_plots(to)
+    return evaluation

@@ -1,0 +1,80 @@
+"""The scoring job: stores or logs and a trained model in, a partition of scores out."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from flows.jobs.inputs import each_sessions
+from model.run import load_model
+from model.score import score_sessions
+from pipeline.errors import DataError
+from pipeline.logs import NO_COLUMNS
+from pipeline.publish import lock, publish_partition, seal, staging, write_parquet
+from pipeline.readers import AUTO
+from pipeline.schemas import SCORES
+from pipeline.store import check_date
+
+log = logging.getLogger(__name__)
+
+
+def score(
+    paths: Sequence[Path],
+    run: Path,
+    scores: Path,
+    run_date: str,
+    format: str = AUTO,
+    columns: Mapping[str, str] = NO_COLUMNS,
+    progress: Callable[[int], None] = lambda n_sessions: None,
+) -> Path:
+    """Score every session in `paths` and publish `SCORES/run_date=...`, whole or not at all."""
+    check_date(run_date)
+    model = load_model(run)
+    model_id, run_id, scored_at = model.model_id, uuid.uuid4().hex, datetime.now(UTC)
+    seen: set[str] = set()
+    counts = {"n_sessions": 0, "n_flagged": 0, "n_abstained": 0}
+
+    def tables() -> Iterator[pa.Table]:
+        yield SCORES.empty_table()
+        for sessions in each_sessions(paths, format, columns):
+            table = score_sessions(model, model_id, sessions, run_id, scored_at)
+            _refuse_doubles(table, seen)
+            counts["n_sessions"] += table.num_rows
+            counts["n_flagged"] += table["is_flagged"].to_pylist().count(True)
+            counts["n_abstained"] += table["fraud_score"].null_count
+            progress(counts["n_sessions"])
+            yield table
+
+    target = scores / f"run_date={run_date}"
+    with lock(scores), staging(target, scores) as staged:
+        write_parquet(tables(), staged / "part-00000.parquet")
+        seal(
+            staged,
+            counts
+            | {
+                "run_id": run_id,
+                "model_id": model_id,
+                "threshold": model.policy.threshold,
+                "scored_at": scored_at.isoformat(),
+                "inputs": [path.name for path in paths],
+            },
+        )
+        publish_partition(staged, target)
+    log.info("scored %(n_sessions)d sessions, flagged %(n_flagged)d", counts)
+    return target
+
+
+def _refuse_doubles(table: pa.Table, seen: set[str]) -> None:
+    """Raise `DataError` if a session is in two of the inputs: its score would stand twice."""
+    ids = table["session_id"].to_pylist()
+    doubles = [session_id for session_id in ids if session_id in seen]
+    if doubles:
+        raise DataError(
+            "score",
+            f"session {doubles[0]!r} is in more than one input ({len(doubles)} such sessions)",
+            "score the inputs apart, or ingest them into one store",
+        )
+    seen.update(ids)

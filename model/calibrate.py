@@ -1,0 +1,131 @@
+"""Session logits in, probabilities out: of the sessions scored 0.9, nine in ten are frauds.
+
+A network that has learnt from as many bots as people, and until it was sure, says too much.
+Two numbers, fitted on people and generators it has not seen, put that right.
+"""
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float64, Int, Real
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+from pipeline.errors import DataError, SchemaError
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """P(fraud) = sigmoid(slope * logit + intercept), for the share of frauds it was fitted on."""
+
+    slope: float  # above 0: a higher logit is never a lower probability
+    intercept: float
+    base_rate: float  # share of frauds that the probabilities hold for
+
+    def apply(self, logits: Float[np.ndarray, " sessions"]) -> Float64[np.ndarray, " sessions"]:
+        """Return the probability of fraud of each session; NaN stays NaN."""
+        with np.errstate(over="ignore"):  # a logit of 1e308 may become infinite: that is 1
+            return expit(self.slope * logits.astype(np.float64) + self.intercept)
+
+    def with_prior(self, prior: float) -> "Calibration":
+        """Return the calibration for traffic of which the share `prior` is fraud.
+
+        Bayes' rule, if frauds look as they did and only their number differs: the odds are
+        multiplied by those of the two base rates (Saerens, Latinne and Decaestecker 2002,
+        "Adjusting the outputs of a classifier to new a priori probabilities", eq. 2.4).
+        It moves scores and thresholds alike, so set it before the policy is fitted.
+        """
+        if not 0 < prior < 1:
+            raise DataError("calibration", f"a prior of {prior}", "a share between 0 and 1")
+        shift = float(logit(prior) - logit(self.base_rate))
+        return replace(self, intercept=self.intercept + shift, base_rate=prior)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a plain dict."""
+        return {"method": "platt", **asdict(self)}
+
+    @staticmethod
+    def from_json(json: dict[str, Any]) -> "Calibration":
+        """Return the calibration that `to_json` wrote."""
+        names = [field.name for field in fields(Calibration)]
+        if json.get("method") != "platt" or not all(name in json for name in names):
+            raise SchemaError(
+                "calibration",
+                f"found {', '.join(json)}",
+                f"expected method 'platt', {', '.join(names)}",
+            )
+        return Calibration(**{name: float(json[name]) for name in names})
+
+
+def fit_calibration(
+    logits: Float[np.ndarray, " sessions"],
+    labels: Int[np.ndarray, " sessions"],
+    weights: Real[np.ndarray, " sessions"] | None = None,
+) -> Calibration:
+    """Return the calibration under which `labels` are likeliest.
+
+    Platt 1999, "Probabilistic outputs for support vector machines", sec. 2.2: the labels are
+    pulled off 0 and 1 by what one more session of each class would change, so that the fit
+    ends even if the classes are apart. `weights` say how much a session counts; they are
+    scaled to as many as there are sessions.
+
+    Platt rather than isotonic: two numbers can be fitted on tens of sessions, and they keep
+    the scores' order strictly, where steps would tie many at one threshold.
+    """
+    counted = np.ones(len(labels)) if weights is None else weights
+    scaled = counted * (len(labels) / counted.sum())
+    n_fraud, n_legitimate = scaled @ (labels == 1), scaled @ (labels == 0)
+    _check(logits, n_fraud, n_legitimate)
+    center, scale = float(logits.mean()), float(logits.std()) or 1.0
+    slope, intercept = _fit_line(
+        (logits.astype(np.float64) - center) / scale,
+        np.where(labels == 1, (n_fraud + 1) / (n_fraud + 2), 1 / (n_legitimate + 2)),
+        scaled,
+    )
+    if slope <= 0:
+        raise DataError(
+            "calibration",
+            "the model doesn't separate fraud from legitimate sessions on people it hasn't seen: "
+            f"there, a higher logit is no likelier a fraud (slope {slope / scale:.3g})",
+            "train on more people, more frauds, or longer",
+        )
+    return Calibration(
+        slope=slope / scale,
+        intercept=intercept - slope * center / scale,
+        base_rate=float(n_fraud / len(labels)),
+    )
+
+
+def _fit_line(
+    z: Float64[np.ndarray, " sessions"],
+    targets: Float64[np.ndarray, " sessions"],
+    weights: Float64[np.ndarray, " sessions"],
+) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of soft `targets` on `z`."""
+    inputs = np.stack([z, np.ones_like(z)])
+    weights = weights / weights.sum()  # a mean: how exact the fit is doesn't go by their number
+
+    def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
+        activation = line @ inputs
+        gradient = inputs @ (weights * (expit(activation) - targets))
+        return float(weights @ (np.logaddexp(0, activation) - targets * activation)), gradient
+
+    def curvature(line: np.ndarray) -> np.ndarray:
+        probability = expit(line @ inputs)
+        return (inputs * (weights * probability * (1 - probability))) @ inputs.T
+
+    start = np.array([0.0, logit(np.average(targets, weights=weights))])
+    line = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", tol=1e-9).x
+    return float(line[0]), float(line[1])
+
+
+def _check(logits: Float[np.ndarray, " sessions"], n_fraud: float, n_legitimate: float) -> None:
+    if not np.isfinite(logits).all():
+        raise DataError("calibration", f"{(~np.isfinite(logits)).sum()} logits are not finite")
+    if not (n_fraud and n_legitimate):
+        raise DataError(
+            "calibration",
+            f"{n_fraud:g} fraud and {n_legitimate:g} legitimate sessions",
+            "both kinds are needed in the calib part",
+        )

@@ -1,0 +1,213 @@
+"""Labelled windows in, a trained network out.
+
+Windows lie on the device as points. A step picks a batch, changes the paths (`augment`),
+draws them and updates the network; no image ever exists on the host.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Float32, Int, Int8, Int64, PRNGKeyArray, Shaped
+
+from model.augment import augment
+from model.checkpoint import load_training, save_training
+from model.config import RunConfig, TrainConfig
+from model.metrics import roc_auc
+from model.network import Network, predict
+from pipeline.scores import pool_logits
+from pipeline.sessions import Sessions
+from pipeline.splits import Split
+from pipeline.windows import Windows, pad_windows
+from rasterize.draw import Paths, to_device
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch brought."""
+
+    epoch: int
+    train_loss: float
+    valid_loss: float  # of sessions, mean over both classes
+    valid_auc: float
+
+
+def loss_fn(
+    network: Network,
+    paths: Paths,
+    labels: Float[Array, " batch"],
+    dropout_key: PRNGKeyArray,
+    label_smoothing: float,
+) -> Float[Array, ""]:
+    """Return the mean binary cross entropy; label 1 is fraud."""
+    logits = network(paths, dropout_key)[:, 0]
+    targets = labels * (1 - label_smoothing) + label_smoothing / 2
+    return optax.sigmoid_binary_cross_entropy(logits, targets).mean()
+
+
+def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Return AdamW with warm-up and cosine decay, gradients clipped."""
+    n_steps = config.epochs * config.steps_per_epoch
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, max(int(config.warmup_share * n_steps), 1), n_steps
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.adamw(schedule, weight_decay=config.weight_decay),
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
+def train_step(
+    graph: nnx.GraphDef,
+    config: RunConfig,
+    params: nnx.State,
+    optimizer_state: optax.OptState,
+    paths: Paths,
+    labels: Float[Array, " windows"],
+    chosen: Int[Array, " batch"],
+    key: PRNGKeyArray,
+) -> tuple[nnx.State, optax.OptState, Float[Array, ""]]:
+    """Update `params` with the `chosen` windows; give the loss before the update."""
+    augment_key, dropout_key = jax.random.split(key)
+    batch = Paths(*(column[chosen] for column in paths))
+    batch = augment(batch, augment_key, config.augment)
+
+    def loss(params: nnx.State) -> Float[Array, ""]:
+        network = nnx.merge(graph, params)
+        return loss_fn(network, batch, labels[chosen], dropout_key, config.train.label_smoothing)
+
+    value, gradient = jax.value_and_grad(loss)(params)
+    updates, optimizer_state = make_optimizer(config.train).update(
+        gradient, optimizer_state, params
+    )
+    return cast(nnx.State, optax.apply_updates(params, updates)), optimizer_state, value
+
+
+def balance_groups(split: Split) -> Shaped[np.ndarray, " sessions"]:
+    """Return whose session each is, for balance: a fraud's generator, a person's own."""
+    fraud = split.is_fraud & np.array([name is not None for name in split.groups.generator], bool)
+    return np.where(fraud, split.groups.generator, split.groups.person)
+
+
+def window_weights(
+    session_of_window: Int64[np.ndarray, " windows"],
+    label: Int8[np.ndarray, " sessions"],
+    group: Shaped[np.ndarray, " sessions"],
+) -> Float32[np.ndarray, " windows"]:
+    """Return how often each window is to be seen: classes alike, then groups, then sessions.
+
+    Without this, a person who was recorded for an hour would be all that the network learns.
+    """
+    used = np.unique(session_of_window)
+    per_window = 1 / np.bincount(session_of_window, minlength=len(label))[session_of_window]
+    _, code = np.unique(
+        [f"{c}|{g}" for c, g in zip(label, group, strict=True)], return_inverse=True
+    )
+    sessions_in_group = np.bincount(code[used], minlength=code.max() + 1)
+    class_of_group = np.zeros(code.max() + 1, np.int64)
+    class_of_group[code] = label
+    groups_in_class = np.bincount(class_of_group[np.unique(code[used])], minlength=2)
+    session_share = 1 / (sessions_in_group[code] * groups_in_class[label]).clip(1)
+    weights = per_window * session_share[session_of_window]
+    return (weights / weights.sum()).astype(np.float32)
+
+
+def thin_windows(windows: Windows, at_most: int) -> Windows:
+    """Keep at most so many windows of each session, spread evenly over it."""
+    n = np.bincount(windows.session)
+    begin = np.cumsum(n) - n
+    rank = np.arange(len(windows)) - begin[windows.session]
+    kept = np.minimum(n, at_most)[windows.session]
+    return windows.take(
+        (rank * kept) // n[windows.session] != ((rank - 1) * kept) // n[windows.session]
+    )
+
+
+def fit(
+    sessions: Sessions,
+    windows: Windows,
+    groups: Shaped[np.ndarray, " sessions"],
+    is_train: Shaped[np.ndarray, " sessions"],
+    is_valid: Shaped[np.ndarray, " sessions"],
+    config: RunConfig,
+    state_dir: Path,
+    resume: bool = False,
+    progress: Callable[[Epoch], None] = lambda epoch: None,
+) -> tuple[Network, list[Epoch]]:
+    """Train until the validation loss stops falling; give the best network and its history.
+
+    After each epoch all that is needed to go on lies in `state_dir`; `resume` goes on from it.
+    """
+    network = Network(config)
+    graph, params = nnx.split(network)
+    optimizer_state = make_optimizer(config.train).init(params)
+    history, best = [], params
+    if resume:
+        params, optimizer_state, best, rows = load_training(
+            state_dir, (params, optimizer_state, best)
+        )
+        history = [Epoch(**row) for row in rows]
+    # The step gives its buffers away, so the best parameters need some of their own.
+    best = jax.tree.map(np.asarray, best)
+    n_points = config.window.max_events
+    chosen = thin_windows(windows.take(is_train[windows.session]), config.train.windows_per_session)
+    paths = to_device(pad_windows(sessions, chosen, n_points))
+    labels = jnp.asarray(sessions.label[chosen.session], jnp.float32)
+    weights = window_weights(chosen.session, sessions.label, groups)
+    valid = thin_windows(windows.take(is_valid[windows.session]), config.train.windows_per_session)
+    log.info("training on %d windows, validating on %d", len(chosen), len(valid))
+    while len(history) < config.train.epochs and not _is_stale(history, config.train.patience):
+        number = len(history) + 1
+        picks = np.random.default_rng([config.seed, number]).choice(
+            len(chosen),
+            (config.train.steps_per_epoch, config.train.batch_size),
+            p=weights / weights.sum(dtype=np.float64),
+        )
+        losses = []
+        for step, pick in enumerate(picks):
+            key = jax.random.fold_in(jax.random.key(config.seed), number * len(picks) + step)
+            params, optimizer_state, loss = train_step(
+                graph, config, params, optimizer_state, paths, labels, jnp.asarray(pick), key
+            )
+            losses.append(loss)
+        network = nnx.merge(graph, params)
+        valid_loss, valid_auc = _validate(network, sessions, valid, config)
+        epoch = Epoch(number, float(np.mean(jax.device_get(losses))), valid_loss, valid_auc)
+        history.append(epoch)
+        if epoch.valid_loss <= min(row.valid_loss for row in history):
+            best = jax.tree.map(np.asarray, params)
+        save_training(state_dir, (params, optimizer_state, best), [asdict(row) for row in history])
+        progress(epoch)
+    return nnx.merge(graph, jax.tree.map(jnp.asarray, best)), history
+
+
+def _is_stale(history: list[Epoch], patience: int) -> bool:
+    """Return whether the best validation loss lies `patience` epochs back."""
+    if not history:
+        return False
+    best = min(range(len(history)), key=lambda i: history[i].valid_loss)
+    return len(history) - 1 - best >= patience
+
+
+def _validate(
+    network: Network, sessions: Sessions, windows: Windows, config: RunConfig
+) -> tuple[float, float]:
+    """Return the cross entropy of session logits, both classes alike, and their ROC AUC."""
+    logits = predict(network, sessions, windows, config.window.max_events)[:, 0]
+    pooled = pool_logits(logits, windows.session, len(sessions), config.score.pooling)
+    judged = np.isfinite(pooled)
+    logit, label = pooled[judged], sessions.label[judged]
+    loss = np.logaddexp(0, np.where(label == 1, -logit, logit))
+    balanced = np.mean([loss[label == c].mean() for c in (0, 1)])
+    return float(balanced), float(roc_auc(logit, label))

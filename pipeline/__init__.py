@@ -1,0 +1,1 @@
+"""Tables in, tables out: logs to sessions and windows, window logits to a scores table."""

@@ -1,0 +1,87 @@
+"""The errors a user can cause and mend.
+
+    PointerprintError
+    +-- LogError          a log that can't be read (the file as a whole; bad rows go to quarantine)
+    |   +-- UnknownFormatError
+    |   +-- MissingColumnsError
+    +-- SchemaError       a table of another kind or version
+    +-- NotFoundError     a path, session or model that isn't there
+    +-- ConfigError       a setting that makes no sense, or a misspelt one
+    +-- DataError         too little or contradictory data for what was asked
+    +-- PublishError      a table that can't be written
+
+The command line prints one as `error: where: what`, then `hint: ...`, and exits with 1.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class PointerprintError(ValueError):
+    """Base class: catch this to catch every error a user can cause."""
+
+    def __init__(self, where: object, what: str, hint: str = ""):
+        self.where = str(where)
+        self.what = what
+        self.hint = hint
+        super().__init__(f"{where}: {what}" + (f" (hint: {hint})" if hint else ""))
+
+    def __reduce__(self) -> tuple:
+        """Rebuild from the message's parts, so that worker processes can pass it on."""
+        return _rebuild, (type(self), self.where, self.what, self.hint)
+
+
+def _rebuild(cls: type[PointerprintError], where: str, what: str, hint: str) -> PointerprintError:
+    error = cls.__new__(cls)
+    PointerprintError.__init__(error, where, what, hint)
+    return error
+
+
+class LogError(PointerprintError):
+    """A log that can't be read at all."""
+
+
+class UnknownFormatError(LogError):
+    """No reader recognises a file, or no reader has the name that was given."""
+
+
+class MissingColumnsError(LogError):
+    """A log lacks columns that its format requires."""
+
+    def __init__(self, where: object, missing: Iterable[str], found: Iterable[str]):
+        self.missing = sorted(missing)
+        self.found = list(found)
+        near = [match for name in self.missing for match in did_you_mean(name, self.found)]
+        guesses = [(did_you_mean(name, self.found) or ["YOUR_NAME"])[0] for name in self.missing]
+        example = ",".join(map("=".join, zip(self.missing, guesses, strict=True)))
+        super().__init__(
+            where,
+            f"missing column(s) {', '.join(self.missing)}; found {', '.join(self.found) or 'none'}",
+            f"{'did you mean ' + ', '.join(near) + '? ' if near else ''}"
+            f"say which they are with --columns {example}",
+        )
+
+
+class SchemaError(PointerprintError):
+    """A table isn't of the kind or version that was expected."""
+
+
+class NotFoundError(PointerprintError):
+    """A path, session or model that isn't there."""
+
+
+class ConfigError(PointerprintError):
+    """A setting that makes no sense."""
+
+
+class DataError(PointerprintError):
+    """Too little, or contradictory, data for what was asked."""
+
+
+class PublishError(PointerprintError):
+    """A table can't be written."""
+
+
+def did_you_mean(name: str, choices: Iterable[str], n: int = 1) -> list[str]:
+    """Return up to `n` of `choices` that look like `name`, best first."""
+    return difflib.get_close_matches(name, list(choices), n=n, cutoff=0.5)

@@ -1,0 +1,189 @@
+"""Log files in, `Sessions` out, with an account of every row: read, clean, group."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import LogError, MissingColumnsError, UnknownFormatError
+from pipeline.events import clean_events
+from pipeline.readers import AUTO, find_format, find_logs
+from pipeline.readers.base import REJECTED, Format, Log, LogFile, reject, reject_file
+from pipeline.schemas import EVENTS, QUARANTINE, Kind
+from pipeline.sessions import Sessions, to_sessions
+
+NO_COLUMNS: Final[Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file that may be a log, and how the user came to name it."""
+
+    path: Path
+    root: Path  # the folder that the user named, or the file's own
+    is_named: bool  # by itself, not as part of a folder
+
+    @property
+    def name(self) -> str:
+        """Return its path from the folder that the user named, as tables show it."""
+        if self.is_named:
+            return self.path.name
+        return (Path(self.root.resolve().name) / self.path.relative_to(self.root)).as_posix()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return the hash of its bytes, by which the store knows it."""
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise LogError(self.path, f"it can't be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class ParsedLog:
+    """What came of one file."""
+
+    name: str
+    sha256: str
+    format: str
+    sessions: Sessions
+    rejected: pa.Table  # REJECTED
+    ignored: Mapping[str, int]
+    notes: Mapping[str, int]
+    n_rows: int
+    n_scroll_rows: int
+
+
+@dataclass(frozen=True)
+class NotALog:
+    """A file in a folder that no reader takes, and why."""
+
+    name: str
+    error: LogError
+
+
+def find_files(paths: Sequence[Path]) -> list[FoundFile]:
+    """Return every file that the user named, and every one in a folder, each once."""
+    found = {}
+    for path in paths:
+        for file in find_logs(path):
+            is_named = file == path
+            found.setdefault(
+                file.resolve(), FoundFile(file, path.parent if is_named else path, is_named)
+            )
+    return list(found.values())
+
+
+def parse_log(
+    found: FoundFile,
+    format: str = AUTO,
+    columns: Mapping[str, str] = NO_COLUMNS,
+    known_sessions: Set[str] = frozenset(),
+) -> ParsedLog | NotALog:
+    """Read one file. Rows of sessions in `known_sessions` are rejected as duplicates.
+
+    A file that a user named has to be a log; in a folder other files may lie about.
+    """
+    try:
+        format_ = find_format(format, found.path)
+        log = _read(format_, LogFile(found.path, found.root, columns))
+    except (UnknownFormatError, MissingColumnsError) as error:
+        if found.is_named:
+            raise
+        return NotALog(found.name, error)
+    return _group(found, format_, log, known_sessions)
+
+
+def _read(format_: Format, file: LogFile) -> Log:
+    """Return the log in a file; one that is damaged as a whole is one rejected row."""
+    try:
+        return format_.read(file)
+    except (UnknownFormatError, MissingColumnsError):
+        raise  # the user can mend these
+    except LogError as error:
+        return Log(EVENTS.empty_table(), reject_file("unreadable_file", error.what), {})
+
+
+def _group(found: FoundFile, format_: Format, log: Log, known_sessions: Set[str]) -> ParsedLog:
+    """Clean a log's events and group them into sessions."""
+    cleaned = clean_events(log.events)
+    events, duplicates = _split_duplicates(cleaned.events, known_sessions)
+    rejected = pa.concat_tables([log.rejected, cleaned.rejected, duplicates])
+    return ParsedLog(
+        name=found.name,
+        sha256=found.sha256,
+        format=format_.name,
+        sessions=to_sessions(events, found.name, found.sha256),
+        rejected=_quote(format_, found.path, rejected),
+        ignored=log.ignored,
+        notes=cleaned.notes,
+        n_rows=log.n_rows,
+        n_scroll_rows=int(np.count_nonzero(log.events["kind"].to_numpy() == Kind.SCROLL)),
+    )
+
+
+def _split_duplicates(events: pa.Table, known_sessions: Set[str]) -> tuple[pa.Table, pa.Table]:
+    """Return the events of sessions that are new, and the others as rejected rows."""
+    ids = events["session_id"].combine_chunks()
+    known = known_sessions & set(ids.dictionary.to_pylist())
+    if not known:
+        return events, REJECTED.empty_table()
+    is_known = pc.is_in(ids.cast(pa.string()), pa.array(sorted(known)))
+    line = events["line"].filter(is_known).to_numpy()
+    return events.filter(pc.invert(is_known)), reject(line, "duplicate_session")
+
+
+def _quote(format_: Format, path: Path, rejected: pa.Table) -> pa.Table:
+    """Add to rejected rows what stands in the file, sorted by line."""
+    rejected = rejected.sort_by("line")
+    needs = pc.and_(rejected["raw"].is_null(), rejected["line"].is_valid()).combine_chunks()
+    if format_.quote is None or not pc.any(needs).as_py():
+        return rejected
+    rows = format_.quote(path, rejected["line"].filter(needs).to_numpy())
+    raw = pc.replace_with_mask(rejected["raw"].combine_chunks(), needs, pa.array(rows, pa.string()))
+    return rejected.set_column(REJECTED.get_field_index("raw"), REJECTED.field("raw"), raw)
+
+
+def quarantine_table(logs: Sequence[ParsedLog]) -> pa.Table:
+    """Return the `QUARANTINE` rows of several files."""
+    tables = [
+        pa.table(
+            {
+                "source_file": pa.repeat(log.name, log.rejected.num_rows),
+                "source_sha256": pa.repeat(log.sha256, log.rejected.num_rows),
+                "line": log.rejected["line"],
+                "reason": log.rejected["reason"].cast(QUARANTINE.field("reason").type),
+                "raw": log.rejected["raw"],
+            }
+        )
+        for log in logs
+    ]
+    return pa.concat_tables(tables).unify_dictionaries().cast(QUARANTINE)
+
+
+def parse_logs(
+    paths: Sequence[Path], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
+) -> Iterator[Sessions]:
+    """Give the sessions of each log in turn, to be scored as they are, without a store.
+
+    A session counts once: the same id in a later file is left out.
+    """
+    known: set[str] = set()
+    first_error, is_empty = None, True
+    for found in find_files(paths):
+        parsed = parse_log(found, format, columns, known)
+        if isinstance(parsed, NotALog):
+            first_error = first_error or parsed.error
+            continue
+        is_empty = False
+        known.update(parsed.sessions.session_id.tolist())
+        yield parsed.sessions
+    if is_empty and first_error:
+        raise first_error

@@ -1,0 +1,171 @@
+"""Tables in, files out, whole or not at all: no reader ever sees half of one.
+
+A file is written under another name and renamed. A partition, a folder of files, is made
+in a sibling of the table's folder, so that nothing but partitions ever lies in it:
+
+    SCORES.staging/run_date=2026-11-01-7f3a.../   ->   SCORES/run_date=2026-11-01/
+"""
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import PublishError
+
+MANIFEST: Final = "_manifest.json"
+SUCCESS: Final = "_SUCCESS"
+_AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
+_RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+def write_parquet(tables: pa.Table | Iterable[pa.Table], path: Path) -> Path:
+    """Write a table, or several of one schema each as a row group, and return `path`."""
+    parts: Iterator[pa.Table] = iter([tables] if isinstance(tables, pa.Table) else tables)
+    first = next(parts, None)
+    if first is None:
+        raise PublishError(path, "there is no table to write", "give an empty one")
+    with (
+        replacing(path) as unfinished,
+        pq.ParquetWriter(unfinished, first.schema, compression="zstd") as writer,
+    ):
+        for table in chain([first], parts):
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
+    return path
+
+
+def write_json(content: Mapping[str, object], path: Path) -> Path:
+    """Write a JSON file and return `path`."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a hidden name beside `path` to write to; it takes the place of `path` at the end."""
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield unfinished
+            _flush(unfinished)
+            unfinished.replace(path)
+            _flush(path.parent)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise PublishError(path, f"it can't be written: {error}") from error
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def staging(target: Path, table: Path) -> Iterator[Path]:
+    """Give an empty folder beside `table` in which to make `target`; it is gone at the end."""
+    table = table.resolve()
+    staged = table.with_name(f"{table.name}.staging") / f"{target.name}-{uuid.uuid4().hex}"
+    try:
+        staged.mkdir(parents=True)
+        yield staged
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        _remove_if_empty(staged.parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        # Another writer's partition is in the making there, or has just taken it away.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            raise
+
+
+def seal(staged: Path, manifest: Mapping[str, object]) -> None:
+    """Write `_manifest.json`, and last `_SUCCESS`: what lies in `staged` is complete."""
+    write_json(manifest, staged / MANIFEST)
+    (staged / SUCCESS).touch()
+
+
+def publish_partition(staged: Path, target: Path) -> Path:
+    """Put the sealed folder `staged` in the place of `target`, and return `target`.
+
+    Linux exchanges two names in one step. Elsewhere two renames have to do, and between
+    them, for some microseconds, there is no `target`.
+    """
+    if not (staged / SUCCESS).is_file():
+        raise PublishError(target, f"{staged} has no {SUCCESS}: it is not complete")
+    _flush(staged)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            staged.rename(target)
+        elif exchange(staged, target):
+            shutil.rmtree(staged)
+        else:
+            _replace_in_two_steps(staged, target)
+        _flush(target.parent)
+    except OSError as error:
+        raise PublishError(target, f"it can't be published: {error}") from error
+    return target
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders at once; say whether this system can."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    names = os.fsencode(one), os.fsencode(other)
+    if rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _replace_in_two_steps(staged: Path, target: Path) -> None:
+    """Rename the old folder away and the new one in; on failure put the old one back."""
+    old = staged.with_name(f"{staged.name}.old")
+    target.rename(old)
+    try:
+        staged.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the sibling `PATH.lock`, and wait while another process holds it.
+
+    The system lets go of it when the process ends, however that comes about.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.with_name(f"{path.name}.lock").open("w")
+    except OSError as error:
+        raise PublishError(path, f"it can't be locked: {error}") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,69 @@
+"""What a reader is: how it knows its format, and what it gives for a file.
+
+A reader is a module in this folder that has a `FORMAT`; it is found by that alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int64
+
+REJECTED = pa.schema(
+    [
+        pa.field("line", pa.int64()),  # of the file, from 1; null: the file as a whole
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("raw", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A file to read, and what is known of it."""
+
+    path: Path
+    root: Path  # the folder the user named; ids are made from the path below it
+    columns: Mapping[str, str] = field(default_factory=dict)  # our column -> the log's name
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a reader gives: every row of the file is in exactly one of the three."""
+
+    events: pa.Table  # EVENTS, in the order of the file
+    rejected: pa.Table  # REJECTED: rows that could not even be parsed
+    ignored: Mapping[str, int]  # reason -> rows that are fine but no pointer events
+
+    @property
+    def n_rows(self) -> int:
+        """Return how many rows the file has."""
+        return self.events.num_rows + self.rejected.num_rows + sum(self.ignored.values())
+
+
+@dataclass(frozen=True)
+class Format:
+    """A log format."""
+
+    name: str
+    recognise: Callable[[bytes, Path], bool]  # from the file's first 64 KiB, unpacked, and name
+    read: Callable[[LogFile], Log]
+    is_generic: bool = False  # reads any table of its kind: asked after the others
+    # Rows at these lines as text, for the quarantine. None: the rows may hold what people
+    # typed, and nobody sees them.
+    quote: Callable[[Path, Int64[np.ndarray, " rows"]], list[str]] | None = None
+
+
+def reject(line: Int64[np.ndarray, " rows"], reason: str) -> pa.Table:
+    """Return `REJECTED` rows for these lines of a file."""
+    return pa.table(
+        [pa.array(line), pa.repeat(reason, len(line)), pa.nulls(len(line), pa.string())],
+        schema=REJECTED,
+    )
+
+
+def reject_file(reason: str, raw: str | None = None) -> pa.Table:
+    """Return the one `REJECTED` row that stands for a whole file."""
+    return pa.table([[None], [reason], [raw]], schema=REJECTED)

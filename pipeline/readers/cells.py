@@ -1,0 +1,141 @@
+"""Cells as they stand in a log in, our units and codes out.
+
+A cell that means nothing becomes null; which rows that costs is for others to say.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Int8
+
+from pipeline.schemas import Button, Kind
+
+US_PER: Final = {"t_us": 1.0, "t_ms": 1e3, "t_s": 1e6}
+_LARGEST_US = 4e18  # two of them still fit one int64 when subtracted
+_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+_UNKNOWN: Final = -1
+
+_KIND_WORDS = {
+    Kind.MOVE: "move mousemove pointermove moved",
+    Kind.DOWN: "down mousedown pointerdown pressed press",
+    Kind.UP: "up mouseup pointerup released release",
+    Kind.DRAG: "drag mousedrag dragged",
+    Kind.SCROLL: "scroll wheel mousewheel",
+    Kind.CLICK: "click dblclick doubleclick auxclick contextmenu",
+    Kind.TOUCH: "touch touchstart touchmove touchend touchcancel",
+}
+_BUTTON_WORDS = {
+    Button.NONE: "none nobutton no -1 scroll",
+    Button.LEFT: "left primary 0",
+    Button.RIGHT: "right secondary 2",
+    Button.MIDDLE: "middle auxiliary wheel 1",
+}
+KINDS: Final = {"": Kind.MOVE} | {w: k for k, words in _KIND_WORDS.items() for w in words.split()}
+"""Event words -> kind; an event that isn't said is a move."""
+
+BUTTONS: Final = {"": Button.NONE} | {
+    w: b for b, words in _BUTTON_WORDS.items() for w in words.split()
+}
+"""Button words -> button; numbers are the DOM's `MouseEvent.button`: 0 left, 1 middle, 2 right."""
+
+_PRESSES = (Kind.DOWN, Kind.UP, Kind.CLICK)
+
+
+def words(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Return a column of words or numbers as one dictionary of strings; codes by first use."""
+    if not pa.types.is_dictionary(column.type):
+        return column.cast(pa.string()).combine_chunks().dictionary_encode()
+    if column.type == pa.dictionary(pa.int32(), pa.string()):
+        return column.unify_dictionaries().combine_chunks()
+    return words(column.cast(column.type.value_type))
+
+
+def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as float64; text that is no number becomes null."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        is_number = pc.match_substring_regex(column, _NUMBER)
+        column = pc.utf8_trim_whitespace(pc.if_else(is_number, column, None))
+    if pa.types.is_temporal(column.type) or pa.types.is_nested(column.type):
+        return pa.chunked_array([pa.nulls(len(column), pa.float64())])
+    return column.cast(pa.float64(), safe=False)
+
+
+def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
+    """Return times as whole microseconds; `unit` is `t_us`, `t_ms`, `t_s` or `t_iso`.
+
+    A column of timestamps is what it says whatever its name; without a zone it is UTC.
+    """
+    if pa.types.is_timestamp(column.type):
+        return (
+            column.cast(pa.timestamp("us", column.type.tz), safe=False)
+            .cast(pa.int64())
+            .combine_chunks()
+        )
+    if unit == "t_iso":
+        return _iso_us(column)
+    time = numbers(column).fill_null(np.nan).to_numpy() * US_PER[unit]
+    is_time = np.abs(time) < _LARGEST_US  # false for NaN
+    whole = np.rint(np.where(is_time, time, 0)).astype(np.int64)
+    return pa.array(whole, mask=~is_time)
+
+
+def _iso_us(column: pa.ChunkedArray) -> pa.Array:
+    """Return ISO 8601 times as microseconds since 1970; a bare number is not one."""
+    text = words(column).cast(pa.string())
+    is_dated = pc.match_substring_regex(text, r"^\s*\d{4}-\d\d")
+    dated = pc.utf8_trim_whitespace(pc.if_else(is_dated, text, None))
+    moments = pd.to_datetime(dated.to_pandas(), format="ISO8601", utc=True, errors="coerce")
+    return pa.array(moments).cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
+
+
+def codes(
+    column: pa.ChunkedArray, meaning: Mapping[str, int], unknown: int
+) -> Int8[np.ndarray, " rows"]:
+    """Return the code of each word, whatever its case; an empty cell is the word `""`."""
+    cells = words(column)
+    table = [
+        meaning.get((word or "").strip().lower(), unknown) for word in cells.dictionary.to_pylist()
+    ]
+    index = cells.indices.fill_null(len(table)).to_numpy()
+    return np.array([*table, meaning[""]], np.int8)[index]
+
+
+def kinds(column: pa.ChunkedArray) -> Int8[np.ndarray, " rows"]:
+    """Return what each event is, a `Kind`, or -1 where the word is unknown."""
+    return codes(column, KINDS, _UNKNOWN)
+
+
+def buttons(column: pa.ChunkedArray, kind: Int8[np.ndarray, " rows"]) -> Int8[np.ndarray, " rows"]:
+    """Return the button of each event, a `Button`.
+
+    A number counts only where a button is pressed, let go or clicked: for a move a browser
+    gives button 0 too, which is the left one and not pressed.
+    """
+    button = codes(column, BUTTONS, Button.OTHER)
+    is_number = codes(column, dict.fromkeys("0123456789", 1) | {"": 0}, 0) == 1
+    button[is_number & ~np.isin(kind, _PRESSES)] = Button.NONE
+    return button
+
+
+def sizes(column: pa.ChunkedArray) -> pa.Array:
+    """Return widths or heights in whole pixels; what can't be one is null."""
+    size = numbers(column).fill_null(0).to_numpy()
+    is_size = (size >= 1) & (size < 2**31)  # false for NaN
+    return pa.array(np.where(is_size, size, 0).astype(np.int32), mask=~is_size)
+
+
+def labels(column: pa.ChunkedArray) -> tuple[pa.Array, Bool[np.ndarray, " rows"]]:
+    """Return labels as int8, and where a cell says something other than 0 or 1."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    label = numbers(column).fill_null(np.nan).to_numpy()
+    is_label = np.isin(label, (0, 1))
+    is_said = codes(column, {"": 0}, 1) == 1
+    whole = np.where(is_label, label, 0).astype(np.int8)
+    return pa.array(whole, mask=~is_label), is_said & ~is_label

@@ -1,0 +1,115 @@
+"""A file in, its bytes out: unpacked, and for text with one kind of line end and no mark.
+
+In a text format a row is a line; the functions here number lines from 1.
+"""
+
+import codecs
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int64
+
+from pipeline.errors import LogError
+
+HEAD_BYTES = 65_536
+RAW_CHARACTERS = 1000  # of a rejected row are kept
+_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_PACKED_SUFFIXES = {".gz", ".gzip", ".zst", ".zstd"}
+_LOG_SUFFIXES = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet"}
+
+
+def read_head(path: Path) -> bytes:
+    """Return the first 64 KiB of a file, unpacked."""
+    return _read(path, HEAD_BYTES)
+
+
+def read_unpacked(path: Path) -> bytes:
+    """Return a whole file, unpacked if its first bytes say that it is gzip or zstd."""
+    return _read(path, None)
+
+
+def _read(path: Path, n_bytes: int | None) -> bytes:
+    try:
+        with path.open("rb") as file:
+            first = file.read(4)
+            packing = next(
+                (name for magic, name in _PACKED.items() if first.startswith(magic)), None
+            )
+            file.seek(0)
+            if packing is None:
+                return file.read(n_bytes)
+            with pa.input_stream(file, compression=packing) as unpacked:
+                return unpacked.read(n_bytes)
+    except OSError as error:
+        raise LogError(path, f"it can't be read: {error}", "is the file complete?") from error
+
+
+def as_text(head_or_file: bytes) -> bytes:
+    """Return UTF-8 text without byte order mark, its lines ended by line feeds.
+
+    UTF-16, as spreadsheets save it, is known by its mark.
+    """
+    text = head_or_file
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = text.decode("utf-16", errors="replace").encode()
+    text = text.removeprefix(codecs.BOM_UTF8)
+    if b"\r" in text and text.count(b"\r") != text.count(b"\r\n"):
+        text = re.sub(rb"\r(?!\n)", b"\n", text)
+    return text
+
+
+def as_utf8(text: bytes) -> bytes:
+    """Return `text` with a replacement character for each byte that is not UTF-8."""
+    return text.decode("utf-8", errors="replace").encode()
+
+
+def read_text(path: Path) -> bytes:
+    """Return a whole text file as `as_text` has it."""
+    return as_text(read_unpacked(path))
+
+
+def count_lines(text: bytes) -> int:
+    """Return the number of lines, empty ones too."""
+    return text.count(b"\n") + bool(text and not text.endswith(b"\n"))
+
+
+def split_lines(text: bytes) -> pa.LargeBinaryArray:
+    """Return the lines of `text`, none of it copied; `\\r` before the end is still there."""
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    if text and not text.endswith(b"\n"):
+        ends = np.append(ends, len(text))
+    # A line's value runs up to the next one's start, line end included: offsets are shared.
+    offsets = np.append(0, np.minimum(ends + 1, len(text))).astype(np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(ends), buffers)
+
+
+def written_lines(lines: pa.LargeBinaryArray) -> Int64[np.ndarray, " rows"]:
+    """Return the numbers of the lines that are not empty."""
+    offsets = np.frombuffer(lines.buffers()[1], np.int64)[: len(lines) + 1]
+    text = np.frombuffer(lines.buffers()[2], np.uint8)
+    first = text[offsets[:-1]] if len(lines) else text[:0]
+    is_empty = (first == ord("\n")) | ((first == ord("\r")) & (np.diff(offsets) <= 2))
+    return np.flatnonzero(~is_empty) + 1
+
+
+def quote_lines(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str]:
+    """Return these lines of a text file, cut at 1,000 characters."""
+    rows = pc.binary_slice(
+        split_lines(read_text(path)).take(pa.array(line - 1)), 0, 4 * RAW_CHARACTERS
+    )
+    decoded = (row.decode("utf-8", errors="replace") for row in rows.to_pylist())
+    return [row.rstrip("\r\n")[:RAW_CHARACTERS] for row in decoded]
+
+
+def bare_name(path: Path) -> str:
+    """Return a file's name without the suffixes of its packing and format."""
+    name = path.name
+    for suffixes in (_PACKED_SUFFIXES, _LOG_SUFFIXES):
+        suffix = Path(name).suffix
+        if suffix.lower() in suffixes:
+            name = name.removesuffix(suffix)
+    return name

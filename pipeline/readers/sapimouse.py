@@ -1,0 +1,26 @@
+"""SapiMouse (Antal, Fejér, Buza 2021): `user1/session_2020_05_14_3min.csv`.
+
+Files of different accounts have the same name, so a session is called by folder and file.
+"""
+
+from pathlib import Path
+
+from pipeline.readers import opening
+from pipeline.readers.base import Format, Log, LogFile
+from pipeline.readers.recording import has_header, read_recording
+
+HEADER = ("client timestamp", "button", "state", "x", "y")
+
+
+def recognise_sapimouse(head: bytes, path: Path) -> bool:
+    """Say whether the header is SapiMouse's."""
+    return has_header(head, HEADER)
+
+
+def read_sapimouse(file: LogFile) -> Log:
+    """Return the log of one session, named as folder and file; the folder is the account."""
+    session_id = f"{file.path.resolve().parent.name}/{opening.bare_name(file.path)}"
+    return read_recording(file, "sapimouse", "t_ms", session_id)
+
+
+FORMAT = Format("sapimouse", recognise_sapimouse, read_sapimouse, quote=opening.quote_lines)

@@ -1,0 +1,150 @@
+"""Every table this project reads or writes, with its units, in one place.
+
+    EVENTS -> SESSIONS (a STORE) -> SCORES
+       \\-> QUARANTINE
+
+A schema's metadata names it and its version; a reader refuses a newer version.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+import pyarrow as pa
+
+from pipeline.errors import SchemaError
+
+TWIN_MARK: Final = "~"
+"""A simulated session is named `<session it was made from>~<generator>-<n>`."""
+
+
+class Kind(IntEnum):
+    """What an event is."""
+
+    MOVE = 0
+    DOWN = 1
+    UP = 2
+    DRAG = 3
+    SCROLL = 4
+    CLICK = 5
+    TOUCH = 6
+
+
+class Button(IntEnum):
+    """Which mouse button an event is about."""
+
+    NONE = 0
+    LEFT = 1
+    RIGHT = 2
+    MIDDLE = 3
+    OTHER = 4
+
+
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+# What a reader gives: a row an event, in the order of the file. Null is "not said" or
+# "not readable": cleaning decides what becomes of it.
+EVENTS = pa.schema(
+    [
+        pa.field("session_id", _DICTIONARY),
+        pa.field("account_id", _DICTIONARY),
+        pa.field("source", _DICTIONARY),  # who wrote it: the format, or the generator's name
+        pa.field("t_us", pa.int64()),  # any origin; since 1970 if above 1e14 (year 1973)
+        pa.field("x_px", pa.float32()),  # from the left, CSS pixels
+        pa.field("y_px", pa.float32()),  # from the top, CSS pixels
+        pa.field("kind", pa.int8(), nullable=False),
+        pa.field("button", pa.int8(), nullable=False),
+        pa.field("label", pa.int8()),
+        pa.field("viewport_width", pa.int32()),  # CSS pixels
+        pa.field("viewport_height", pa.int32()),
+        pa.field("line", pa.int64(), nullable=False),  # of the file, from 1
+    ],
+    metadata={"schema": "events", "version": "1"},
+)
+
+# A row a session.
+SESSIONS = pa.schema(
+    [
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("account_id", pa.string()),
+        pa.field("source", _DICTIONARY, nullable=False),
+        pa.field("started_at", pa.timestamp("us", tz="UTC")),  # null: the log has no dates
+        pa.field("label", pa.int8()),  # 1 fraud, 0 legitimate
+        pa.field("viewport_width", pa.int32()),  # CSS pixels
+        pa.field("viewport_height", pa.int32()),
+        pa.field("t_us", pa.list_(pa.int64()), nullable=False),  # since the first event
+        pa.field("x_px", pa.list_(pa.float32()), nullable=False),
+        pa.field("y_px", pa.list_(pa.float32()), nullable=False),
+        pa.field("kind", pa.list_(pa.int8()), nullable=False),
+        pa.field("button", pa.list_(pa.int8()), nullable=False),
+        pa.field("n_events", pa.int32(), nullable=False),
+        pa.field("source_file", pa.string(), nullable=False),
+        pa.field("source_sha256", pa.string(), nullable=False),
+    ],
+    metadata={"schema": "sessions", "version": "1"},
+)
+
+# A row a rejected row.
+QUARANTINE = pa.schema(
+    [
+        pa.field("source_file", pa.string(), nullable=False),
+        pa.field("source_sha256", pa.string(), nullable=False),
+        pa.field("line", pa.int64()),  # of the file, from 1; null: the file as a whole
+        pa.field("reason", _DICTIONARY, nullable=False),
+        pa.field("raw", pa.string()),  # the row as it stands in the file, cut at 1,000 characters
+    ],
+    metadata={"schema": "quarantine", "version": "1"},
+)
+
+# A row a session, unscorable ones too.
+SCORES = pa.schema(
+    [
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("account_id", pa.string()),
+        pa.field("started_at", pa.timestamp("us", tz="UTC")),
+        pa.field("fraud_score", pa.float32()),  # calibrated P(fraud), 0 to 1; null: abstained
+        pa.field("band", _DICTIONARY, nullable=False),  # low, medium, high, abstained
+        pa.field("is_flagged", pa.bool_(), nullable=False),  # fraud_score >= threshold
+        pa.field("threshold", pa.float32(), nullable=False),
+        pa.field("abstain_reason", pa.string()),
+        pa.field("reasons", pa.list_(pa.string()), nullable=False),  # codes, strongest first
+        pa.field("n_events", pa.int32(), nullable=False),
+        pa.field("n_windows", pa.int32(), nullable=False),
+        pa.field(
+            "worst_window_ms", pa.int64()
+        ),  # since the first event: the highest window's start
+        pa.field("model_id", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ],
+    metadata={"schema": "scores", "version": "1"},
+)
+
+LABELS = pa.schema(
+    [
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("label", pa.int8(), nullable=False),  # 1 fraud, 0 legitimate
+        pa.field("account_id", pa.string()),  # of a fraud, whoever made it: the generator
+    ],
+    metadata={"schema": "labels", "version": "1"},
+)
+
+
+def check_schema(found: pa.Schema, expected: pa.Schema, where: object) -> None:
+    """Raise `SchemaError` unless a file's schema has the columns and version of `expected`."""
+    name = expected.metadata[b"schema"].decode()
+    version = (found.metadata or {}).get(b"version", expected.metadata[b"version"])
+    if int(version) > int(expected.metadata[b"version"]):
+        raise SchemaError(
+            where,
+            f"its {name} table is version {version.decode()}, "
+            f"this pointerprint reads up to {expected.metadata[b'version'].decode()}",
+            "update pointerprint",
+        )
+    missing = [column for column in expected.names if column not in found.names]
+    if missing:
+        raise SchemaError(
+            where,
+            f"it is not a {name} table: missing column(s) {', '.join(missing)}; "
+            f"found {', '.join(found.names)}",
+            "docs/tables.md lists the columns",
+        )

@@ -1,0 +1,1 @@
+"""Bots in the likeness of human sessions: movements -> plan -> a generator's path -> twins."""

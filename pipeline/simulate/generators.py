@@ -1,0 +1,130 @@
+"""Every kind of simulated bot, by name."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Complex128
+
+from pipeline.errors import ConfigError, did_you_mean
+from pipeline.simulate import controllers, curves, lines, motor, noise, replays
+from pipeline.simulate.plan import Plan
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A way of moving. It draws its parameters once a session, so none of them is a constant."""
+
+    name: str
+    generate: Callable[[np.random.Generator, Plan], Complex128[np.ndarray, " points"]]
+    craft: Literal["crude", "fair", "careful"]  # how much its author knows about human hands
+    summary: str
+    source: str
+
+
+_ALL = (
+    Generator(
+        "constant_line", lines.constant_line, "crude", "straight, one speed", "common practice"
+    ),
+    Generator(
+        "eased_line", lines.eased_line, "crude", "straight, by one to three easings", "Penner 2002"
+    ),
+    Generator(
+        "step_quantised",
+        lines.step_quantised,
+        "crude",
+        "equal steps at a steady tick; straight or axis by axis",
+        "operating systems' automation",
+    ),
+    Generator("teleport", lines.teleport, "crude", "stands and jumps", "scripted clicks"),
+    Generator("bezier", curves.bezier, "fair", "eased cubic Bezier, bow or S", "Bezier 1968"),
+    Generator(
+        "spline_through_waypoints",
+        curves.spline_through_waypoints,
+        "fair",
+        "eased spline through one to five drawn points",
+        "Catmull and Rom 1974",
+    ),
+    Generator(
+        "perlin_noise_line",
+        noise.perlin_noise_line,
+        "fair",
+        "eased line and coherent noise in octaves",
+        "Perlin 2002",
+    ),
+    Generator(
+        "gaussian_random_walk_bridge",
+        noise.gaussian_random_walk_bridge,
+        "fair",
+        "eased line and a Brownian bridge",
+        "Brownian bridge",
+    ),
+    Generator("windmouse", controllers.windmouse, "fair", "gravity and wind", "Land 2005"),
+    Generator(
+        "lagged_pid",
+        controllers.lagged_pid,
+        "fair",
+        "second-order controller after a sliding target",
+        "Astrom and Murray 2008",
+    ),
+    Generator(
+        "minimum_jerk",
+        motor.minimum_jerk,
+        "fair",
+        "smoothest reach, slightly bowed",
+        "Flash and Hogan 1985",
+    ),
+    Generator(
+        "tremor_minimum_jerk",
+        motor.tremor_minimum_jerk,
+        "careful",
+        "minimum jerk, tremor of 8 to 12 Hz, noise that grows with speed",
+        "Harris and Wolpert 1998; Elble and Koller 1990",
+    ),
+    Generator(
+        "spline_overshoot",
+        curves.spline_overshoot,
+        "careful",
+        "bowed reach past the target, a wait, a correction",
+        "Woodworth 1899",
+    ),
+    Generator(
+        "sigma_lognormal",
+        motor.sigma_lognormal,
+        "careful",
+        "one to four overlapping arcs with lognormal speed",
+        "Plamondon 1995; O'Reilly and Plamondon 2009",
+    ),
+    Generator(
+        "jittered_replay",
+        replays.jittered_replay,
+        "careful",
+        "the person's own path with white or smooth jitter",
+        "replay attack",
+    ),
+    Generator(
+        "warped_replay",
+        replays.warped_replay,
+        "careful",
+        "the person's own path, retimed, bent, stretched or mirrored",
+        "replay attack",
+    ),
+)
+
+GENERATORS: dict[str, Generator] = {generator.name: generator for generator in _ALL}
+ALL: tuple[str, ...] = tuple(GENERATORS)
+
+
+def choose_generators(names: Iterable[str]) -> tuple[Generator, ...]:
+    """Return the generators called `names`, each once, in the registry's order."""
+    names = set(names)
+    unknown = sorted(names - GENERATORS.keys())
+    known = f"there are {', '.join(GENERATORS)}"
+    if unknown:
+        near = did_you_mean(unknown[0], GENERATORS)
+        hint = f"did you mean {near[0]}?" if near else known
+        raise ConfigError("simulate", f"there is no bot {unknown[0]!r}", hint)
+    if not names:
+        raise ConfigError("simulate", "no bot is named", known)
+    return tuple(generator for name, generator in GENERATORS.items() if name in names)

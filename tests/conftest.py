@@ -1,0 +1,51 @@
+"""What tests share: where the real recordings are, and small sessions made by hand."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.sessions import Sessions
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of real recordings, or skip: they are not part of the checkout."""
+    folder = Path(os.environ.get("POINTERPRINT_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no recordings at {folder}: set POINTERPRINT_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_dir() -> Path:
+    """Return the checkout's sample_data/."""
+    return ROOT / "sample_data"
+
+
+def make_sessions(*paths: list[tuple], **columns: object) -> Sessions:
+    """Return sessions from lists of (t_ms, x, y[, kind]) rows; `columns` replace the defaults."""
+    rows = [row if len(row) == 4 else (*row, 0) for path in paths for row in path]
+    t_ms, x, y, kind = np.array(rows, np.float64).reshape(-1, 4).T
+    n = len(paths)
+    defaults = {
+        "session_id": np.array([f"s{i}" for i in range(n)], object),
+        "account_id": np.full(n, None, object),
+        "source": np.full(n, "csv", object),
+        "started_at": np.full(n, np.datetime64("NaT"), "datetime64[us]"),
+        "label": np.full(n, -1, np.int8),
+        "viewport_width": np.zeros(n, np.int32),
+        "viewport_height": np.zeros(n, np.int32),
+        "source_file": np.full(n, "log.csv", object),
+        "source_sha256": np.full(n, "0" * 64, object),
+        "offsets": np.cumsum([0, *map(len, paths)]).astype(np.int64),
+        "t_us": (t_ms * 1000).astype(np.int64),
+        "x_px": x.astype(np.float32),
+        "y_px": y.astype(np.float32),
+        "kind": kind.astype(np.int8),
+        "button": np.zeros(len(rows), np.int8),
+    }
+    return Sessions(**defaults | columns)

@@ -1,0 +1,192 @@
+"""The command line: exit codes, what goes to stdout and what to stderr."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from tiny import TINY, untrained
+
+import flows.cli
+from flows.cli import main, parse_columns
+from model.run import save_model
+from pipeline.errors import ConfigError
+
+LOG = "sid,when,left,top\n" + "".join(f"a,{i * 10},{i * i},{i}\n" for i in range(20))
+COLUMNS = "session_id=sid,t_ms=when,x=left,y=top"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Work in a folder with a log whose columns have other names."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")  # no message is broken into lines
+    monkeypatch.setattr(flows.cli, "_prepare", lambda: None)  # JAX runs here already
+    (tmp_path / "log.csv").write_text(LOG)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function that gives the exit code, stdout and stderr of a command line."""
+
+    def call(*arguments):
+        code = 0
+        try:
+            main(list(map(str, arguments)))
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ingest no.csv --to store", "no.csv: there is no such file or folder"),
+        ("ingest log.csv --to store", "missing column(s) session_id, t_ms, x, y; found sid, when"),
+        ("ingest log.csv --to store --columns session_id", "has no name on both sides"),
+        ("ingest log.csv --to store --date 1.11.2026", "'1.11.2026' is not a date"),
+        ("ingest log.csv --to store --labels no.csv", "no such labels file"),
+        ("draw log.csv --to a.png --limit 0", "limit is 0"),
+        ("simulate store --to bots", "there is no store here"),
+        ("train store --to model", "there is no store here"),
+        ("train store --to model --canvas.size 2", "canvas: size 2"),
+        ("train store --to model --config no.toml", "no.toml: there is no such file"),
+        ("score log.csv --model model --to scores", "model: there is no trained model here"),
+        ("evaluate scores --labels no.csv", "there are no scores here"),
+        ("demo --sample-data no", "no sample data here"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_1(run, line, message):
+    code, out, err = run(*line.split())
+
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("scor log.csv", 'Unknown command "scor". Did you mean "score"?'),
+        ("ingest log.csv --too store", "Did you mean --to?"),
+        ("ingest log.csv", "--to"),
+        ("ingest --to store", "name at least one"),
+        ("ingest log.csv --to store --format cvs", 'Did you mean "csv"?'),
+        ("train --to model", "name at least one"),
+        ("train store --to model --train.epohcs 3", "Did you mean --train.epochs?"),
+        ("train store --to model --train.epochs many", "many"),
+        ("score --model model --to scores", "name at least one"),
+    ],
+)
+def test_wrong_usage_is_2(run, line, message):
+    code, out, err = run(*line.split())
+
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+@pytest.mark.parametrize("option", ["--config settings.toml", "--config=settings.toml"])
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("[canvas]\nsiez = 32", "Did you mean --canvas.size?"),
+        ("[trian]\nepochs = 3", "Did you mean --train.epochs?"),
+        ("[canvas", "TOMLDecodeError"),
+    ],
+)
+def test_a_misspelt_setting_in_a_file_is_refused(run, folder, option, toml, message):
+    (folder / "settings.toml").write_text(toml)
+    code, out, err = run("train", "store", "--to", "model", *option.split())
+
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+@pytest.mark.parametrize("option", ["--config settings.toml", "--config=settings.toml"])
+def test_the_command_line_overrides_the_file_and_the_file_the_defaults(
+    run, folder, monkeypatch, option
+):
+    calls = []
+    (folder / "settings.toml").write_text("[canvas]\nsize = 32\n[train]\nepochs = 3\n")
+    monkeypatch.setattr("flows.jobs.train.train", lambda *args, **_: calls.append(args) or Figures)
+    code, out, _ = run(
+        "train", "store", "--to", "model", *option.split(), "--train.epochs", 4, "--simulate"
+    )
+
+    assert (code, out) == (0, "figures\nmodel\n")
+    ((stores, to, settings, simulate, resume),) = calls
+    assert ([str(path) for path in stores], str(to)) == (["store"], "model")
+    assert (settings.canvas.size, settings.train.epochs, settings.seed) == (32, 4, 0)
+    assert (simulate, resume) == (True, False)
+
+
+class Figures:
+    """Stand in for an evaluation."""
+
+    @staticmethod
+    def to_text():
+        return "figures"
+
+
+def test_ingest_ends_with_the_store_and_reports_progress_elsewhere(run):
+    code, out, err = run("ingest", "log.csv", "--to", "store", "--columns", COLUMNS)
+
+    assert code == 0
+    assert out == "1 files (csv 1): 20 rows, 20 events in 1 sessions\nstore\n"
+    assert err == "reading: 1 of 1 files\n"
+
+
+def test_ingest_gives_json_and_knows_a_file_again(run):
+    arguments = ("ingest", "log.csv", "--to", "store", "--columns", COLUMNS, "--json")
+    first, again = (json.loads(run(*arguments)[1]) for _ in range(2))
+
+    assert (first["n_rows"], first["n_sessions"], first["n_files_skipped"]) == (20, 1, 0)
+    assert (again["n_rows"], again["n_files_skipped"]) == (0, 1)
+
+
+def test_score_prints_the_partition_and_nothing_else(run, folder):
+    save_model(untrained(TINY), folder / "model")
+    code, out, err = run(
+        *("score", "log.csv", "--model", "model", "--to", "scores"),
+        *("--date", "2026-11-01", "--columns", COLUMNS),
+    )
+
+    assert (code, out) == (0, "scores/run_date=2026-11-01\n")
+    assert err == "scoring: 1 sessions\n"
+    assert (folder / "scores" / "run_date=2026-11-01" / "_SUCCESS").exists()
+
+
+def test_draw_prints_the_picture(run, folder):
+    code, out, err = run("draw", "log.csv", "--to", "a.png", "--columns", COLUMNS)
+
+    assert (code, out, err) == (0, "a.png\n", "")
+    assert (folder / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_columns_map_our_names_to_the_logs():
+    assert parse_columns("session_id=visit, t_s = at=0") == {"session_id": "visit", "t_s": "at=0"}
+    assert parse_columns(None) == {}
+    for wrong in ("x", "x=", "=x", "x=a,,y=b"):
+        with pytest.raises(ConfigError, match="no name on both sides"):
+            parse_columns(wrong)
+
+
+def test_python_m_flows_is_the_command_line(folder):
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "flows", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    wrong, version = call("ingest", folder / "no.csv", "--to", folder / "store"), call("--version")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr == f"error: {folder}/no.csv: there is no such file or folder\n"
+    assert (version.returncode, version.stdout) == (0, "0.1.0\n")

@@ -1,0 +1,246 @@
+"""An evaluation counts what it should, names what it leaves out, and says how sure it is."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from model.evaluate import evaluate
+from model.judged import UNNAMED
+from pipeline.errors import DataError, SchemaError
+from pipeline.schemas import LABELS, SCORES
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+
+
+def make_scores(*rows: tuple, **columns: list) -> pa.Table:
+    """Return a SCORES table of (session_id, account_id, score) rows; None: abstained."""
+    full = [
+        {
+            "session_id": session_id,
+            "account_id": account_id,
+            "fraud_score": score,
+            "band": "low",
+            "is_flagged": score is not None and score >= 0.5,
+            "threshold": 0.5,
+            "abstain_reason": None if score is not None else "no_moves",
+            "reasons": [],
+            "n_events": 10,
+            "n_windows": 1,
+            "model_id": "m1",
+            "run_id": "r1",
+            "scored_at": NOON,
+        }
+        | {name: values[i] for name, values in columns.items()}
+        for i, (session_id, account_id, score) in enumerate(rows)
+    ]
+    return pa.Table.from_pylist(full, SCORES)
+
+
+def make_labels(*rows: tuple) -> pa.Table:
+    """Return a LABELS table of (session_id, label[, account_id]) rows."""
+    columns = ("session_id", "label", "account_id")
+    return pa.Table.from_pylist([dict(zip(columns, row, strict=False)) for row in rows], LABELS)
+
+
+SCORED = make_scores(
+    ("a1", "ann", 0.1),
+    ("a2", "ann", 0.6),
+    ("b1", "bob", 0.2),
+    ("b2", "bob", 0.3),
+    ("a1~pyclick-0", "ann", 0.9),
+    ("b1~pyclick-0", "bob", 0.25),
+    ("f1", None, 0.8),
+    ("a3", "ann", None),
+)
+LABELLED = make_labels(
+    ("a1", 0), ("a2", 0), ("b1", 0), ("b2", 0),
+    ("a1~pyclick-0", 1), ("b1~pyclick-0", 1), ("f1", 1, "gang"), ("a3", 0),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small():
+    return evaluate(SCORED, LABELLED, n_resamples=20)
+
+
+def test_overall_is_all_frauds_against_all_legitimate(small):
+    # 0.9 and 0.8 are above all four; 0.25 is above two: 10 of 12 pairs.
+    assert small.overall.roc_auc.value == pytest.approx(10 / 12)
+    assert (small.overall.n_fraud, small.overall.n_legitimate) == (3, 4)
+    assert small.overall.base_rate == pytest.approx(3 / 7)
+
+
+def test_each_family_is_against_all_legitimate_worst_first(small):
+    assert [row.name for row in small.families] == ["pyclick", "gang"]
+    assert [row.n_legitimate for row in small.families] == [4, 4]
+    assert small.families[0].roc_auc.value == pytest.approx(6 / 8)
+    assert small.families[1].roc_auc.value == 1
+
+
+def test_rates_are_of_the_flags_that_were_set(small):
+    assert small.fpr.value == 0.25
+    assert small.overall.tpr.value == pytest.approx(2 / 3)
+    assert small.families[0].tpr.value == 0.5
+
+
+def test_each_person_has_a_rate_with_an_interval(small):
+    ann, bob = small.people
+    assert (ann.person, ann.n_sessions, ann.n_flagged) == ("ann", 2, 1)
+    assert (bob.person, bob.n_sessions, bob.n_flagged) == ("bob", 2, 0)
+    assert bob.fpr.low == 0 < bob.fpr.high
+
+
+def test_rates_that_few_sessions_cannot_show_are_refused(small):
+    assert small.overall.tpr_at_fpr["1 %"].startswith("refused: 4 legitimate sessions")
+    assert small.overall.tpr_at_fpr["0.1 %"].startswith("refused")
+
+
+def test_who_abstained_is_counted_by_class(small):
+    assert small.abstained == {"legitimate": {"no_moves": 1}, "fraud": {}}
+    assert small.n_sessions == {"legitimate": 4, "fraud": 3}
+
+
+def test_few_groups_are_said(small):
+    assert "2 group(s) of legitimate" in small.overall.roc_auc.note
+
+
+def test_sessions_without_label_and_labels_without_session_are_told():
+    labels = make_labels(("a1", 0), ("f1", 1), ("gone", 1))
+    evaluation = evaluate(SCORED, labels, n_resamples=5)
+    assert evaluation.n_unlabelled == 6
+    assert evaluation.labels_without_session == ("gone",)
+    assert "gone" in evaluation.to_text()
+    assert evaluation.families[0].name == UNNAMED
+
+
+def test_the_last_score_of_a_session_counts():
+    scored = make_scores(
+        ("a", None, 0.1), ("b", None, 0.9), ("b", None, 0.2), ("a", None, 0.7),
+        scored_at=[NOON, NOON, NOON - timedelta(days=1), NOON + timedelta(hours=1)],
+    )  # fmt: skip
+    evaluation = evaluate(scored, make_labels(("a", 0), ("b", 1)), n_resamples=5)
+    np.testing.assert_allclose(np.sort(evaluation.judged.score), [0.7, 0.9], rtol=1e-6)
+
+
+def test_a_later_run_date_counts_over_a_later_clock():
+    frame = make_scores(
+        ("a", None, 0.1), ("a", None, 0.7), scored_at=[NOON, NOON + timedelta(hours=1)]
+    ).to_pandas()
+    frame["run_date"] = pd.Categorical(["2026-11-03", "2026-11-02"])
+    frame.index = [0, 0]  # as of partitions that were put together
+    evaluation = evaluate(frame, make_labels(("a", 0)), n_resamples=5)
+    np.testing.assert_allclose(evaluation.judged.score, [0.1], rtol=1e-6)
+
+
+def test_the_last_label_of_a_session_counts():
+    labels = pa.concat_tables([LABELLED, make_labels(("f1", 0))])
+    assert evaluate(SCORED, labels, n_resamples=5).n_sessions["fraud"] == 2
+
+
+def test_a_label_that_names_the_generator_does_not_make_it_the_person():
+    labels = make_labels(("a1", 0), ("b1", 0), ("a1~pyclick-0", 1, "pyclick"))
+    judged = evaluate(SCORED, labels, n_resamples=5).judged
+    assert judged.person[judged.label == 1].tolist() == ["ann"]
+    assert judged.family[judged.label == 1].tolist() == ["pyclick"]
+
+
+def test_the_owner_task_groups_by_account():
+    scored = make_scores(
+        ("a1", "ann", 0.1), ("a2", "ann", 0.7), ("b1", "bob", 0.2), ("b2", "bob", 0.9)
+    )
+    labels = make_labels(("a1", 0), ("a2", 1), ("b1", 0), ("b2", 1))
+    evaluation = evaluate(scored, labels, n_resamples=5)
+    assert {row.name for row in evaluation.families} == {"ann", "bob"}
+    assert evaluation.overall.roc_auc.n_groups == 2
+
+
+def test_the_best_single_feature_stands_beside_each_row():
+    session_id = SCORED["session_id"].to_pylist()
+    features = pd.DataFrame(
+        {
+            "noise": [0.0, 1, 0, 1, 0, 1, 0, 1],
+            "slow": [9.0, 8, 7, 6, 1, 2, np.nan, 0],  # low is fraud; one isn't known
+            "word": list("abcdefgh"),
+        },
+        index=session_id,
+    )
+    evaluation = evaluate(SCORED, LABELLED, features, n_resamples=5)
+    best = {row.name: row.best_feature for row in evaluation.families}
+    assert (best["pyclick"].name, best["pyclick"].roc_auc) == ("slow", 1.0)
+    assert "flatters it, not the model" in evaluation.notes[0]
+    assert "1.000 slow" in evaluation.to_text()
+
+
+def test_one_class_alone_still_tells_its_rate():
+    legitimate = evaluate(SCORED, make_labels(("a1", 0), ("a2", 0)), n_resamples=5)
+    assert legitimate.overall is None
+    assert legitimate.families == ()
+    assert legitimate.fpr.value == 0.5
+    fraud = evaluate(SCORED, make_labels(("f1", 1)), n_resamples=5)
+    assert fraud.fpr is None
+    assert fraud.people == ()
+    for evaluation in (legitimate, fraud):
+        assert evaluation.to_text()
+        json.dumps(evaluation.to_json(), allow_nan=False)
+
+
+def test_no_label_at_all_is_an_error():
+    with pytest.raises(DataError, match="no scored session has a label: 8 sessions, 1 labels"):
+        evaluate(SCORED, make_labels(("gone", 1)))
+
+
+def test_another_label_is_an_error():
+    with pytest.raises(DataError, match="not 0 or 1"):
+        evaluate(SCORED, make_labels(("a1", 2)))
+
+
+def test_another_table_is_an_error():
+    with pytest.raises(SchemaError, match="scores table lacks session_id"):
+        evaluate(pd.DataFrame({"score": [1.0]}), LABELLED)
+
+
+def test_mixed_models_and_thresholds_are_said():
+    mixed = make_scores(
+        ("a", None, 0.1), ("b", None, 0.9), model_id=["m1", "m2"], threshold=[0.5, 0.6]
+    )
+    notes = evaluate(mixed, make_labels(("a", 0), ("b", 1)), n_resamples=5).notes
+    assert "2 models are mixed" in notes[0]
+    assert "threshold changed" in notes[1]
+
+
+def make_many() -> tuple[pa.Table, pa.Table]:
+    """Return 1,500 sessions of 50 people and 6 generators with long names."""
+    rng = np.random.default_rng(0)
+    families = [f"generator-with-a-rather-long-name-{i}" for i in range(6)]
+    legitimate = [(f"s{i}", f"person-{i % 50}", rng.beta(1, 4)) for i in range(1000)]
+    fraud = [(f"s{i}~{families[i % 6]}-0", f"person-{i % 50}", rng.beta(4, 1)) for i in range(500)]
+    rows = legitimate + fraud
+    return make_scores(*rows), make_labels(*[(row[0], int("~" in row[0])) for row in rows])
+
+
+def test_the_text_fits_a_terminal_and_the_json_is_json():
+    evaluation = evaluate(*make_many(), n_resamples=50)
+    text = evaluation.to_text()
+    assert max(map(len, text.splitlines())) <= 100
+    assert "1,000 legitimate and 500 fraud sessions scored" in text
+    assert "refused" not in text
+    found = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
+    assert len(found["families"]) == 6
+    assert found["overall"]["roc_auc"]["low"] < found["overall"]["roc_auc"]["value"]
+
+
+def test_plots_are_written_where_there_is_something_to_plot(tmp_path):
+    evaluation = evaluate(SCORED, LABELLED, n_resamples=5)
+    names = [path.name for path in evaluation.write_plots(tmp_path)]
+    assert names == ["scores.png", "roc.png", "reliability.png"]
+    alone = evaluate(SCORED, make_labels(("f1", 1)), n_resamples=5)
+    assert [path.name for path in alone.write_plots(tmp_path)] == ["scores.png"]
+
+
+def test_the_same_input_gives_the_same_evaluation():
+    first, again = (evaluate(SCORED, LABELLED, n_resamples=20, seed=1).to_json() for _ in "12")
+    assert first == again

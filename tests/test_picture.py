@@ -1,0 +1,120 @@
+"""Pictures for people: what is where, sizes, any caption; and two that were looked at."""
+
+import make_golden
+import numpy as np
+import pytest
+from PIL import Image
+
+from rasterize.picture import (
+    CAPTION,
+    CLICK_COLOR,
+    ENLARGED,
+    MARGIN,
+    PAUSE_COLOR,
+    SHEET,
+    channel_strip,
+    contact_sheet,
+    draw_images,
+    draw_pictures,
+    stacked,
+)
+
+CANVAS = make_golden.CANVAS
+SIDE = CANVAS.size * ENLARGED
+BLANK = Image.new("RGB", (SIDE, SIDE))
+
+
+@pytest.mark.parametrize("name", ["channels", "picture"])
+def test_the_kernel_draws_what_was_looked_at(name):
+    drawn = np.asarray(getattr(make_golden, name)()).astype(int)
+    with Image.open(make_golden.GOLDEN / f"{name}.png") as golden:
+        np.testing.assert_allclose(drawn, np.asarray(golden), atol=1)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """Return the picture of the path by hand, rows of (red, green, blue)."""
+    (drawn,) = draw_pictures(make_golden.points(), CANVAS)
+    return np.asarray(drawn)
+
+
+def at(x_px: float, y_px: float) -> tuple[slice, slice]:
+    """Return the few pixels around a place on the screen."""
+    scale = ENLARGED / CANVAS.cell_px
+    row, column = int(y_px * scale), int(x_px * scale)
+    return slice(row - 8, row + 9), slice(column - 8, column + 9)
+
+
+def has(pixels: np.ndarray, color: tuple[int, int, int]) -> bool:
+    """Return whether a colour is among the pixels."""
+    return bool((pixels == color).all(axis=-1).any())
+
+
+def test_a_press_and_a_pause_are_ringed_where_they_happened(picture):
+    assert has(picture[at(56, 8)], CLICK_COLOR)
+    assert has(picture[at(56, 56)], PAUSE_COLOR)
+    assert not has(picture[at(28, 8)], CLICK_COLOR)
+    assert not has(picture[at(56, 32)], PAUSE_COLOR)
+
+
+def test_the_fast_stretch_is_lighter_than_the_slow_one(picture):
+    fast, slow = picture[at(16, 8)], picture[at(56, 32)]  # 1000 px/s and 267 px/s
+    assert fast[..., 0].max() > slow[..., 0].max()
+
+
+@pytest.mark.parametrize(
+    ("n", "columns", "expected"),
+    [
+        (1, 1, (760, SIDE + MARGIN + CAPTION + MARGIN + 3 * CAPTION)),
+        (5, 4, (760, 2 * (SIDE + MARGIN + CAPTION) + MARGIN + 3 * CAPTION)),
+        (10, 10, (10 * (SIDE + MARGIN) + MARGIN, SIDE + MARGIN + CAPTION + MARGIN + 3 * CAPTION)),
+    ],
+)
+def test_a_sheet_has_rows_captions_and_a_legend(n, columns, expected):
+    assert contact_sheet([BLANK] * n, ["x"] * n, CANVAS, columns).size == expected
+
+
+HOSTILE = {
+    "newlines": "a\nb\r\n\tc",
+    "right to left": "\u202eevil\u202c \u05d0\u05d1",
+    "long": "W" * 10_000,
+    "not text": "\x00\x1b[31m\udc80",
+    "emoji": "\U0001f5b1\ufe0f",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("caption", HOSTILE.values(), ids=HOSTILE)
+def test_no_caption_leaves_its_place(caption):
+    sheet = np.asarray(contact_sheet([BLANK, BLANK], [caption, ""], CANVAS))
+
+    assert sheet.shape == (SIDE + 2 * MARGIN + 4 * CAPTION, 760, 3)
+    below = sheet[MARGIN + SIDE : MARGIN + SIDE + CAPTION + MARGIN]
+    assert (below[:, MARGIN + SIDE + 1 :] == SHEET).all()
+    assert (below[CAPTION:] == SHEET).all()
+
+
+def test_a_long_caption_is_cut_and_a_short_one_shows():
+    short, long, none = (
+        np.asarray(contact_sheet([BLANK], [caption], CANVAS)) for caption in ("W", "W" * 99, "")
+    )
+    written = [int((sheet != none).any(axis=-1).sum()) for sheet in (short, long)]
+    assert 0 < written[0] < written[1]
+
+
+def test_every_channel_is_on_the_strip():
+    (image,) = draw_images(make_golden.points(), CANVAS)
+    strip = channel_strip(image, CANVAS, 32)
+
+    assert strip.size == (7 * (32 + MARGIN) + MARGIN, 32 + 2 * MARGIN + CAPTION)
+    tiles = np.asarray(strip)[MARGIN : MARGIN + 32]
+    lefts = [MARGIN + i * (32 + MARGIN) for i in range(7)]
+    assert all(tiles[:, left : left + 32].std() > 0 for left in lefts)
+
+
+def test_parts_are_stacked_without_a_gap():
+    sheet = stacked([Image.new("RGB", (3, 2), "red"), Image.new("RGB", (5, 4), "blue")])
+
+    assert sheet.size == (5, 6)
+    assert sheet.getpixel((0, 1)) == (255, 0, 0)
+    assert sheet.getpixel((4, 2)) == (0, 0, 255)

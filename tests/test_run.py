@@ -1,0 +1,117 @@
+"""A trained model comes back from disk as it was; what doesn't fit is refused."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import make_sessions
+from flax import nnx
+from tiny import TINY, untrained
+
+from model.calibrate import Calibration
+from model.run import load_model, save_model
+from model.score import look
+from pipeline.errors import NotFoundError, SchemaError
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Return the folder of a saved model."""
+    folder = tmp_path_factory.mktemp("run")
+    save_model(untrained(), folder)
+    return folder
+
+
+@pytest.fixture
+def run(saved, tmp_path):
+    """Return a copy of it that a test may break."""
+    return shutil.copytree(saved, tmp_path / "run")
+
+
+def edit(path, **changes):
+    """Change settings in a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_model_comes_back_as_it_was(saved):
+    model, again = untrained(), load_model(saved)
+    crooked = make_sessions([(t * 16, t * t % 90, t * 7 % 50) for t in range(60)])
+
+    assert again.model_id == model.model_id
+    assert (again.config, again.policy) == (model.config, model.policy)
+    assert again.calibration == model.calibration
+    logits = [look(m.network, m.config, crooked)[1] for m in (model, again)]
+    assert len(logits[0]) == 2
+    np.testing.assert_array_equal(*logits)
+
+
+def test_a_model_id_is_16_hex_digits_and_the_seed_decides_it():
+    assert int(untrained().model_id, 16) < 16**16
+    assert untrained().model_id == untrained().model_id
+    assert untrained().model_id != untrained(replace(TINY, seed=1)).model_id
+
+
+def test_all_that_decides_a_score_changes_the_model_id():
+    model = untrained()
+    policy = replace(model.policy, n_people=2)
+    others = [
+        replace(model, config=replace(TINY, score=replace(TINY.score, pooling="max"))),
+        replace(model, calibration=Calibration(1.0, 0.1, 0.5)),
+        replace(model, policy=policy),
+    ]
+    assert len({model.model_id, *(other.model_id for other in others)}) == 4
+
+
+def test_one_parameter_changes_the_model_id():
+    model = untrained()
+    graph, parameters = nnx.split(model.network)
+    leaves, structure = jax.tree.flatten(parameters)
+    leaves[-1] = jnp.asarray(leaves[-1]).ravel().at[0].add(1e-6).reshape(leaves[-1].shape)
+    network = nnx.merge(graph, jax.tree.unflatten(structure, leaves))
+
+    assert replace(model, network=network).model_id != model.model_id
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(NotFoundError, match="no trained model here"):
+        load_model(tmp_path)
+
+
+def test_a_missing_checkpoint_is_refused(run):
+    shutil.rmtree(run / "checkpoint")
+    with pytest.raises(NotFoundError, match="no checkpoint there"):
+        load_model(run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "weather"}, "task: Input should be 'fraud' or 'owner'"),
+        ({"seed": "many"}, "seed: "),
+        ({"colour": "blue"}, "not those of this version"),
+        ({"cnn": {"widths": [8, 16]}}, "not those of this version"),
+    ],
+)
+def test_settings_of_another_version_are_refused(run, changes, message):
+    edit(run / "config.json", **changes)
+    with pytest.raises(SchemaError, match=message):
+        load_model(run)
+
+
+def test_parameters_that_do_not_fit_the_settings_are_refused(run):
+    cnn = json.loads((run / "config.json").read_text())["cnn"]
+    edit(run / "config.json", cnn=cnn | {"widths": [8, 24]})
+    with pytest.raises(SchemaError, match=r"don't fit config\.json"):
+        load_model(run)
+
+
+@pytest.mark.parametrize("name", ["config.json", "calibration.json", "policy.json"])
+def test_a_file_cut_short_is_refused(run, name):
+    path = run / name
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(SchemaError, match=f"{name}: it can't be read"):
+        load_model(run)

@@ -1,0 +1,428 @@
+"""A twin keeps the plan and the clock, and changes only the way of moving."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from conftest import make_sessions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import lognorm
+
+from pipeline.errors import ConfigError
+from pipeline.kinematics import CLOCK_FEATURES, kinematic_features
+from pipeline.logs import parse_logs
+from pipeline.schemas import Kind
+from pipeline.separability import best_single_feature
+from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.simulate.controllers import lagged_pid, windmouse
+from pipeline.simulate.curves import catmull_rom
+from pipeline.simulate.generators import ALL, GENERATORS, choose_generators
+from pipeline.simulate.lines import constant_line, step_quantised, teleport
+from pipeline.simulate.motor import lognormal_stroke, minimum_jerk
+from pipeline.simulate.movements import MovementConfig, find_movements
+from pipeline.simulate.noise import gradient_noise
+from pipeline.simulate.plan import Plan, make_plan
+from pipeline.simulate.recorder import grid_px, keep_moving, writes_changes_only
+from pipeline.simulate.timing import draw_easing, minimum_jerk_progress
+from pipeline.simulate.twins import simulate_twins
+from pipeline.windows import cut_windows
+
+DOWN, UP = int(Kind.DOWN), int(Kind.UP)
+
+
+def reach(n: int = 51, x_px: float = 1000.0) -> list[tuple]:
+    """Return a straight reach to the right, an event each 16 ms, rounded to whole px."""
+    tau = np.linspace(0, 1, n)
+    return [(16 * i, round(x_px * t), 300) for i, t in enumerate(minimum_jerk_progress(tau))]
+
+
+def out_and_back(pause_ms: int = 500) -> list[tuple]:
+    """Return a reach, a rest, a click, and the reach back."""
+    out = reach()
+    last_ms, x, y = out[-1]
+    t = last_ms + pause_ms
+    click = [(t, x, y, DOWN), (t + 90, x, y, UP)]
+    return [*out, *click, *[(t + 90 + ms, x - dx, y) for ms, dx, _ in reach()[1:]]]
+
+
+def plan_of(sessions: Sessions) -> Plan:
+    return make_plan(sessions, find_movements(sessions))
+
+
+def speed_px_s(sessions: Sessions) -> np.ndarray:
+    step = np.hypot(np.diff(sessions.x_px), np.diff(sessions.y_px))
+    return step / (np.diff(sessions.t_us) / 1e6)
+
+
+# --- movements
+
+
+def test_a_rest_ends_a_movement():
+    # Right for 4 events, 300 ms without an event, down for 3 events.
+    path = [
+        (0, 0, 0),
+        (16, 5, 0),
+        (32, 9, 0),
+        (48, 12, 0),
+        (348, 12, 5),
+        (364, 12, 9),
+        (380, 12, 20),
+    ]
+
+    movements = find_movements(make_sessions(path))
+
+    assert movements.first.tolist() == [0, 4]
+    assert movements.last.tolist() == [3, 6]
+
+
+def test_standing_still_with_events_is_a_rest_too():
+    still = [(48 + 16 * i, 12, 0) for i in range(10)]  # 144 ms at one place
+    path = [(0, 0, 0), (16, 5, 0), (32, 9, 0), *still, (208, 15, 0), (224, 20, 0)]
+
+    movements = find_movements(make_sessions(path))
+
+    # From the first event to the rest's first, from the rest's last to the end.
+    assert movements.first.tolist() == [0, 12]
+    assert movements.last.tolist() == [3, 14]
+
+
+def test_a_button_ends_a_movement_and_starts_the_next():
+    path = [(16 * i, 10 * i, 0, DOWN if i == 4 else 0) for i in range(9)]
+
+    movements = find_movements(make_sessions(path))
+
+    assert movements.first.tolist() == [0, 4]
+    assert movements.last.tolist() == [4, 8]
+
+
+def test_going_out_and_back_without_a_rest_is_two_movements():
+    x = [*range(0, 100, 10), *range(100, -1, -10)]
+    path = [(16 * i, x, 0) for i, x in enumerate(x)]
+
+    movements = find_movements(make_sessions(path))
+
+    assert movements.first.tolist() == [0, 10]
+    assert movements.last.tolist() == [10, 20]
+
+
+def test_a_slow_clock_is_no_row_of_rests():
+    path = [(200 * i, 10 * i, 0) for i in range(10)]
+
+    movements = find_movements(make_sessions(path))
+
+    assert (movements.first.tolist(), movements.last.tolist()) == ([0], [9])
+
+
+def test_movements_never_reach_into_another_session():
+    sessions = make_sessions(reach(5), reach(6))
+
+    movements = find_movements(sessions)
+
+    assert (movements.first.tolist(), movements.last.tolist()) == ([0, 5], [4, 10])
+
+
+def test_a_limit_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match="not above 0"):
+        MovementConfig(rest_ms=0.0)
+
+
+# --- twins
+
+
+@pytest.mark.parametrize("bot", ALL)
+def test_a_twin_keeps_plan_clock_and_grid(bot):
+    human = make_sessions(out_and_back(), reach())
+    movements = find_movements(human)
+
+    twin = simulate_twins(human, [bot])
+
+    for kept in ("t_us", "kind", "button", "offsets", "account_id", "source_file"):
+        np.testing.assert_array_equal(getattr(twin, kept), getattr(human, kept))
+    inside = np.zeros(len(human.t_us), bool)
+    for first, last in zip(movements.first, movements.last, strict=True):
+        inside[first + 1 : last] = True
+    np.testing.assert_array_equal(twin.x_px[~inside], human.x_px[~inside])  # clicks are among them
+    np.testing.assert_array_equal(twin.y_px[~inside], human.y_px[~inside])
+    assert (twin.x_px != human.x_px).any() or (twin.y_px != human.y_px).any()
+    np.testing.assert_array_equal(twin.x_px, np.rint(twin.x_px))
+    assert np.isfinite(twin.y_px).all()
+
+
+def test_a_twin_says_what_it_is():
+    twin = simulate_twins(make_sessions(reach()), ["windmouse"], per_session=2)
+
+    assert twin.session_id.tolist() == ["s0~windmouse-0", "s0~windmouse-1"]
+    assert twin.source.tolist() == ["simulated:windmouse"] * 2
+    assert twin.label.tolist() == [1, 1]
+    assert (twin.x_px[:51] != twin.x_px[51:]).any() or (twin.y_px[:51] != twin.y_px[51:]).any()
+
+
+def test_as_many_twins_as_bots_are_one_of_each():
+    twins = simulate_twins(make_sessions(reach()), per_session=len(ALL))
+
+    assert sorted(twins.source) == sorted(f"simulated:{name}" for name in ALL)
+
+
+def test_a_twin_does_not_depend_on_other_sessions_or_their_order():
+    three = make_sessions(reach(), out_and_back(), reach(80, 400.0))
+    apart = concatenate_sessions([simulate_twins(three.take(np.array([i]))) for i in (2, 0, 1)])
+
+    together = simulate_twins(three).take(np.array([2, 0, 1]))
+
+    for field in fields(Sessions):
+        np.testing.assert_array_equal(getattr(together, field.name), getattr(apart, field.name))
+
+
+def test_bots_may_be_named_in_any_order():
+    human = make_sessions(reach())
+
+    one, other = (
+        simulate_twins(human, bots) for bots in (["bezier", "teleport"], ["teleport", "bezier"])
+    )
+
+    assert one.session_id.tolist() == other.session_id.tolist()
+
+
+def test_another_seed_is_another_twin():
+    human = make_sessions(out_and_back())
+
+    one, same, other = (simulate_twins(human, ["bezier"], seed=seed) for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(one.y_px, same.y_px)
+    assert (one.y_px != other.y_px).any()
+
+
+def test_a_twin_stays_on_the_screen():
+    at_the_top = [(16 * i, 20 * i, 1) for i in range(60)]
+    size = {
+        "viewport_width": np.array([1280], np.int32),
+        "viewport_height": np.array([720], np.int32),
+    }
+
+    twins = simulate_twins(make_sessions(at_the_top, **size), per_session=4 * len(ALL))
+
+    assert twins.y_px.min() == 0  # it would have left: bezier, noise and others bow
+    assert twins.x_px.max() <= 1279
+
+
+def test_a_recorder_of_changes_writes_no_twin_that_stands():
+    # A log without one repeated position; an eased start would round to many.
+    human = make_sessions([(16 * i, 10 * i, 5 * i) for i in range(80)])
+
+    twin = simulate_twins(human, ["minimum_jerk"])
+
+    assert (np.hypot(np.diff(twin.x_px), np.diff(twin.y_px)) > 0).all()
+    assert (np.diff(minimum_jerk_progress(np.linspace(0, 1, 80))) * 800 < 0.5).any()
+
+
+def test_sessions_with_nothing_to_move_come_back_as_they_are():
+    still = [(100 * i, 7, 7) for i in range(9)]
+    human = make_sessions([(0, 1, 2)], still)
+
+    twin = simulate_twins(human)
+
+    np.testing.assert_array_equal(twin.x_px, human.x_px)
+
+
+def test_no_sessions_have_no_twins():
+    assert len(simulate_twins(make_sessions(reach()).take(np.zeros(1, bool)))) == 0
+
+
+def test_an_unknown_bot_is_met_with_a_suggestion():
+    with pytest.raises(ConfigError, match="did you mean windmouse"):
+        simulate_twins(make_sessions(reach()), ["windmose"])
+
+
+@pytest.mark.parametrize(("bots", "per_session"), [((), 1), (("bezier",), 0)])
+def test_twins_of_nothing_are_refused(bots, per_session):
+    with pytest.raises(ConfigError):
+        simulate_twins(make_sessions(reach()), bots, per_session)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 300), st.integers(-40, 2000), st.integers(0, 1100), st.integers(0, 6)
+        ),
+        min_size=1,
+        max_size=60,
+    ),
+    st.sampled_from(ALL),
+)
+def test_any_session_has_a_twin(rows, bot):
+    t_ms = np.cumsum([row[0] for row in rows])
+    human = make_sessions([(t, *row[1:]) for t, row in zip(t_ms, rows, strict=True)])
+
+    twin = simulate_twins(human, [bot])
+
+    assert np.isfinite(twin.x_px).all()
+    assert np.isfinite(twin.y_px).all()
+    not_move = ~np.isin(human.kind, [Kind.MOVE, Kind.DRAG, Kind.TOUCH])
+    np.testing.assert_array_equal(twin.x_px[not_move], human.x_px[not_move])
+
+
+def test_twins_of_real_recordings_keep_their_clock_and_clicks(sample_dir):
+    (human,) = parse_logs([sample_dir / "logs" / "human.csv"])
+
+    twins = simulate_twins(human)
+
+    np.testing.assert_array_equal(twins.t_us, human.t_us)
+    is_click = np.isin(human.kind, [DOWN, UP])
+    assert is_click.sum() == 84
+    np.testing.assert_array_equal(twins.x_px[is_click], human.x_px[is_click])
+    np.testing.assert_array_equal(twins.y_px[is_click], human.y_px[is_click])
+    assert ((twins.x_px != human.x_px) | (twins.y_px != human.y_px)).mean() > 0.3
+    both = concatenate_sessions([replace(human, label=np.zeros(len(human), np.int8)), twins])
+    windows = cut_windows(both)
+    features, labels = kinematic_features(both, windows), both.label[windows.session]
+    assert best_single_feature(features, labels, CLOCK_FEATURES)[1] == 0.5
+
+
+# --- generators
+
+
+@pytest.mark.parametrize("generator", GENERATORS.values(), ids=ALL)
+def test_every_generator_ends_where_it_should(generator):
+    plan = plan_of(make_sessions(out_and_back()))
+
+    path = generator.generate(np.random.default_rng(0), plan)
+
+    np.testing.assert_allclose(path[plan.first], plan.start, atol=1e-6)
+    np.testing.assert_allclose(path[plan.last], plan.end, atol=1e-6)
+    assert generator.summary
+    assert generator.source
+
+
+def test_the_page_on_simulation_lists_every_generator(sample_dir):
+    page = (sample_dir.parent / "docs" / "simulation.md").read_text()
+
+    for bot in GENERATORS.values():
+        assert f"| `{bot.name}` | {bot.craft} | {bot.summary} | {bot.source} |" in page
+
+
+def test_generators_cover_every_craft():
+    assert {generator.craft for generator in choose_generators(ALL)} == {"crude", "fair", "careful"}
+
+
+def test_constant_line_has_one_speed():
+    twin = simulate_twins(make_sessions(reach()), ["constant_line"])
+
+    # 1000 px in 50 segments of 16 ms: 20 px each.
+    np.testing.assert_array_equal(np.diff(twin.x_px), np.full(50, 20, np.float32))
+    np.testing.assert_allclose(speed_px_s(twin), 1250)
+
+
+def test_constant_line_is_a_line_between_the_ends():
+    plan = plan_of(make_sessions([(0, 0, 0), (10, 9, 1), (20, 11, 7), (40, 40, 20)]))
+
+    path = constant_line(np.random.default_rng(0), plan)
+
+    np.testing.assert_allclose(path, [0, 10 + 5j, 20 + 10j, 40 + 20j])
+
+
+def test_minimum_jerk_is_fastest_in_the_middle():
+    tau = np.linspace(0, 1, 1001)
+
+    speed = np.gradient(minimum_jerk_progress(tau), tau)
+
+    assert speed.argmax() == 500
+    assert speed.max() == pytest.approx(1.875, abs=1e-4)  # of the mean speed
+
+
+def test_minimum_jerk_twin_advances_by_minimum_jerk():
+    plan = plan_of(make_sessions(reach()))
+
+    path = minimum_jerk(np.random.default_rng(0), plan)
+
+    np.testing.assert_allclose(path.real, 1000 * minimum_jerk_progress(plan.tau))
+
+
+def test_a_stroke_has_lognormal_speed():
+    time = np.linspace(0, 1.5, 3001)
+    shape = np.ones_like(time)
+
+    path = lognormal_stroke(time, np.log(0.3) * shape, 0.25 * shape, 0.2 * shape, 0.9 * shape)
+
+    speed = np.abs(np.gradient(path, time))
+    np.testing.assert_allclose(speed, lognorm(0.25, scale=0.3).pdf(time), atol=0.01)
+    heading = np.angle(np.diff(path)[[100, -1500]])  # long before and long after the peak
+    np.testing.assert_allclose(heading, [0.2, 0.9], atol=0.02)
+
+
+def test_steps_along_the_axes_are_axis_aligned():
+    plan = plan_of(make_sessions([(16 * i, 10 * i, 6 * i) for i in range(40)]))
+
+    routes = [np.diff(step_quantised(np.random.default_rng(seed), plan)) for seed in range(9)]
+
+    aligned = [bool(((abs(r.real) < 1e-9) | (abs(r.imag) < 1e-9)).mean() > 0.9) for r in routes]
+    assert 0 < sum(aligned) < 9  # some sessions go straight, some axis by axis
+
+
+def test_teleport_has_few_places():
+    plan = plan_of(make_sessions(reach()))
+
+    places = np.unique(teleport(np.random.default_rng(1), plan))
+
+    assert 2 <= len(places) <= 5
+
+
+@pytest.mark.parametrize("drive", [windmouse, lagged_pid])
+def test_controllers_arrive_by_themselves(drive):
+    plan = plan_of(make_sessions(reach()))
+
+    near = [abs(drive(np.random.default_rng(seed), plan)[-3] - plan.end[0]) for seed in range(20)]
+
+    assert np.median(near) < 100  # of 1000 px, two events before the end
+
+
+def test_catmull_rom_passes_through_its_knots():
+    knots = np.array([[0, 1 + 2j, 3 - 1j, 4]], np.complex128)
+
+    on_curve = catmull_rom(knots, np.array([0, 1 / 3, 2 / 3, 1]), np.zeros(4, np.int64))
+
+    np.testing.assert_allclose(on_curve, knots[0], atol=1e-12)
+
+
+def test_gradient_noise_is_nothing_at_whole_places():
+    place = np.array([0.0, 0.5, 1.0, 2.0, 2.5])
+
+    noise = gradient_noise(np.random.default_rng(0), place, np.zeros(5, np.int64), 1)
+
+    assert noise[[0, 2, 3]].tolist() == [0, 0, 0]
+    assert (noise[[1, 4]] != 0).all()
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_every_easing_goes_from_start_to_end(seed):
+    ease = draw_easing(np.random.default_rng(seed))
+
+    np.testing.assert_allclose(ease(np.array([0.0, 1.0])), [0, 1], atol=1e-12)
+
+
+# --- the recorder
+
+
+def test_the_grid_is_found():
+    whole, half = np.array([3, 4], np.float32), np.array([3, 4.5], np.float32)
+
+    assert grid_px(whole, whole) == 1
+    assert grid_px(whole, half) == 0.5
+    assert grid_px(whole, np.array([0.1, 0.2], np.float32)) == 0
+
+
+def test_a_recorder_of_changes_is_recognised():
+    assert writes_changes_only(make_sessions([(16 * i, i, 0) for i in range(9)]))
+    assert not writes_changes_only(make_sessions([(16 * i, i // 2, 0) for i in range(9)]))
+
+
+def test_keeping_moving_takes_from_the_fast_what_the_slow_lack():
+    plan = plan_of(make_sessions([(16 * i, 10 * i, 0) for i in range(5)]))
+    path = np.array([0, 0, 20, 40, 40], np.complex128)
+
+    moved = keep_moving(plan, path, step_px=2.0)
+
+    # 40 px in 4 steps, 2 px for each: 32 px are left for what were 0, 20, 20 and 0.
+    np.testing.assert_allclose(moved, [0, 2, 20, 38, 40])

@@ -1,0 +1,65 @@
+"""A run small enough for tests: its settings, stores, and a model nobody trained."""
+
+from pathlib import Path
+
+import numpy as np
+from conftest import make_sessions
+
+from model.calibrate import Calibration
+from model.config import CNNConfig, RunConfig, TraceConfig, TrainConfig
+from model.network import Network
+from model.policy import Policy, Threshold
+from model.run import TrainedModel
+from pipeline.ingest import ingest_logs
+from pipeline.labels import read_labels
+from pipeline.schemas import QUARANTINE
+from pipeline.store import Part, write_part
+from pipeline.windows import WindowConfig
+from rasterize.canvas import Canvas
+
+TINY = RunConfig(
+    window=WindowConfig(max_events=32),
+    canvas=Canvas(size=16, cell_px=32.0, n_samples=32),
+    cnn=CNNConfig(widths=(8, 16)),
+    trace=TraceConfig(widths=(8,)),
+    train=TrainConfig(epochs=2, steps_per_epoch=20, batch_size=32, learning_rate=1e-2),
+)
+
+
+def untrained(config: RunConfig = TINY) -> TrainedModel:
+    """Return a model as its seed made it, which flags from a score of 0.9 on."""
+    threshold = Threshold(0.01, 0.9, 0.0, None, False, "made up")
+    return TrainedModel(
+        config, Network(config), Calibration(1.0, 0.0, 0.5), Policy(0.01, (threshold,), 1, 1)
+    )
+
+
+def easy_store(store: Path, n: int = 64) -> Path:
+    """Return `store` with what even the tiny network tells apart: crooked people, straight bots."""
+    rng = np.random.default_rng(0)
+    t_ms = np.arange(32) * 16
+    crooked = [rng.normal(0, 9, (2, 32)).cumsum(axis=1) for _ in range(n)]
+    angles = rng.uniform(0, 2 * np.pi, n)
+    straight = [np.outer([np.cos(angle), np.sin(angle)], t_ms) for angle in angles]
+    sessions = make_sessions(
+        *(list(zip(t_ms, x, y, strict=True)) for x, y in crooked + straight),
+        label=np.repeat([0, 1], n).astype(np.int8),
+        account_id=np.array(
+            [f"{who}_{i % 8}" for who in ("person", "bot") for i in range(n)], object
+        ),
+    )
+    part = Part(store, "2026-11-01", "easy")
+    write_part(part, [sessions], QUARANTINE.empty_table(), {"files": []})
+    return store
+
+
+def ingest_sample(sample_dir: Path, store: Path) -> Path:
+    """Return `store` with the sample's sessions and their labels in it."""
+    labels = read_labels(sample_dir / "labels.csv").to_pydict()
+    ingest_logs(
+        [sample_dir / "logs"],
+        store,
+        labels=dict(zip(labels["session_id"], labels["label"], strict=True)),
+        ingest_date="2026-11-01",
+    )
+    return store
