@@ -5,7 +5,8 @@ Neither JAX nor Prefect is loaded until a command needs it: `--help` does not wa
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from model.config import RunConfig
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError
@@ -59,16 +61,17 @@ def ingest(
 
     _require(logs, "ingest", "LOG")
     known = read_labels(labels).to_pydict() if labels else None
-    report = ingest_logs(
-        logs,
-        to,
-        format=format,
-        columns=parse_columns(columns),
-        labels=dict(zip(known["session_id"], known["label"], strict=True)) if known else None,
-        ingest_date=date or today(),
-        strict=strict,
-        progress=_progress("reading", "files"),
-    )
+    with _progress("reading", "files") as show:
+        report = ingest_logs(
+            logs,
+            to,
+            format=format,
+            columns=parse_columns(columns),
+            labels=dict(zip(known["session_id"], known["label"], strict=True)) if known else None,
+            ingest_date=date or today(),
+            strict=strict,
+            progress=show,
+        )
     _print_json(report.to_json()) if json else print("\n".join([*report.summary(), str(to)]))
 
 
@@ -146,9 +149,10 @@ def score(
     from flows.jobs.score import score as job
 
     _require(sources, "score", "LOG|STORE")
-    bar = _progress("scoring", "sessions")
-    day = date or today()
-    print(job(sources, model, to, day, format, parse_columns(columns), lambda n: bar(n, 0)))
+    day, names = date or today(), parse_columns(columns)
+    with _progress("scoring", "sessions") as show:
+        partition = job(sources, model, to, day, format, names, lambda n: show(n, 0))
+    print(partition)
 
 
 @app.command
@@ -223,20 +227,33 @@ def _prepare() -> None:
     prepare_jax()
 
 
-def _progress(verb: str, things: str) -> Callable[[int, int], None]:
-    """Return a function that shows how far a job is, on stderr: one line on a terminal."""
+@contextmanager
+def _progress(verb: str, things: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows on stderr how far a job is: a bar, or few lines in a log.
+
+    It is called with the number of things done, and of all of them (0: nobody knows).
+    """
     console = Console(stderr=True)
+    bar = Progress(
+        TextColumn(verb), BarColumn(), MofNCompleteColumn(), TextColumn(things), console=console
+    )
+    task = bar.add_task(verb, total=None)
     shown = [0]
 
     def show(n_done: int, n_all: int) -> None:
-        text = f"{verb}: {n_done:,}{f' of {n_all:,}' if n_all else ''} {things}"
         if console.is_terminal:
-            console.print(text, end="\n" if n_done == n_all else "\r", highlight=False)
-        elif n_done == n_all or n_done >= 2 * shown[0]:  # a log wants few lines
+            bar.start()
+            bar.update(task, completed=n_done, total=n_all or None)
+        elif n_done == n_all or n_done >= 2 * shown[0]:
             shown[0] = max(n_done, 1)
-            console.print(text, highlight=False)
+            of_all = f" of {n_all:,}" if n_all else ""
+            console.print(f"{verb}: {n_done:,}{of_all} {things}", highlight=False)
 
-    return show
+    try:
+        yield show
+    finally:
+        if console.is_terminal:
+            bar.stop()
 
 
 def _print_epoch(epoch: "Epoch") -> None:

@@ -88,7 +88,9 @@ def to_sessions(events: pa.Table, source_file: str, source_sha256: str) -> Sessi
         account_id=_first_said(events["account_id"], offsets),
         source=_first_said(events["source"], offsets),
         started_at=np.where(
-            first_t_us >= ABSOLUTE_US, first_t_us.astype("datetime64[us]"), np.datetime64("NaT")
+            first_t_us >= ABSOLUTE_US,
+            first_t_us.astype("datetime64[us]"),
+            np.datetime64("NaT", "us"),
         ),
         label=_first_said(events["label"], offsets, missing=-1).astype(np.int8),
         viewport_width=_first_said(events["viewport_width"], offsets, missing=0).astype(np.int32),

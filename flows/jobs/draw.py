@@ -36,6 +36,8 @@ def draw(
     if not parts:
         raise DataError(path, "no sessions there", "is it a log, or a store that ingest made?")
     sessions = concatenate_sessions(parts)
+    # By name: a recording and the twins made from it stand side by side.
+    sessions = sessions.take(np.argsort(sessions.session_id.astype(str), kind="stable"))
     if session is not None:
         sessions = sessions.take(_find(sessions, session, path))
     windows = cut_windows(sessions, window)
