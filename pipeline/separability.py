@@ -25,7 +25,8 @@ def rank_auc(
             "an AUC needs both",
         )
     is_labelled = is_fraud | is_legitimate
-    ranks = rankdata(features[is_labelled], axis=0)
+    # In float64: newer SciPy ranks float32 in float32, which counts exactly to 16 million only.
+    ranks = rankdata(features[is_labelled].astype(np.float64), axis=0)
     rank_sum = ranks[is_fraud[is_labelled]].sum(axis=0)
     return (rank_sum - n_fraud * (n_fraud + 1) / 2) / (n_fraud * n_legitimate)
 
