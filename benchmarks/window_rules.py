@@ -28,6 +28,7 @@ from model.train import balance_groups, fit
 from pipeline.scores import pool_logits
 from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.splits import split_sessions
+from pipeline.standard import standardise
 from pipeline.windows import WindowConfig, cut_windows
 
 RULES = [(rule, size) for size in (64, 128, 256) for rule in ("moves", "gap", "both")]
@@ -57,10 +58,11 @@ def measure(sessions: Sessions, config: RunConfig) -> dict[str, float]:
     everyone = np.arange(len(sessions))
     part = {name: np.isin(everyone, split.indices(name)) for name in ("train", "valid")}
     with tempfile.TemporaryDirectory() as folder:
-        windows = cut_windows(sessions, config.window)
+        standard = standardise(sessions, config.standard).sessions
+        windows = cut_windows(standard, config.window)
         groups = balance_groups(split)
         network, _ = fit(
-            sessions, windows, groups, part["train"], part["valid"], config, Path(folder) / "state"
+            standard, windows, groups, part["train"], part["valid"], config, Path(folder) / "state"
         )
     chosen = split.indices("test")
     test, family = sessions.take(chosen), split.groups.generator[chosen]

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,8 +23,10 @@ from pipeline.windows import WindowConfig
 from rasterize.canvas import Canvas
 
 if TYPE_CHECKING:  # it would load JAX
+    from model.owner.train import OwnerEpoch
     from model.train import Epoch
 
+Task = Literal["owner", "fraud"]
 FormatName = Literal["auto", "csv", "jsonl", "parquet", "balabit", "sapimouse", "rrweb", "posthog"]
 
 app = App(
@@ -126,12 +129,38 @@ def train(
 ) -> None:
     """Train on the labelled sessions of stores; print the figures on the sessions held out."""
     _prepare()
-    from flows.jobs.train import train as job
-
     _require(stores, "train", "STORE")
-    evaluation = job(stores, to, settings, simulate, resume, progress=_print_epoch)
+    if settings.task == "owner":
+        from flows.jobs.train_owner import train_owner
+
+        if simulate:
+            raise ConfigError("--simulate", "the owner task learns no bots", "leave it out")
+        evaluation = train_owner(stores, to, settings, resume, progress=_print_epoch)
+    else:
+        from flows.jobs.train import train as job
+
+        evaluation = job(stores, to, settings, simulate, resume, progress=_print_epoch)
     print(evaluation.to_text())
     print(to)
+
+
+@app.command
+def enroll(
+    *stores: Path,
+    model: Annotated[Path, Parameter(help="A RUN trained with --task owner.")],
+    device: Annotated[str, Parameter(help="A name: an account may have a profile for each.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Make or extend the profiles of accounts from their legitimate sessions, without training."""
+    _prepare()
+    from flows.jobs.enroll import enroll as job
+
+    _require(stores, "enroll", "STORE")
+    profiles = job(stores, model, device)
+    if json:
+        _print_json(profiles.to_dict("records"))
+    else:
+        print(profiles.to_string(index=False, float_format="{:.2f}".format))
 
 
 @app.command
@@ -171,6 +200,32 @@ def evaluate(
 
     evaluation = evaluate_scores(scores, labels, tuple(store or ()), to)
     _print_json(evaluation.to_json()) if json else print(evaluation.to_text())
+
+
+@app.command
+def audit(
+    *stores: Path,
+    labels: Annotated[
+        Path | None, Parameter(help="session_id,label; they count before the stores' own.")
+    ] = None,
+    scores: Annotated[
+        Path | None, Parameter(help="SCORES of these sessions: adds the model's row.")
+    ] = None,
+    task: Annotated[
+        Task | None, Parameter(help="Default: the one that most of the frauds stand for.")
+    ] = None,
+    to: Annotated[
+        Path | None, Parameter(help="A folder for figures, plot and the sessions decided.")
+    ] = None,
+    seed: int = 0,
+    json: AsJson = False,
+) -> None:
+    """Say how far one gets without looking at the path: by clock, screen, length alone."""
+    from flows.jobs.audit import audit_stores
+
+    _require(stores, "audit", "STORE")
+    found = audit_stores(stores, labels, scores, to, task, seed)
+    _print_json(found.to_json()) if json else print(found.to_text())
 
 
 @app.command
@@ -256,13 +311,10 @@ def _progress(verb: str, things: str) -> Iterator[Callable[[int, int], None]]:
             bar.stop()
 
 
-def _print_epoch(epoch: "Epoch") -> None:
-    print(
-        f"epoch {epoch.epoch}: training loss {epoch.train_loss:.3f}, "
-        f"validation loss {epoch.valid_loss:.3f}, AUC {epoch.valid_auc:.3f}",
-        file=sys.stderr,
-        flush=True,
-    )
+def _print_epoch(epoch: "Epoch | OwnerEpoch") -> None:
+    number, *results = asdict(epoch).items()
+    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in results)
+    print(f"epoch {number[1]}: {told}", file=sys.stderr, flush=True)
 
 
 def _print_json(content: object) -> None:

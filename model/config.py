@@ -7,6 +7,7 @@ from model.policy import PolicyConfig
 from pipeline.errors import ConfigError
 from pipeline.scores import Pooling
 from pipeline.splits import SplitConfig
+from pipeline.standard import StandardConfig
 from pipeline.windows import WindowConfig
 from rasterize.canvas import Canvas
 
@@ -18,7 +19,7 @@ class CNNConfig:
     """Sizes of the network: a stem that cuts the image in patches, then stages."""
 
     patch: int = 4  # cells a side of a patch; the first stage sees size/patch places a side
-    widths: tuple[int, ...] = (64, 128)  # channels of each stage; each halves the side
+    widths: tuple[int, ...] = (64, 128)  # channels of each stage; each halves the side; none: blind
     blocks: int = 1  # residual blocks a stage
     dropout: float = 0.3  # share of pooled features dropped in training
 
@@ -26,11 +27,11 @@ class CNNConfig:
         """Refuse what can't be built."""
         if not 0 <= self.dropout <= 0.5:
             raise ConfigError("cnn", f"dropout {self.dropout}", "0 to 0.5")
-        if self.patch < 1 or not self.widths or min(self.widths) < 1 or self.blocks < 1:
+        if self.patch < 1 or min(self.widths, default=1) < 1 or self.blocks < 1:
             raise ConfigError(
                 "cnn",
                 f"patch {self.patch}, widths {self.widths}, blocks {self.blocks}",
-                "whole numbers above 0, and at least one width",
+                "whole numbers above 0",
             )
 
 
@@ -43,24 +44,49 @@ class TraceConfig:
 
 
 @dataclass(frozen=True)
+class HabitsConfig:
+    """Size of the network's third branch, which sees how often the hand does what."""
+
+    width: int = 256  # hidden units; 0: no such branch
+
+
+@dataclass(frozen=True)
 class AugmentConfig:
     """How far a path is changed before it is drawn, so that no recorder is what is learnt."""
 
-    scale: float = 1.25  # the screen: times or divided by up to this
-    slowest_recorder_ms: float = 50.0  # throttled to a period of up to this (rrweb: 50 ms)
-    throttled_share: float = 0.5  # of paths
-    clock_jitter_ms: float = 2.0  # half-width of the noise on time stamps
+    scale: float = 1.5  # the screen: times or divided by up to this
+    speed: float = 1.5  # the clock: times or divided by up to this
+    turn_deg: float = 15.0  # turned by up to this, either way
     mirror: bool = True  # left and right swapped, in half of the paths
+    slowest_recorder_ms: float = 110.0  # throttled to a period of up to this
+    throttled_share: float = 0.5  # of paths
+    slower_copies: int = 1  # of each session, throttled whole: a slow recorder's window is long
+    clock_jitter_ms: float = 2.0  # half-width of the noise on time stamps
+    ticks_ms: tuple[float, ...] = (1.0, 8.0, 10.0, 15.625, 16.667)  # of clocks there are
+    ticking_share: float = 0.5  # of paths whose time stamps are rounded to such ticks
+    dropped_share: float = 0.3  # of events lost, at most
+    shortest_stretch: float = 0.3  # of a window's events that are looked at, at least
+    fewest_events: int = 12  # and at least so many, if the window has them
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        if self.scale < 1 or not 0 <= self.throttled_share <= 1 or self.clock_jitter_ms < 0:
+        shares = (self.throttled_share, self.ticking_share, self.dropped_share)
+        if not all(0 <= share <= 1 for share in shares) or not 0 < self.shortest_stretch <= 1:
             raise ConfigError(
                 "augment",
-                f"scale {self.scale}, throttled_share {self.throttled_share}, "
-                f"clock_jitter_ms {self.clock_jitter_ms}",
-                "scale >= 1, 0 <= throttled_share <= 1, clock_jitter_ms >= 0",
+                f"throttled_share, ticking_share and dropped_share are {shares}, "
+                f"shortest_stretch {self.shortest_stretch}",
+                "0 to 1, and shortest_stretch above 0",
             )
+        if min(self.scale, self.speed) < 1 or min(self.clock_jitter_ms, self.slower_copies) < 0:
+            raise ConfigError(
+                "augment",
+                f"scale {self.scale}, speed {self.speed}, clock_jitter_ms "
+                f"{self.clock_jitter_ms}, slower_copies {self.slower_copies}",
+                "scale >= 1, speed >= 1, clock_jitter_ms >= 0, slower_copies >= 0",
+            )
+        if not self.ticks_ms or min(self.ticks_ms) <= 0:
+            raise ConfigError("augment", f"ticks_ms {self.ticks_ms}", "one or more, above 0")
 
 
 @dataclass(frozen=True)
@@ -98,6 +124,35 @@ class TwinsConfig:
 
 
 @dataclass(frozen=True)
+class OwnerConfig:
+    """What the owner task has of its own: an embedding of each window, profiles of accounts."""
+
+    embedding: int = 64  # numbers a window
+    picture: bool = False  # whether the network draws and looks at the picture, too
+    dimensions: int = 40  # of the embedding: the axes along which people are compared
+    epochs: int = 20  # all of them: nothing is stopped early
+    windows_per_session: int = 256  # at most, spread evenly
+    label_smoothing: float = 0.1
+    hold_out: Literal["auto", "people", "sessions"] = "auto"  # what is kept from training
+    enough_people: int = 20  # "auto": with fewer accounts, sessions are held out
+    refit: bool = True  # train once more on everything after the figures are taken
+    min_maturity: float = 0.3  # a profile that knows less of its hand abstains
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that can't be."""
+        sizes = (self.embedding, self.epochs, self.windows_per_session)
+        if min(sizes) < 1 or not 1 <= self.dimensions <= self.embedding:
+            raise ConfigError(
+                "owner",
+                f"embedding {self.embedding}, epochs {self.epochs}, "
+                f"windows_per_session {self.windows_per_session}, dimensions {self.dimensions}",
+                "at least 1 each, and dimensions at most embedding",
+            )
+        if not 0 <= self.min_maturity < 1:
+            raise ConfigError("owner", f"min_maturity {self.min_maturity}", "0 to below 1")
+
+
+@dataclass(frozen=True)
 class ScoreConfig:
     """How windows become a session's score."""
 
@@ -111,20 +166,25 @@ class RunConfig:
 
     task: Task = "fraud"
     seed: int = 0
+    standard: StandardConfig = field(default_factory=StandardConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
     canvas: Canvas = field(default_factory=Canvas)
     cnn: CNNConfig = field(default_factory=CNNConfig)
     trace: TraceConfig = field(default_factory=TraceConfig)
+    habits: HabitsConfig = field(default_factory=HabitsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     twins: TwinsConfig = field(default_factory=TwinsConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
+    owner: OwnerConfig = field(default_factory=OwnerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
 
     def __post_init__(self) -> None:
         """Refuse parts that don't fit together."""
-        smallest = self.cnn.patch * 2 ** (len(self.cnn.widths) - 1)
+        if not (self.cnn.widths or self.trace.widths or self.habits.width):
+            raise ConfigError("config", "cnn, trace and habits have no width", "give one of them")
+        smallest = self.cnn.patch * 2 ** max(len(self.cnn.widths) - 1, 0)
         if self.canvas.size % smallest:
             raise ConfigError(
                 "config",

@@ -1,5 +1,7 @@
 """A trained run in, its MODEL_CARD.md out: what it is for, how good, on whom, and its limits."""
 
+import pandas as pd
+
 from model.evaluate import Evaluation
 from model.run import TrainedModel
 from pipeline.splits import Split
@@ -12,12 +14,6 @@ def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
         f"| {name} | {part['n_legitimate']:,} | {part['n_fraud']:,} | {part['n_people']} | "
         f"{', '.join(part['generators']) or '-'} |"
         for name, part in described["parts"].items()
-    ]
-    thresholds = [
-        f"| {row.budget:.1%} | {row.threshold:.4f} | "
-        f"{'not known' if row.unseen_rate is None else f'{row.unseen_rate:.2%}'} | "
-        f"{row.note or '-'} |"
-        for row in model.policy.thresholds
     ]
     left_out = [f"- left out, {why}: {n:,}" for why, n in described["left_out"].items() if n]
     notes = [f"- {note}" for note in described["notes"]]
@@ -51,15 +47,7 @@ def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
             "",
             "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png)",
             "",
-            "## Thresholds",
-            "",
-            f"Set on {model.policy.n_sessions:,} legitimate sessions of {model.policy.n_people} "
-            "people of the calib part.",
-            "",
-            "| budget | threshold | rate on people left out | note |",
-            "|---|---|---|---|",
-            *thresholds,
-            "",
+            *_thresholds(model),
             "## Limits",
             "",
             "- The score is calibrated at the calib part's share of fraud, "
@@ -69,3 +57,97 @@ def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
             "",
         ]
     )
+
+
+def owner_card(
+    model: TrainedModel, split: Split, evaluation: Evaluation, by_evidence: pd.DataFrame
+) -> str:
+    """Return the card of a model of the owner task as Markdown."""
+    config, described = model.config, split.to_json()
+    is_by_session = split.config.by == ("session",)
+    parts = [
+        f"| {name} | {part['n_legitimate']:,} | {part['n_people']} |"
+        for name, part in described["parts"].items()
+        if part["n_legitimate"]
+    ]
+    evidence = [
+        f"| {row['windows']} | {row['trials']:,} | {row['auc']:.3f} | {row['eer']:.1%} |"
+        for row in by_evidence.to_dict("records")
+    ]
+    held_out = (
+        "Sessions were held out, of accounts that the network knows: there were fewer than "
+        f"{config.owner.enough_people} accounts. How it does on accounts it has never seen is "
+        "not known."
+        if is_by_session
+        else "People were held out: the network has seen none of those the figures are about."
+    )
+    refit = (
+        ["After these figures were taken it was trained once more, on all sessions.", ""]
+        if config.owner.refit
+        else []
+    )
+    return "\n".join(
+        [
+            f"# Model card: {model.model_id}",
+            "",
+            "Task: **owner**. The score is the probability that a session is not by the hand of "
+            "the account it claims, where an impostor is as likely as the owner. A window of up "
+            f"to {config.window.max_events} events becomes an embedding; a session's is compared "
+            "with the account's profile, which `pointerprint enroll` makes.",
+            "",
+            "## What it was made from",
+            "",
+            "| part | sessions | accounts |",
+            "|---|---|---|",
+            *parts,
+            "",
+            held_out,
+            "",
+            *refit,
+            "## On the sessions held out",
+            "",
+            "Each session against its own account's profile and against others' (label 1). The "
+            "single feature beside is its distance from the account's mean.",
+            "",
+            "```",
+            evaluation.to_text(),
+            "```",
+            "",
+            "| windows of evidence | trials | AUC | EER |",
+            "|---|---|---|---|",
+            *evidence,
+            "",
+            "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png)",
+            "",
+            *_thresholds(model),
+            "## Limits",
+            "",
+            "- A profile is of a hand with a device: another mouse, screen or task looks like "
+            "another hand. Enrol sessions of each.",
+            "- Impostors tried here are the other accounts of the same stores. Whoever imitates "
+            "a hand on purpose was not tried.",
+            f"- A profile of a maturity below {config.owner.min_maturity:g} is not compared: "
+            "`immature_profile`.",
+            "",
+        ]
+    )
+
+
+def _thresholds(model: TrainedModel) -> list[str]:
+    rows = [
+        f"| {row.budget:.1%} | {row.threshold:.4f} | "
+        f"{'not known' if row.unseen_rate is None else f'{row.unseen_rate:.2%}'} | "
+        f"{row.note or '-'} |"
+        for row in model.policy.thresholds
+    ]
+    return [
+        "## Thresholds",
+        "",
+        f"Set on {model.policy.n_sessions:,} legitimate sessions of {model.policy.n_people} "
+        "people of the calib part.",
+        "",
+        "| budget | threshold | rate on people left out | note |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+    ]

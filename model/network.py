@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Float32, PRNGKeyArray
 
 from model.cnn import CNN
 from model.config import RunConfig
+from model.habits import HabitsMLP
 from model.trace import TraceCNN, traces, valid_segments
 from pipeline.sessions import Sessions
 from pipeline.windows import Windows, pad_windows
@@ -24,32 +25,48 @@ SCORING_BATCH = 64  # the fastest on a CPU, from 32 to 128 alike
 
 
 class Network(nnx.Module):
-    """Draws each window on its canvas and looks at the picture, and along the path."""
+    """Draws each window on its canvas, looks at the picture, along the path, and at habits.
 
-    def __init__(self, config: RunConfig, n_outputs: int = 1):
+    It gives a logit of fraud. For the owner task it gives an embedding: windows of one hand lie
+    close together; there, by default, the picture is for people only: on people never seen it
+    made the network worse (docs/decisions/0007-owner.md).
+    """
+
+    def __init__(self, config: RunConfig):
         rng = np.random.default_rng(config.seed)
         self.canvas: Canvas = nnx.static(config.canvas)
         self.dropout = config.cnn.dropout
-        self.cnn = CNN(config.cnn, len(config.canvas.channels), rng=rng)
-        n_features = 2 * config.cnn.widths[-1]
-        self.trace = TraceCNN(config.trace, rng=rng) if config.trace.widths else None
-        if config.trace.widths:
-            n_features += 2 * config.trace.widths[-1]
-        self.head = nnx.Param(np.zeros((n_features, n_outputs), np.float32))
+        is_owner = config.task == "owner"
+        sees = () if is_owner and not config.owner.picture else config.cnn.widths
+        follows = config.trace.widths
+        self.cnn = CNN(config.cnn, len(config.canvas.channels), rng=rng) if sees else None
+        self.trace = TraceCNN(config.trace, rng=rng) if follows else None
+        self.habits = HabitsMLP(config.habits.width, rng=rng) if config.habits.width else None
+        n_features = 2 * sum(widths[-1] for widths in (sees, follows) if widths)
+        n_features += config.habits.width
+        n_outputs = config.owner.embedding if is_owner else 1
+        # An embedding of zeros would teach nothing; a logit of zero is the fair first guess.
+        spread = n_features**-0.5 if is_owner else 0.0
+        head = spread * rng.standard_normal((n_features, n_outputs), np.float32)
+        self.head = nnx.Param(head.astype(np.float32))
         self.bias = nnx.Param(np.zeros(n_outputs, np.float32))
 
     def features(self, paths: Paths) -> Float[Array, "batch features"]:
-        """Return what picture and path show of each window."""
-        seen = [self.cnn(draw(paths, self.canvas).astype(compute_dtype()))]
+        """Return what picture, path and habits show of each window."""
+        seen = []
+        if self.cnn is not None:
+            seen.append(self.cnn(draw(paths, self.canvas).astype(compute_dtype())))
         if self.trace is not None:
             steps = traces(paths, self.canvas).astype(compute_dtype())
             seen.append(self.trace(steps, valid_segments(paths)))
+        if self.habits is not None:
+            seen.append(self.habits(paths))
         return jnp.concatenate(seen, axis=-1)
 
     def __call__(
         self, paths: Paths, dropout_key: PRNGKeyArray | None = None
     ) -> Float[Array, "batch outputs"]:
-        """Return the outputs (a logit for the fraud task); with a key, features drop out."""
+        """Return a logit, or an embedding; with a key, features drop out."""
         features = self.features(paths)
         if dropout_key is not None:
             kept = jax.random.bernoulli(dropout_key, 1 - self.dropout, features.shape)

@@ -1,6 +1,7 @@
 """A RUN on disk: everything that decides a score, and how it came about.
 
 RUN/config.json  checkpoint/  calibration.json  policy.json     decide a score
+RUN/profiles/                                                  too: of the owner task
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
 """
 
@@ -18,9 +19,14 @@ from model.calibrate import Calibration
 from model.checkpoint import load_parameters, save_parameters
 from model.config import RunConfig
 from model.network import Network
+from model.owner.population import Population
+from model.owner.profiles import Profiles
 from model.policy import Policy
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.publish import write_json
+
+POPULATION = Path("profiles", "population.json")
+PROFILES = Path("profiles", "profiles.parquet")
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,16 @@ class TrainedModel:
     network: Network
     calibration: Calibration
     policy: Policy
+    profiles: Profiles | None = None  # of the owner task
 
     @property
     def model_id(self) -> str:
-        """Return a hash of all that decides a score: settings, parameters, calibration, policy."""
+        """Return a hash of all that decides a score, from the settings to the profiles."""
         digest = hashlib.sha256()
-        for part in (config_json(self.config), self.calibration.to_json(), self.policy.to_json()):
+        parts = [config_json(self.config), self.calibration.to_json(), self.policy.to_json()]
+        if self.profiles is not None:
+            parts += [self.profiles.population.to_json(), *self.profiles.table.to_pylist()]
+        for part in parts:
             digest.update(json.dumps(part, sort_keys=True).encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(self.network, nnx.Param)):
             digest.update(jax.tree_util.keystr(path).encode())
@@ -55,6 +65,9 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     write_json(config_json(model.config), folder / "config.json")
     write_json(model.calibration.to_json(), folder / "calibration.json")
     write_json(model.policy.to_json(), folder / "policy.json")
+    if model.profiles is not None:
+        write_json(model.profiles.population.to_json(), folder / POPULATION)
+        model.profiles.write(folder / PROFILES)
 
 
 def load_model(folder: Path) -> TrainedModel:
@@ -69,7 +82,13 @@ def load_model(folder: Path) -> TrainedModel:
         network,
         Calibration.from_json(_read(folder / "calibration.json")),
         Policy.from_json(_read(folder / "policy.json")),
+        _load_profiles(folder) if config.task == "owner" else None,
     )
+
+
+def _load_profiles(folder: Path) -> Profiles:
+    population = Population.from_json(_read(folder / POPULATION))
+    return Profiles.read(folder / PROFILES, population)
 
 
 def _parse(path: Path, kind: type[RunConfig]) -> RunConfig:

@@ -8,27 +8,39 @@ from jaxtyping import Float32, Float64
 
 from model.config import RunConfig
 from model.network import Network, predict
+from model.owner.score import compare_sessions
 from model.run import TrainedModel
 from pipeline.scores import Verdict, pool_logits, scores_table
 from pipeline.sessions import Sessions
+from pipeline.standard import standardise
 from pipeline.windows import Windows, cut_windows
 
 
 def look(
     network: Network, config: RunConfig, sessions: Sessions
 ) -> tuple[Windows, Float32[np.ndarray, " windows"], Float64[np.ndarray, " sessions"]]:
-    """Return the windows of `sessions`, the logit of each, and each session's (NaN: no window)."""
-    windows = cut_windows(sessions, config.window)
-    logits = predict(network, sessions, windows, config.window.max_events)[:, 0]
+    """Return the windows of `sessions`, the logit of each, and each session's (NaN: no window).
+
+    The network sees them standardised; the windows are stretches of the events as recorded.
+    """
+    standard = standardise(sessions, config.standard)
+    windows = cut_windows(standard.sessions, config.window)
+    logits = predict(network, standard.sessions, windows, config.window.max_events)[:, 0]
     pooled = pool_logits(logits, windows.session, len(sessions), config.score.pooling)
-    return windows, logits, pooled
+    return standard.recorded(windows), logits, pooled
 
 
 def score_sessions(
     model: TrainedModel, model_id: str, sessions: Sessions, run_id: str, scored_at: datetime
 ) -> pa.Table:
     """Return a row of the `SCORES` table for each session, in their order."""
-    windows, logits, pooled = look(model.network, model.config, sessions)
+    abstain = None
+    if model.profiles is not None:
+        windows, logits, pooled, abstain = compare_sessions(
+            model.network, model.config, model.profiles, sessions
+        )
+    else:
+        windows, logits, pooled = look(model.network, model.config, sessions)
     judged = np.isfinite(pooled)
     score = np.full(len(sessions), np.nan)
     score[judged] = model.calibration.apply(pooled[judged])
@@ -40,4 +52,4 @@ def score_sessions(
         run_id=run_id,
         scored_at=scored_at,
     )
-    return scores_table(sessions, windows, logits, score, verdict)
+    return scores_table(sessions, windows, logits, score, verdict, abstain)

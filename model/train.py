@@ -1,7 +1,8 @@
 """Labelled windows in, a trained network out.
 
-Windows lie on the device as points. A step picks a batch, changes the paths (`augment`),
-draws them and updates the network; no image ever exists on the host.
+Sessions come standardised (`pipeline.standard`). Windows lie on the device as points. A step
+picks a batch, changes the paths (`augment`), draws them and updates the network; no image ever
+exists on the host.
 """
 
 import logging
@@ -26,7 +27,8 @@ from model.network import Network, predict
 from pipeline.scores import pool_logits
 from pipeline.sessions import Sessions
 from pipeline.splits import Split
-from pipeline.windows import Windows, pad_windows
+from pipeline.standard import throttle_sessions
+from pipeline.windows import Windows, concatenate_points, cut_windows, pad_windows
 from rasterize.draw import Paths, to_device
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,7 @@ def train_step(
     """Update `params` with the `chosen` windows; give the loss before the update."""
     augment_key, dropout_key = jax.random.split(key)
     batch = Paths(*(column[chosen] for column in paths))
-    batch = augment(batch, augment_key, config.augment)
+    batch = augment(batch, augment_key, config.augment, config.standard)
 
     def loss(params: nnx.State) -> Float[Array, ""]:
         network = nnx.merge(graph, params)
@@ -162,15 +164,25 @@ def fit(
     best = jax.tree.map(np.asarray, best)
     n_points = config.window.max_events
     chosen = thin_windows(windows.take(is_train[windows.session]), config.train.windows_per_session)
-    paths = to_device(pad_windows(sessions, chosen, n_points))
-    labels = jnp.asarray(sessions.label[chosen.session], jnp.float32)
-    weights = window_weights(chosen.session, sessions.label, groups)
+    points = [pad_windows(sessions, chosen, n_points)]
+    owners = [chosen.session]
+    for copy in range(config.augment.slower_copies):
+        slower, rows = _slower(sessions, np.flatnonzero(is_train), config, copy)
+        slow = thin_windows(cut_windows(slower, config.window), config.train.windows_per_session)
+        points.append(pad_windows(slower, slow, n_points))
+        owners.append(rows[slow.session])
+    paths = to_device(concatenate_points(points))
+    owner = np.concatenate(owners)
+    labels = jnp.asarray(sessions.label[owner], jnp.float32)
+    weights = np.concatenate(
+        [window_weights(of_copy, sessions.label, groups) for of_copy in owners]
+    )
     valid = thin_windows(windows.take(is_valid[windows.session]), config.train.windows_per_session)
-    log.info("training on %d windows, validating on %d", len(chosen), len(valid))
+    log.info("training on %d windows, validating on %d", len(owner), len(valid))
     while len(history) < config.train.epochs and not _is_stale(history, config.train.patience):
         number = len(history) + 1
         picks = np.random.default_rng([config.seed, number]).choice(
-            len(chosen),
+            len(owner),
             (config.train.steps_per_epoch, config.train.batch_size),
             p=weights / weights.sum(dtype=np.float64),
         )
@@ -198,6 +210,21 @@ def _is_stale(history: list[Epoch], patience: int) -> bool:
         return False
     best = min(range(len(history)), key=lambda i: history[i].valid_loss)
     return len(history) - 1 - best >= patience
+
+
+def _slower(
+    sessions: Sessions, chosen: Int64[np.ndarray, " chosen"], config: RunConfig, copy: int
+) -> tuple[Sessions, Int64[np.ndarray, " chosen"]]:
+    """Return the `chosen` sessions, each throttled to a period of its own, and which they are.
+
+    A window that was recorded slowly covers a longer stretch of the path, which no change of
+    a window that was cut before can show.
+    """
+    rng = np.random.default_rng([config.seed, copy])
+    shortest_ms = max(config.standard.period_ms, 8.0)
+    longest_ms = max(config.augment.slowest_recorder_ms, shortest_ms)
+    period_ms = np.exp(rng.uniform(np.log(shortest_ms), np.log(longest_ms), len(chosen)))
+    return throttle_sessions(sessions.take(chosen), period_ms), chosen
 
 
 def _validate(

@@ -119,6 +119,19 @@ SCORES = pa.schema(
     metadata={"schema": "scores", "version": "1"},
 )
 
+# A row an enrolled session; what is known of an account is all of its rows.
+PROFILES = pa.schema(
+    [
+        pa.field("account_id", pa.string(), nullable=False),
+        pa.field("device", pa.string(), nullable=False),  # empty: no device was named
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("n_events", pa.int32(), nullable=False),
+        pa.field("n_windows", pa.int32(), nullable=False),
+        pa.field("embedding", pa.list_(pa.float32()), nullable=False),  # mean of the windows'
+    ],
+    metadata={"schema": "profiles", "version": "1"},
+)
+
 LABELS = pa.schema(
     [
         pa.field("session_id", pa.string(), nullable=False),

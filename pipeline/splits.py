@@ -6,22 +6,25 @@ not tested on them.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int8, Int64, Shaped
 
+from pipeline.deal import FREE, agree, deal_groups, deal_times, lies_within
 from pipeline.errors import ConfigError, DataError
-from pipeline.groups import Groups, group_sessions
+from pipeline.groups import Groups, group_sessions, parse_twins
 from pipeline.sessions import Sessions
 
 PARTS = ("train", "valid", "calib", "test")
 """Fit the network · stop in time · calibrate and set thresholds · measure, once."""
 
-LEFT_OUT = -1
-_FREE = -2  # a group of this kind does not hold the session
+Kind = Literal["person", "generator", "account", "session", "source_file", "time"]
+
+LEFT_OUT = FREE
 _MIN_PEOPLE = 2  # the owner task compares people with each other
 
 
@@ -29,7 +32,7 @@ _MIN_PEOPLE = 2  # the owner task compares people with each other
 class SplitConfig:
     """How sessions are dealt out."""
 
-    by: tuple[Literal["person", "generator"], ...] = ("person", "generator")
+    by: tuple[Kind, ...] = ("person", "generator")  # what is kept apart
     shares: tuple[float, float, float, float] = (0.5, 0.15, 0.15, 0.2)  # of groups, as in PARTS
     task: Literal["fraud", "owner"] = "fraud"  # "owner": labels are not needed
     seed: int = 0
@@ -41,7 +44,7 @@ class SplitConfig:
                 "split.shares", f"{self.shares} are not shares", "at least 0, together 1"
             )
         if not self.by:
-            raise ConfigError("split.by", "empty", "keep apart person, generator or both")
+            raise ConfigError("split.by", "empty", f"keep apart {', '.join(get_args(Kind))}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Split:
     part: Int8[np.ndarray, " sessions"]  # index into PARTS, or LEFT_OUT
     is_fraud: Bool[np.ndarray, " sessions"]
     groups: Groups
+    kept: Mapping[str, Shaped[np.ndarray, " sessions"]]  # the groups of each kind in config.by
     left_out: dict[str, int]  # reason -> sessions
     notes: tuple[str, ...]
 
@@ -62,46 +66,72 @@ class Split:
 
     def kept_apart(self) -> dict[str, Shaped[np.ndarray, " sessions"]]:
         """Return the groups that must not cross, for `assert_no_crossing`."""
-        return {kind: getattr(self.groups, kind) for kind in self.config.by}
+        return dict(self.kept)
+
+    def extended(self, sessions: Sessions, parent: Int64[np.ndarray, " twins"]) -> "Split":
+        """Return the split with twins behind its own sessions, each in the part of its `parent`."""
+        is_fraud = sessions.label == 1
+        groups = group_sessions(sessions.session_id, sessions.account_id, is_fraud, sessions.source)
+        kept = {kind: np.append(names, names[parent]) for kind, names in self.kept.items()}
+        if "generator" in kept:
+            kept["generator"] = groups.generator
+        part = np.append(self.part, self.part[parent]).astype(np.int8)
+        return replace(
+            self, session_id=sessions.session_id, part=part, is_fraud=is_fraud, groups=groups,
+            kept=kept,
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a run keeps of it: sizes, generators, and a hash of who went where."""
+        """Return what a run keeps of it: who went where, and how many of what that is."""
+        sessions = {name: self.session_id[self.indices(name)] for name in PARTS}
+        sessions["left_out"] = self.session_id[self.part == LEFT_OUT]
         lines = sorted(f"{i}\t{p}" for i, p in zip(self.session_id, self.part, strict=True))
         return {
             "config": asdict(self.config),
             "parts": {name: self._describe(self.indices(name)) for name in PARTS},
             "left_out": self.left_out,
             "notes": list(self.notes),
+            "sessions": {name: sorted(map(str, ids)) for name, ids in sessions.items()},
             "assignment_sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         }
 
     def _describe(self, chosen: Int64[np.ndarray, " chosen"]) -> dict[str, Any]:
-        return {
+        described = {
             "n_legitimate": int((~self.is_fraud[chosen]).sum()),
             "n_fraud": int(self.is_fraud[chosen].sum()),
             "n_people": len(_names(self.groups.person[chosen])),
             "generators": sorted(_names(self.groups.generator[chosen])),
+            "n_groups": {
+                kind: len(_names(names[chosen]))
+                for kind, names in self.kept.items()
+                if kind != "time"
+            },
         }
+        if "time" in self.kept and len(chosen):
+            started_at = self.kept["time"][chosen]
+            described["started_at"] = [str(started_at.min()), str(started_at.max())]
+        return described
 
 
 def split_sessions(sessions: Sessions, config: SplitConfig = SplitConfig()) -> Split:
-    """Deal `sessions` out so that no person and no generator is in two parts.
+    """Deal `sessions` out so that no group of a kind in `config.by` is in two parts.
 
-    A simulated session has both: it goes where they agree, and is left out (and counted)
-    where they don't. With few groups that leaves little: `by=("person",)` or
-    `by=("generator",)` then gives up one of the two.
+    A session goes where its groups of all these kinds agree, and is left out (and counted)
+    where they don't. With few groups that leaves little: fewer kinds then keep more.
     """
     is_fraud = sessions.label == 1
+    is_used = (sessions.label >= 0) | (config.task == "owner")
     groups = group_sessions(sessions.session_id, sessions.account_id, is_fraud, sessions.source)
-    part, disagree = _agree(groups, is_fraud, config)
-    unlabelled = (sessions.label < 0) & (config.task == "fraud")
-    part[unlabelled] = LEFT_OUT
-    left_out = {
-        "unlabelled": int(unlabelled.sum()),
-        "person and generator are for different parts": int((disagree & ~unlabelled).sum()),
-    }
-    notes = _notes(sessions, is_fraud)
-    split = Split(config, sessions.session_id, part, is_fraud, groups, left_out, notes)
+    kept = _kept_apart(sessions, groups, config)
+    part, disagree = agree(_deal(sessions, groups, kept, is_used, config))
+    left_out = {"unlabelled": int((~is_used).sum())}
+    if len(kept) > 1:
+        reason = f"{' and '.join(kept)} are for different parts"
+        left_out[reason] = int((disagree & is_used).sum())
+    part = np.where(is_used, part, LEFT_OUT).astype(np.int8)
+    notes = _notes(sessions, groups, kept, part)
+    split = Split(config, sessions.session_id, part, is_fraud, groups, kept, left_out, notes)
+    assert_no_crossing(split.kept_apart(), split.part)
     _check_parts(split)
     return split
 
@@ -109,99 +139,171 @@ def split_sessions(sessions: Sessions, config: SplitConfig = SplitConfig()) -> S
 def assert_no_crossing(
     groups: Mapping[str, Shaped[np.ndarray, " sessions"]], part: Int8[np.ndarray, " sessions"]
 ) -> None:
-    """Raise `DataError` if a group has sessions in two parts; `groups` by what they are called."""
+    """Raise `DataError` if a group has sessions in two parts; `groups` by what they are called.
+
+    Those called "time" are instants: there, no part may begin before the one in front has ended.
+    """
+    hint = "split the sessions again with pipeline.splits"
     for kind, names in groups.items():
-        codes, uniques = pd.factorize(names)
-        used = (codes >= 0) & (part != LEFT_OUT)
-        homes = np.unique(np.stack([codes[used], part[used]]), axis=1)
-        crossing = homes[0][1:][np.diff(homes[0]) == 0]
-        if len(crossing):
-            code = crossing[0]
-            where = " and ".join(PARTS[p] for p in homes[1][homes[0] == code])
-            raise DataError(
-                "split",
-                f"{kind} {uniques[code]!r} is in {where} ({len(np.unique(crossing))} in all)",
-                "split the sessions again with pipeline.splits",
-            )
+        if kind == "time":
+            if fault := _out_of_order(names, part):
+                raise DataError("split", fault, hint)
+        elif len(crossing := _crossing(names, part)):
+            homes = np.unique(part[(names == crossing[0]) & (part != LEFT_OUT)])
+            where = " and ".join(PARTS[home] for home in homes)
+            what = f"{kind} {crossing[0]!r} is in {where} ({len(crossing)} in all)"
+            raise DataError("split", what, hint)
 
 
-def _agree(
-    groups: Groups, is_fraud: Bool[np.ndarray, " sessions"], config: SplitConfig
-) -> tuple[Int8[np.ndarray, " sessions"], Bool[np.ndarray, " sessions"]]:
-    """Return the part that a session's groups agree on, and where they do not.
+def _kept_apart(
+    sessions: Sessions, groups: Groups, config: SplitConfig
+) -> dict[str, Shaped[np.ndarray, " sessions"]]:
+    """Return the name of each session's group, by kind; a twin is of its parent's recording."""
+    recording = _recording(sessions)
+    of_kind = {
+        "person": groups.person,
+        "generator": groups.generator,
+        "account": _first(sessions.account_id, recording),
+        "session": recording,
+        "source_file": sessions.source_sha256,  # a copy under another name is the same file
+        "time": sessions.started_at,
+    }
+    return {kind: of_kind[kind] for kind in config.by}
 
-    Legitimate sessions and their people come first: people known from frauds alone are
-    dealt out apart from them, so that every part gets its share of legitimate ones.
+
+def _deal(
+    sessions: Sessions,
+    groups: Groups,
+    kept: Mapping[str, Shaped[np.ndarray, " sessions"]],
+    is_used: Bool[np.ndarray, " sessions"],
+    config: SplitConfig,
+) -> dict[str, Int8[np.ndarray, " sessions"]]:
+    """Return the parts that each kind of groups gives the sessions.
+
+    Groups known from frauds alone are dealt out apart from the others, so that every part gets
+    its share of legitimate sessions. A group that lies within a wider one follows it: dealt out
+    by itself it would mostly land elsewhere, and its sessions would be lost.
     """
-    legitimate = _names(groups.person[~is_fraud])
-    homes = _deal(legitimate, config) | _deal(_names(groups.person) - legitimate, config)
-    person = _homes(groups.person, homes)
-    generator = _homes(groups.generator, _deal(_names(groups.generator), config))
-    # A session without a group of the kinds kept apart goes by the other kind.
-    by_person = ("person" in config.by) | (generator == _FREE)
-    by_generator = ("generator" in config.by) | (person == _FREE)
-    person = np.where(by_person, person, _FREE)
-    generator = np.where(by_generator, generator, _FREE)
-    disagree = (person != generator) & (person != _FREE) & (generator != _FREE)
-    part = np.where(person == _FREE, generator, person)
-    return np.where(disagree, LEFT_OUT, part).astype(np.int8), disagree
+    recording = _recording(sessions)
+    only_fraud = (sessions.label == 1).astype(np.int64)
+    owner = _first(groups.person, sessions.account_id, recording).astype(str)
+    accounts, account = np.unique(owner, return_inverse=True)
+    # Known accounts, new sessions: each account has to be in every part it can fill.
+    in_account = only_fraud * len(accounts) + account if config.task == "owner" else only_fraud
+    strata = {"session": in_account, "source_file": in_account}
+    homes = {}
+    widest_first = sorted(kept, key=lambda kind: (kind != "time", len(_names(kept[kind]))))
+    for i, kind in enumerate(widest_first):
+        if kind == "time":
+            _check_times(sessions, is_used)
+            homes[kind] = deal_times(sessions.started_at, is_used, config.shares)
+            continue
+        names = kept[kind].copy()
+        for wider in widest_first[:i]:
+            names[lies_within(kept[kind], kept[wider])] = None
+        stratum = strata.get(kind, only_fraud)
+        homes[kind] = deal_groups(names, stratum, config.shares, config.seed)
+    of_none = np.all([pd.isna(names) for names in kept.values()], axis=0)
+    names = _first(groups.person, groups.generator, recording)
+    names[~of_none] = None
+    homes["none of them"] = deal_groups(names, only_fraud, config.shares, config.seed)
+    return homes
 
 
-def _deal(names: set[str], config: SplitConfig) -> dict[str, int]:
-    """Deal groups out by the rank of their hash.
-
-    A hash alone decides alike for any set of groups, but of five generators it may send
-    none to a part. So the hash only shuffles, and shares are cut by rank: the same set is
-    always dealt alike, and a part lacks a group only if there are fewer groups than parts.
-    """
-    shuffled = sorted(
-        names, key=lambda name: hashlib.sha256(f"{config.seed}\t{name}".encode()).digest()
-    )
-    homes = np.repeat(np.arange(len(PARTS)), _sizes(len(names), np.array(config.shares)))
-    return dict(zip(shuffled, homes.tolist(), strict=True))
+def _recording(sessions: Sessions) -> Shaped[np.ndarray, " sessions"]:
+    """Return the session that each one's path was recorded in: a twin's is its parent's."""
+    parent, _ = parse_twins(sessions.session_id)
+    return _first(parent, sessions.session_id)
 
 
-def _sizes(n: int, shares: np.ndarray) -> np.ndarray:
-    """Return how many of `n` groups each part gets: its share, and at least one if it has any."""
-    wanted = shares * n
-    sizes = np.maximum(np.floor(wanted), (shares > 0) & (n >= (shares > 0).sum())).astype(int)
-    while sizes.sum() < n:
-        sizes[np.argmax(wanted - sizes)] += 1
-    while sizes.sum() > n:
-        sizes[np.argmax(np.where(sizes > 1, sizes - wanted, -np.inf))] -= 1
-    return sizes
+def _first(*columns: Shaped[np.ndarray, " sessions"]) -> Shaped[np.ndarray, " sessions"]:
+    """Return the first of `columns` that says something."""
+    words = columns[-1]
+    for column in reversed(columns[:-1]):
+        words = np.where(pd.notna(column), column, words)
+    return words
 
 
-def _homes(
-    names: Shaped[np.ndarray, " sessions"], homes: dict[str, int]
-) -> Int64[np.ndarray, " sessions"]:
-    codes, uniques = pd.factorize(names)
-    return np.array([*(homes[name] for name in uniques), _FREE], np.int64)[codes]
-
-
-def _names(groups: Shaped[np.ndarray, " sessions"]) -> set[str]:
+def _names(groups: Shaped[np.ndarray, " sessions"]) -> set[Any]:
     return set(pd.unique(groups[~pd.isna(groups)]))
 
 
-def _notes(sessions: Sessions, is_fraud: Bool[np.ndarray, " sessions"]) -> tuple[str, ...]:
+def _crossing(
+    names: Shaped[np.ndarray, " sessions"], part: Int8[np.ndarray, " sessions"]
+) -> list[str]:
+    """Return the groups that are in several parts."""
+    codes, uniques = pd.factorize(names)
+    used = (codes >= 0) & (part != LEFT_OUT)
+    code, _ = np.unique(np.stack([codes[used], part[used]]), axis=1)
+    return [str(uniques[i]) for i in np.unique(code[1:][np.diff(code) == 0])]
+
+
+def _out_of_order(
+    started_at: Shaped[np.ndarray, " sessions"], part: Int8[np.ndarray, " sessions"]
+) -> str:
+    """Say which part begins before the one in front has ended, if any does."""
+    filled = [(name, started_at[part == i]) for i, name in enumerate(PARTS) if (part == i).any()]
+    for (earlier, first), (later, then) in pairwise(filled):
+        if not first.max() < then.min():  # nor is NaT before anything
+            return f"time: {earlier} lasts to {first.max()}, {later} begins at {then.min()}"
+    return ""
+
+
+def _notes(
+    sessions: Sessions,
+    groups: Groups,
+    kept: Mapping[str, Shaped[np.ndarray, " sessions"]],
+    part: Int8[np.ndarray, " sessions"],
+) -> tuple[str, ...]:
+    """Say what the parts have in common all the same."""
+    notes = []
+    is_fraud = sessions.label == 1
     unnamed = pd.isna(sessions.account_id) & ~is_fraud
-    if not unnamed.any():
-        return ()
-    return (
-        f"{unnamed.sum()} of {(~is_fraud).sum()} legitimate sessions have no account_id: there, "
-        "recordings are kept apart, and one person may be in several parts",
-    )
+    if unnamed.any():
+        notes.append(
+            f"{unnamed.sum()} of {(~is_fraud).sum()} legitimate sessions have no account_id: "
+            "there, recordings are kept apart, and one person may be in several parts"
+        )
+    unknown = is_fraud & pd.isna(groups.person) & pd.isna(groups.generator)
+    if unknown.any():
+        notes.append(
+            f"{unknown.sum()} of {is_fraud.sum()} fraud sessions name neither account nor "
+            "generator: there, recordings are kept apart, and one maker may be in several parts"
+        )
+    for called, names in (("people", groups.person), ("generators", groups.generator)):
+        if n_crossing := len(_crossing(names, part)):
+            notes.append(
+                f"{n_crossing} of {len(_names(names))} {called} are in several parts, since "
+                f"the split is by {' and '.join(kept)}: figures do not hold for new {called}"
+            )
+    return tuple(notes)
+
+
+def _check_times(sessions: Sessions, is_used: Bool[np.ndarray, " sessions"]) -> None:
+    untimed = np.flatnonzero(np.isnat(sessions.started_at) & is_used)
+    if len(untimed):
+        raise DataError(
+            "split",
+            f"{len(untimed)} of {is_used.sum()} sessions have no started_at, such as "
+            f"{sessions.session_id[untimed[0]]!r}",
+            "only a log whose times count since 1970 tells when its sessions were: keep something "
+            "else apart, such as --split.by session",
+        )
 
 
 def _check_parts(split: Split) -> None:
     """Raise `DataError` if a part that has a share lacks what the task needs."""
-    parts = split.to_json()["parts"]
     for name, share in zip(PARTS, split.config.shares, strict=True):
-        if share and split.config.task == "owner" and parts[name]["n_people"] < _MIN_PEOPLE:
+        chosen = split.indices(name)
+        legitimate = chosen[~split.is_fraud[chosen]]
+        owners = _names(split.groups.person[legitimate])
+        if not share:
+            continue
+        if split.config.task == "owner" and len(owners) < _MIN_PEOPLE:
             lack = f"fewer than {_MIN_PEOPLE} people"
-        elif share and split.config.task == "fraud" and not parts[name]["n_legitimate"]:
+        elif split.config.task == "fraud" and not len(legitimate):
             lack = "no legitimate sessions"
-        elif share and split.config.task == "fraud" and not parts[name]["n_fraud"]:
+        elif split.config.task == "fraud" and len(legitimate) == len(chosen):
             lack = "no fraud sessions"
         else:
             continue
@@ -220,10 +322,18 @@ def _what_there_is(split: Split) -> str:
 
 
 def _way_out(split: Split) -> str:
-    n_parts = np.count_nonzero(split.config.shares)
+    n_parts, kinds = np.count_nonzero(split.config.shares), split.config.by
+    if split.config.task == "owner" and {"person", "account"} & set(kinds):
+        return (
+            f"bring sessions of at least {_MIN_PEOPLE * n_parts} accounts, or keep sessions "
+            "apart, not accounts: --split.by session"
+        )
     if split.config.task == "owner":
-        return f"bring sessions of at least {_MIN_PEOPLE * n_parts} accounts"
+        return (
+            f"it takes {_MIN_PEOPLE} accounts with sessions in every part, so {n_parts} each or "
+            "more; a share of 0 spares a part: --split.shares 0.5 0 0 0.5"
+        )
     hint = f"each class needs at least {n_parts} groups: bring more labelled sessions"
-    if len(split.config.by) > 1:
-        hint += ", or keep only one kind apart: by=person or by=generator"
+    if len(kinds) > 1:
+        hint += ", or keep only one kind apart: " + " or ".join(f"--split.by {k}" for k in kinds)
     return hint

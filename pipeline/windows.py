@@ -4,7 +4,8 @@ A window is two offsets into the sessions' events; nothing is copied until `pad_
 lays a batch of them out as points of one shape.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -66,6 +67,14 @@ class Points:
     def __len__(self) -> int:
         """Return the number of windows."""
         return len(self.n_points)
+
+
+def concatenate_points(parts: Sequence[Points]) -> Points:
+    """Put several batches of one shape end to end."""
+    names = [field.name for field in fields(Points)]
+    return Points(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
 
 
 def cut_windows(sessions: Sessions, config: WindowConfig = WindowConfig()) -> Windows:

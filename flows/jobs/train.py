@@ -17,11 +17,11 @@ from model.calibrate import fit_calibration
 from model.config import RunConfig
 from model.evaluate import Evaluation, evaluate
 from model.model_card import model_card
-from model.network import Network
+from model.network import Network, predict
 from model.plots import plot_training
 from model.policy import fit_policy
 from model.run import TrainedModel, save_model
-from model.score import look, score_sessions
+from model.score import score_sessions
 from model.train import Epoch, balance_groups, fit
 from pipeline.errors import DataError
 from pipeline.publish import publish_partition, staging, write_json
@@ -30,6 +30,7 @@ from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import ALL
 from pipeline.simulate.twins import simulate_twins
 from pipeline.splits import Split, assert_no_crossing, split_sessions
+from pipeline.standard import standardise
 from pipeline.store import load_sessions
 from pipeline.windows import cut_windows
 
@@ -49,9 +50,10 @@ def train(
     split = split_sessions(sessions, replace(config.split, task=config.task, seed=config.seed))
     assert_no_crossing(split.kept_apart(), split.part)
     state_dir = run.with_name(f"{run.name}.training")
+    standard = standardise(sessions, config.standard).sessions
     network, history = fit(
-        sessions,
-        cut_windows(sessions, config.window),
+        standard,
+        cut_windows(standard, config.window),
         balance_groups(split),
         _mask(split, "train"),
         _mask(split, "valid"),
@@ -100,13 +102,13 @@ def calibrated(
 ) -> TrainedModel:
     """Fit calibration and thresholds on CALIB, which the network has never seen."""
     chosen = split.indices("calib")
-    calib = sessions.take(chosen)
-    _, _, logits = look(network, config, calib)
-    judged = np.isfinite(logits)
-    calibration = fit_calibration(logits[judged], calib.label[judged])
-    people = split.groups.person[chosen]
-    legitimate = judged & (calib.label == 0)
-    policy = fit_policy(calibration.apply(logits[legitimate]), people[legitimate], config.policy)
+    calib = standardise(sessions.take(chosen), config.standard).sessions
+    stretches = cut_windows(calib, replace(config.window, max_events=config.policy.stretch_events))
+    logits = predict(network, calib, stretches, config.window.max_events)[:, 0]
+    label, person = calib.label[stretches.session], split.groups.person[chosen][stretches.session]
+    calibration = fit_calibration(logits, label)
+    legitimate = label == 0
+    policy = fit_policy(calibration.apply(logits[legitimate]), person[legitimate], config.policy)
     return TrainedModel(config, network, calibration, policy)
 
 

@@ -1,0 +1,52 @@
+"""The audit job: stores in, how far one gets without looking at the path out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from flows.jobs.evaluate import read_scores
+from model.audit import Audit, audit
+from pipeline.audit.case import Task, find_case
+from pipeline.audit.shortcuts import find_shortcuts
+from pipeline.errors import DataError
+from pipeline.labels import read_labels
+from pipeline.publish import replacing, write_json
+from pipeline.sessions import Sessions
+from pipeline.store import load_sessions
+
+
+def audit_stores(
+    stores: Sequence[Path],
+    labels: Path | None = None,
+    scores: Path | None = None,
+    to: Path | None = None,
+    task: Task | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Audit the labelled sessions of stores; with `to`, write the figures into that folder."""
+    sessions = load_sessions(stores)
+    if labels is not None:
+        sessions = _relabel(sessions, labels)
+    case = find_case(sessions, task)
+    found = audit(
+        case, find_shortcuts(case, seed=seed), read_scores(scores) if scores else None, seed=seed
+    )
+    if to is not None:
+        write_json(found.to_json(), to / "audit.json")
+        with replacing(to / "audit.png") as path:
+            found.write_plot(path)
+        with replacing(to / "device_decided.csv") as path:
+            found.decided.to_csv(path, index=False)
+    return found
+
+
+def _relabel(sessions: Sessions, labels: Path) -> Sessions:
+    """Return the sessions with the labels of a file; one that it doesn't name keeps its own."""
+    known = read_labels(labels).to_pandas().set_index("session_id")["label"]
+    found = pd.Series(sessions.session_id, dtype=object).map(known)
+    if not found.notna().any():
+        raise DataError(labels, "none of its sessions is in the stores", "labels go by session_id")
+    return replace(sessions, label=found.fillna(pd.Series(sessions.label)).to_numpy(np.int8))

@@ -1,0 +1,104 @@
+"""Sessions with their accounts in; out come trials: a stretch of a session against a profile.
+
+A trial is genuine where the profile is the hand's own, an impostor's (label 1) where it is
+somebody else's. Stretches are of one window and more, so that a calibration holds however
+much evidence there is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Float64, Int8, Int64, Shaped
+
+from model.owner.population import Evidence
+from model.owner.profiles import Profiles, compare
+from pipeline.sessions import Sessions
+
+STRETCHES = (1, 2, 4, 8, 16)
+"""Windows of evidence; and whole sessions."""
+WHOLE = 0
+_STRETCHES_A_SESSION = 4  # of each length, spread evenly
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A comparison a row."""
+
+    session: Int64[np.ndarray, " trials"]  # whose stretch
+    account: Shaped[np.ndarray, " trials"]  # the profile it is held against
+    stretch: Int64[np.ndarray, " trials"]  # windows, of STRETCHES; WHOLE: the session
+    n_windows: Int64[np.ndarray, " trials"]
+    ratio: Float64[np.ndarray, " trials"]  # log likelihood, own hand against anyone's
+    label: Int8[np.ndarray, " trials"]  # 1: an impostor
+
+    def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Trials":
+        """Return the trials at `chosen`."""
+        return Trials(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+
+def split_enrolment(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
+    """Return which sessions make the profiles: each account's longer half, the rest is tried.
+
+    An account with one session has no profile: its session is tried against the others.
+    """
+    frame = pd.DataFrame({"account": sessions.account_id, "n_events": sessions.n_events})
+    by_length = frame.sort_values("n_events", ascending=False, kind="stable")
+    rank = by_length.groupby("account").cumcount().reindex(frame.index)
+    n_sessions = frame.groupby("account")["n_events"].transform("size").to_numpy(np.int64)
+    return rank.to_numpy() < n_sessions // 2
+
+
+def make_trials(
+    embeddings: Float[np.ndarray, "windows features"],
+    session_of_window: Int64[np.ndarray, " windows"],
+    sessions: Sessions,
+    profiles: Profiles,
+    others: int,
+    seed: int = 0,
+) -> Trials:
+    """Try stretches of `sessions` against their own account and `others` drawn at random."""
+    stretches = list(_stretches(session_of_window, len(sessions)))
+    places = profiles.of_account(min_maturity=0.0)
+    accounts = np.array(sorted(places), object)
+    rng = np.random.default_rng(seed)
+    session, stretch, start, stop, account = [], [], [], [], []
+    for which, length, begin, end in stretches:
+        own = sessions.account_id[which]
+        rest = accounts[accounts != own]
+        claimed = [own] if own in places else []
+        claimed += list(rng.choice(rest, min(others, len(rest)), replace=False))
+        session += [which] * len(claimed)
+        stretch += [length] * len(claimed)
+        start += [begin] * len(claimed)
+        stop += [end] * len(claimed)
+        account += claimed
+    first, last = np.array(start, np.int64), np.array(stop, np.int64)
+    total = np.cumsum(np.vstack([np.zeros(embeddings.shape[1]), embeddings.astype(np.float64)]), 0)
+    n_windows = last - first
+    mean = (total[last] - total[first]) / np.maximum(n_windows, 1)[:, None]
+    claims = np.array(account, object)
+    whose = np.array(session, np.int64)
+    return Trials(
+        session=whose,
+        account=claims,
+        stretch=np.array(stretch, np.int64),
+        n_windows=n_windows,
+        ratio=compare(Evidence(mean, n_windows), claims, places, profiles.population),
+        label=(claims != sessions.account_id[whose]).astype(np.int8),
+    )
+
+
+def _stretches(session_of_window: Int64[np.ndarray, " windows"], n_sessions: int):
+    """Give session, length, first and last window of each stretch; windows lie in order."""
+    begin = np.searchsorted(session_of_window, np.arange(n_sessions))
+    end = np.searchsorted(session_of_window, np.arange(n_sessions), side="right")
+    for which in np.flatnonzero(end > begin):
+        n = int(end[which] - begin[which])
+        yield which, WHOLE, begin[which], end[which]
+        for length in STRETCHES:
+            if length >= n:
+                break
+            n_places = min(n // length, _STRETCHES_A_SESSION)
+            for at in np.linspace(0, n - length, n_places).astype(int) + begin[which]:
+                yield which, length, at, at + length

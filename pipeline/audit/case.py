@@ -1,0 +1,122 @@
+"""Labelled sessions in; out comes what they can be asked: whose sessions, or which class.
+
+`owner`: is this the account's owner? Judged are the labelled sessions that claim an account.
+They are compared with the account's unlabelled sessions; where it has none, with its
+legitimate ones, except the judged session itself.
+
+`fraud`: is this a script, or a fraud as known ones? Judged are all labelled sessions. They
+are compared with those of other people and other generators.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Shaped
+
+from pipeline.errors import DataError
+from pipeline.groups import Groups, group_sessions
+from pipeline.sessions import Sessions
+
+Task = Literal["owner", "fraud"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is judged, with what it is compared, and which sessions hang together."""
+
+    task: Task
+    judged: Sessions
+    references: Sessions  # of the owner task; the fraud task has none
+    groups: Groups  # of the judged
+    left_out: dict[str, int]  # reason -> sessions
+
+    @property
+    def is_fraud(self) -> Bool[np.ndarray, " judged"]:
+        """Mark the judged sessions of label 1."""
+        return self.judged.label == 1
+
+    def clusters(self) -> Shaped[np.ndarray, " judged"]:
+        """Return what an interval draws anew: accounts; of a fraud without one, who made it."""
+        generator, person = self.groups.generator, self.groups.person
+        return np.where(pd.notna(generator), generator, person)
+
+
+def find_case(sessions: Sessions, task: Task | None = None) -> Case:
+    """Return the case for a task; without one, the task that most of the frauds stand for.
+
+    A fraud that claims an account of which the store has other sessions asks whether it is
+    the owner. A simulated one, or one whose account is its maker, asks what class it is.
+    """
+    is_fraud = sessions.label == 1
+    if not is_fraud.any() or not (sessions.label == 0).any():
+        raise DataError(
+            "audit",
+            f"{is_fraud.sum():,} sessions of label 1 and {(sessions.label == 0).sum():,} of 0",
+            "both are needed: 1 is fraud, 0 is legitimate; --labels FILE gives them",
+        )
+    twice = pd.Series(sessions.session_id, dtype=object).duplicated()
+    if twice.any():
+        raise DataError(
+            "audit",
+            f"{twice.sum():,} sessions are there twice, such as {sessions.session_id[twice][0]!r}",
+            "name each store once, and no store that holds another's sessions",
+        )
+    groups = group_sessions(sessions.session_id, sessions.account_id, is_fraud, sessions.source)
+    claims = is_fraud & pd.isna(groups.generator) & pd.notna(groups.person)
+    task = task or ("owner" if 2 * claims.sum() > is_fraud.sum() else "fraud")
+    return _owner_case(sessions) if task == "owner" else _fraud_case(sessions, groups)
+
+
+def _owner_case(sessions: Sessions) -> Case:
+    account, is_labelled = sessions.account_id, sessions.label >= 0
+    names = pd.Series(account, dtype=object)
+    is_named = names.notna().to_numpy()
+    enrolled = set(names[is_named & ~is_labelled])
+    is_reference = is_named & np.where(
+        names.isin(enrolled).to_numpy(), ~is_labelled, sessions.label == 0
+    )
+    n_references = names.map(names[is_reference].value_counts()).fillna(0).to_numpy()
+    n_others = n_references - (is_reference & is_labelled)  # no session is a reference of itself
+    is_judged = is_labelled & (n_others > 0)
+    judged = sessions.take(is_judged)
+    if not (judged.label == 1).any() or not (judged.label == 0).any():
+        raise DataError(
+            "audit",
+            f"{(judged.label == 1).sum():,} frauds and {(judged.label == 0).sum():,} legitimate "
+            "sessions claim an account that has other sessions to compare with",
+            "add the store of the accounts' own sessions, or ask --task fraud",
+        )
+    nobody = np.full(len(judged), None, object)
+    return Case(
+        task="owner",
+        judged=judged,
+        references=sessions.take(is_reference),
+        groups=Groups(person=judged.account_id, generator=nobody),
+        left_out=_counts(
+            {
+                "labelled, without an account": is_labelled & ~is_named,
+                "labelled, with no reference of the account": is_labelled & is_named & ~is_judged,
+                "unlabelled, without an account": ~is_labelled & ~is_named,
+            }
+        ),
+    )
+
+
+def _fraud_case(sessions: Sessions, groups: Groups) -> Case:
+    is_labelled = sessions.label >= 0
+    judged = sessions.take(is_labelled)
+    person, generator = groups.person[is_labelled], groups.generator[is_labelled]
+    nameless = pd.isna(person) & pd.isna(generator)  # a fraud nobody signed: by itself
+    return Case(
+        task="fraud",
+        judged=judged,
+        references=sessions.take(np.zeros(len(sessions), bool)),
+        groups=Groups(person, np.where(nameless, judged.session_id, generator)),
+        left_out=_counts({"unlabelled": ~is_labelled}),
+    )
+
+
+def _counts(reasons: dict[str, Bool[np.ndarray, " sessions"]]) -> dict[str, int]:
+    return {reason: int(found.sum()) for reason, found in reasons.items() if found.any()}

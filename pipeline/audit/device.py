@@ -1,0 +1,147 @@
+"""Sessions in; out comes which of them were recorded by a device that fits their account.
+
+A device shows in two things that have nothing to do with a hand: its clock, which is how the
+times between events are spread, and its screen, which is how far positions reach. A session
+whose device does not fit is decided without a look at the path: what a model is worth shows
+on the rest.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float64, Int64, Shaped
+from scipy.spatial.distance import cdist
+
+from pipeline.errors import ConfigError
+from pipeline.reductions import Grouping
+from pipeline.sessions import Sessions
+from pipeline.windows import Windows
+
+BINS_PER_OCTAVE = 2
+SHORTEST_MS, N_OCTAVES = 1.0, 13  # to 8 s; what is shorter or longer goes to the outermost bins
+N_BINS = 1 + N_OCTAVES * BINS_PER_OCTAVE + 1  # the first is for events with one time stamp
+BLOCK = 1024  # sessions that are compared at once: memory
+
+
+@dataclass(frozen=True)
+class DeviceRule:
+    """When a session's device does not fit any reference of the account that it claims."""
+
+    min_overlap: float = 0.5  # of the times between events: less with every one is another clock
+    min_intervals: int = 8  # of a session with fewer the clock is not judged
+    tolerance_px: float = 2.0  # beyond all references by more, along x or y, is another screen
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        if not 0 <= self.min_overlap <= 1:
+            raise ConfigError("min_overlap", f"{self.min_overlap} is not a share", "0 to 1")
+
+
+@dataclass(frozen=True)
+class DeviceFit:
+    """How well each session's device fits the account's references; NaN: there are none."""
+
+    clock_overlap: Float64[np.ndarray, " sessions"]  # with the most alike reference, 0 to 1
+    beyond_px: Float64[np.ndarray, " sessions"]  # of the reference that it least goes beyond
+    other_clock: Bool[np.ndarray, " sessions"]
+    other_screen: Bool[np.ndarray, " sessions"]
+
+    @property
+    def is_decided(self) -> Bool[np.ndarray, " sessions"]:
+        """Mark the sessions that the rule calls frauds, by their device alone."""
+        return self.other_clock | self.other_screen
+
+
+def device_matched(
+    judged: Sessions, references: Sessions, rule: DeviceRule = DeviceRule()
+) -> Bool[np.ndarray, " sessions"]:
+    """Mark the sessions that the device rule leaves open: the device fits, or nobody can tell."""
+    return ~device_fit(judged, references, rule).is_decided
+
+
+def device_fit(
+    judged: Sessions, references: Sessions, rule: DeviceRule = DeviceRule()
+) -> DeviceFit:
+    """Compare each session with the references of its account; it is no reference of itself."""
+    clock, reach_px = clock_shares(judged), screen_reach(judged)
+    of_clock, of_reach_px = clock_shares(references), screen_reach(references)
+    overlap = np.full(len(judged), np.nan)
+    beyond_px = np.full(len(judged), np.nan)
+    for own, known in same_account(judged.account_id, references.account_id):
+        is_itself = judged.session_id[own][:, None] == references.session_id[known][None]
+        distance = cdist(clock[own], of_clock[known], "cityblock") / 2
+        further_px = (reach_px[own][:, None] - of_reach_px[known][None]).max(axis=2)
+        overlap[own] = 1 - _least(distance, is_itself)
+        beyond_px[own] = np.maximum(_least(further_px, is_itself), 0)
+    return DeviceFit(
+        clock_overlap=overlap,
+        beyond_px=beyond_px,
+        other_clock=(overlap < rule.min_overlap) & (judged.n_events > rule.min_intervals),
+        other_screen=beyond_px > rule.tolerance_px,
+    )
+
+
+def clock_shares(sessions: Sessions) -> Float64[np.ndarray, "sessions bins"]:
+    """Return how the times between events are spread, as shares: half an octave a bin.
+
+    A time between two bins counts for both, by how near they are: a clock that ticks on the
+    border of two bins would else look like two clocks.
+    """
+    session = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    inside = session[1:] == session[:-1]
+    interval_ms = np.diff(sessions.t_us)[inside] / 1000
+    return _shares(interval_ms, session[1:][inside], len(sessions))
+
+
+def window_clock_shares(
+    sessions: Sessions, windows: Windows
+) -> Float64[np.ndarray, "windows bins"]:
+    """Return the same of each window."""
+    n_intervals = windows.stop - windows.start - 1
+    window = np.repeat(np.arange(len(windows)), n_intervals)
+    place = np.arange(len(window)) - np.repeat(np.cumsum(n_intervals) - n_intervals, n_intervals)
+    event = windows.start[window] + place
+    interval_ms = (sessions.t_us[event + 1] - sessions.t_us[event]) / 1000
+    return _shares(interval_ms, window, len(windows))
+
+
+def same_account(
+    judged: Shaped[np.ndarray, " judged"], references: Shaped[np.ndarray, " references"]
+) -> Iterator[tuple[Int64[np.ndarray, " own"], Int64[np.ndarray, " known"]]]:
+    """Give which sessions claim an account and which references it has, a block at a time."""
+    known = pd.Series(references, dtype=object).groupby(references).indices
+    for account, own in pd.Series(judged, dtype=object).groupby(judged).indices.items():
+        if account in known:
+            for start in range(0, len(own), BLOCK):
+                yield own[start : start + BLOCK], known[account]
+
+
+def screen_reach(sessions: Sessions) -> Float64[np.ndarray, "sessions 2"]:
+    """Return the rightmost and the lowest position of each session, in px."""
+    session = Grouping(np.repeat(np.arange(len(sessions)), sessions.n_events), len(sessions))
+    x_px, y_px = sessions.x_px.astype(np.float64), sessions.y_px.astype(np.float64)
+    return np.stack([session.max(x_px), session.max(y_px)], axis=1)
+
+
+def _shares(
+    interval_ms: Float64[np.ndarray, " intervals"], row: Int64[np.ndarray, " intervals"], n: int
+) -> Float64[np.ndarray, "rows bins"]:
+    octave = np.log2(np.maximum(interval_ms, SHORTEST_MS) / SHORTEST_MS)
+    place = 1 + np.minimum(octave * BINS_PER_OCTAVE, N_BINS - 2)
+    place[interval_ms <= 0] = 0
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, N_BINS - 1)
+    count = np.bincount(row * N_BINS + low, 1 - (place - low), n * N_BINS)
+    count += np.bincount(row * N_BINS + high, place - low, n * N_BINS)
+    count = count.reshape(n, N_BINS)
+    return count / np.maximum(count.sum(axis=1, keepdims=True), 1)
+
+
+def _least(
+    values: Float64[np.ndarray, "own known"], is_left_out: Bool[np.ndarray, "own known"]
+) -> Float64[np.ndarray, " own"]:
+    """Return the least value of each row, NaN where all of them are left out."""
+    least = np.where(is_left_out, np.inf, values).min(axis=1, initial=np.inf)
+    return np.where(np.isfinite(least), least, np.nan)

@@ -1,0 +1,331 @@
+"""The owner task: embeddings, the population they are compared in, profiles, and the jobs."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import make_sessions
+from tiny import TINY, easy_store
+
+from flows.cli import main
+from flows.jobs.enroll import enroll
+from flows.jobs.train_owner import owned_sessions, split_owners, train_owner
+from model.config import HabitsConfig, OwnerConfig
+from model.habits import N_HABITS, habits
+from model.owner.population import Evidence, Population, fit_population, session_means
+from model.owner.profiles import Profiles
+from model.owner.trials import WHOLE, make_trials, split_enrolment
+from model.run import load_model
+from model.score import score_sessions
+from pipeline.errors import ConfigError, DataError
+from pipeline.schemas import QUARANTINE, Kind
+from pipeline.sessions import Sessions
+from pipeline.store import Part, write_part
+from pipeline.windows import cut_windows, pad_windows
+from rasterize.draw import to_device
+
+OWNER = replace(
+    TINY,
+    task="owner",
+    habits=HabitsConfig(width=32),
+    owner=OwnerConfig(embedding=16, dimensions=8, epochs=3, hold_out="sessions"),
+)
+
+
+def hands(n_accounts: int = 8, n_sessions: int = 5, first: int = 0) -> Sessions:
+    """Return sessions of hands that differ in speed and in how much they turn."""
+    rng = np.random.default_rng(first)
+    paths, accounts = [], []
+    for account in range(first, first + n_accounts):
+        for _ in range(n_sessions):
+            turn = rng.normal(0, 0.05 + 0.12 * (account % 5), 160).cumsum()
+            step = (2 + 4 * (account % 7)) * rng.lognormal(0, 0.3, 160)
+            x, y = (step * np.cos(turn)).cumsum(), (step * np.sin(turn)).cumsum()
+            paths.append(list(zip(16 * np.arange(160), x, y, strict=True)))
+            accounts.append(f"account{account}")
+    ids = [f"{account}-{i % n_sessions}" for i, account in enumerate(accounts)]
+    return make_sessions(
+        *paths, account_id=np.array(accounts, object), session_id=np.array(ids, object)
+    )
+
+
+def store_of(sessions: Sessions, store: Path) -> Path:
+    write_part(
+        Part(store, "2026-11-01", store.name), [sessions], QUARANTINE.empty_table(), {"files": []}
+    )
+    return store
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("owner")
+    train_owner([store_of(hands(), folder / "store")], folder / "run", OWNER)
+    enroll([folder / "store"], folder / "run")
+    return folder / "run"
+
+
+def scores(run: Path, sessions: Sessions):
+    model = load_model(run)
+    table = score_sessions(model, model.model_id, sessions, "r", datetime(2026, 11, 1, tzinfo=UTC))
+    return table.to_pandas()
+
+
+def exit_code(*words: object) -> int:
+    try:
+        main([str(word) for word in words])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+# --- the population
+
+
+def embeddings_of(n_people=30, n_sessions=4, n_windows=6, seed=0):
+    """Return Gaussian embeddings of which the first axis tells people apart, the second doesn't."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(n_people), n_sessions)
+    place = rng.normal(0, [3.0, 0.01], (n_people, 2))
+    session = place[person] + rng.normal(0, [0.3, 2.0], (len(person), 2))
+    of_window = np.repeat(np.arange(len(person)), n_windows)
+    return session[of_window] + rng.normal(0, 1, (len(of_window), 2)), of_window, person
+
+
+def test_the_axis_that_tells_people_apart_comes_first():
+    embeddings, of_window, person = embeddings_of()
+    population = fit_population(embeddings, of_window, person, 2)
+    first = np.abs(population.axes[0])
+    assert first[0] > 5 * first[1]
+    assert population.between_people[0] > 20 * population.between_people[1]
+
+
+def test_own_sessions_are_likelier_than_others():
+    embeddings, of_window, person = embeddings_of()
+    population = fit_population(embeddings, of_window, person, 2)
+    means, n = session_means(embeddings, of_window, len(person))
+    place = population.place(Evidence(means[:2], n[:2]))
+    own = population.log_ratio(Evidence(means[2:4], n[2:4]), place)
+    others = population.log_ratio(Evidence(means[4:], n[4:]), place)
+    assert own.min() > 0
+    assert np.mean(others < own.min()) > 0.85
+
+
+def test_more_sessions_make_a_profile_more_mature_than_more_windows_do():
+    embeddings, of_window, person = embeddings_of()
+    population = fit_population(embeddings, of_window, person, 2)
+    means, _ = session_means(embeddings, of_window, len(person))
+
+    def maturity(n_sessions, n_windows):
+        evidence = Evidence(means[:n_sessions], np.full(n_sessions, n_windows))
+        return population.maturity(population.place(evidence))
+
+    assert 0 < maturity(1, 1) < maturity(1, 100) < maturity(4, 25) < 1
+    assert maturity(1, 10**9) < maturity(4, 25)
+    nobody = Evidence(means[:0], np.zeros(0, np.int64))
+    assert population.maturity(population.place(nobody)) == pytest.approx(0)
+
+
+def test_a_population_survives_json():
+    embeddings, of_window, person = embeddings_of()
+    population = fit_population(embeddings, of_window, person, 2)
+    again = Population.from_json(population.to_json())
+    np.testing.assert_array_equal(again.axes, population.axes)
+    with pytest.raises(ValueError, match="missing mean, axes"):
+        Population.from_json({})
+
+
+def test_people_of_one_session_each_say_nothing_of_sessions():
+    embeddings, of_window, person = embeddings_of(n_sessions=1)
+    with pytest.raises(DataError, match="0 of them with two sessions"):
+        fit_population(embeddings, of_window, person, 2)
+
+
+# --- habits
+
+
+def habits_of(*paths):
+    sessions = make_sessions(*paths)
+    return np.asarray(
+        habits(to_device(pad_windows(sessions, cut_windows(sessions, TINY.window), 32)))
+    )
+
+
+def test_habits_have_the_size_that_is_promised_and_do_not_see_the_place():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 9, (2, 20)).cumsum(axis=1)
+    path = [(16 * i, x[i], y[i]) for i in range(20)]
+    moved = [(t, x + 64, y + 128) for t, x, y in path]
+    seen = habits_of(path, moved)
+    assert seen.shape == (2, N_HABITS)
+    assert np.isfinite(seen).all()
+    np.testing.assert_allclose(seen[0], seen[1], atol=0.2)  # float32 positions round
+
+
+def test_habits_tell_slow_from_fast_and_long_from_short_presses():
+    slow = [(16 * i, i, 0.0) for i in range(20)]
+    fast = [(16 * i, 20.0 * i, 0.0) for i in range(20)]
+
+    def pressed(hold_ms):
+        return [*slow, (400, 20, 0, Kind.DOWN), (400 + hold_ms, 20, 0, Kind.UP)]
+
+    of_slow, of_fast, short, long = habits_of(slow, fast, pressed(50), pressed(200))
+    assert np.abs(of_slow - of_fast).max() > 1
+    assert np.abs(short - long).max() > 1
+    np.testing.assert_array_equal(habits_of(slow)[0], of_slow)
+
+
+def test_filling_is_no_habit():
+    path = [(16 * i, 3.0 * i, 0.0) for i in range(10)]
+    sessions = make_sessions(path)
+    windows = cut_windows(sessions, TINY.window)
+    few, many = (habits(to_device(pad_windows(sessions, windows, n))) for n in (10, 32))
+    np.testing.assert_allclose(few, many, atol=1e-5)
+    assert jnp.isfinite(many).all()
+
+
+# --- trials
+
+
+def test_the_longer_half_of_an_accounts_sessions_makes_its_profile():
+    paths = [[(16 * i, i, 0) for i in range(n)] for n in (10, 30, 20, 40, 12)]
+    sessions = make_sessions(*paths, account_id=np.array(["a", "a", "b", "b", "c"], object))
+    assert split_enrolment(sessions).tolist() == [False, True, False, True, False]
+
+
+def test_trials_try_each_stretch_against_its_own_account_and_others(run):
+    model, sessions = load_model(run), hands()
+    windows = cut_windows(sessions, OWNER.window)
+    from model.owner.score import embed
+
+    windows, embeddings = embed(model.network, model.config, sessions)
+    trials = make_trials(embeddings, windows.session, sessions, model.profiles, others=2)
+    own = sessions.account_id[trials.session] == trials.account
+    np.testing.assert_array_equal(trials.label, np.where(own, 0, 1))
+    assert own.mean() == pytest.approx(1 / 3)
+    whole = trials.stretch == WHOLE
+    per_session = np.bincount(windows.session, minlength=len(sessions))
+    np.testing.assert_array_equal(trials.n_windows[whole], per_session[trials.session[whole]])
+    np.testing.assert_array_equal(trials.n_windows[~whole], trials.stretch[~whole])
+
+
+# --- the jobs
+
+
+def test_a_strangers_session_scores_higher_than_the_owners(run):
+    sessions = hands()
+    claimed = sessions.account_id.copy()
+    claimed[::5] = np.roll(claimed[::5], 2)  # one session of each account claims another one
+    table = scores(run, replace(sessions, account_id=claimed))
+    is_stranger = np.arange(len(sessions)) % 5 == 0
+    assert table["fraud_score"].notna().all()
+    higher = table["fraud_score"][is_stranger].to_numpy()[:, None] > (
+        table["fraud_score"][~is_stranger].to_numpy()
+    )
+    assert higher.mean() > 0.9
+
+
+def test_an_account_never_seen_is_enrolled_without_training(run, tmp_path):
+    new = hands(2, first=100)
+    before = scores(run, new)
+    assert before["abstain_reason"].tolist() == ["no_profile"] * len(new)
+    model = load_model(run)
+    copy = tmp_path / "run"
+    import shutil
+
+    shutil.copytree(run, copy)
+    summary = enroll([store_of(new, tmp_path / "store")], copy)
+    assert set(summary["account_id"]) > {"account100", "account101"}
+    assert summary.loc[summary["account_id"] == "account100", "n_sessions"].item() == 5
+    after = scores(copy, new)
+    assert after["fraud_score"].notna().all()
+    assert load_model(copy).model_id != model.model_id
+
+
+def test_enrolling_again_changes_nothing(run, tmp_path):
+    before = load_model(run)
+    enroll([store_of(hands(), tmp_path / "store")], run)
+    assert load_model(run).model_id == before.model_id
+
+
+def test_a_session_without_account_has_no_profile(run):
+    sessions = hands(1, 1)
+    table = scores(run, replace(sessions, account_id=np.array([None], object)))
+    assert table["abstain_reason"].tolist() == ["no_profile"]
+    assert table["band"].tolist() == ["abstained"]
+    assert not table["is_flagged"].any()
+
+
+def test_an_immature_profile_abstains(run):
+    model = load_model(run)
+    strict = replace(model.config.owner, min_maturity=0.9999)
+    model = replace(model, config=replace(model.config, owner=strict))
+    table = score_sessions(model, "m", hands(2), "r", datetime(2026, 11, 1, tzinfo=UTC))
+    assert set(table["abstain_reason"].to_pylist()) == {"immature_profile"}
+
+
+def test_an_account_may_have_a_profile_for_each_device(run):
+    model, sessions = load_model(run), hands()
+    means = Evidence(np.zeros((1, OWNER.owner.embedding), np.float32), np.array([4]))
+    both = model.profiles.extended(
+        replace(sessions.take(np.array([0])), session_id=np.array(["other"], object)),
+        means,
+        "touchpad",
+    )
+    assert {device for account, device in both.places if account == "account0"} == {"", "touchpad"}
+    assert len(both.of_account(0.0)["account0"]) == 2
+    assert both.summary()["n_sessions"].sum() == model.profiles.table.num_rows + 1
+
+
+def test_profiles_are_of_nobody_at_first():
+    embeddings, of_window, person = embeddings_of()
+    profiles = Profiles.empty(fit_population(embeddings, of_window, person, 2))
+    assert profiles.places == {}
+    assert profiles.of_account(0.0) == {}
+
+
+def test_frauds_and_sessions_of_nobody_are_not_learnt():
+    sessions = hands(2, 2)
+    account = sessions.account_id.copy()
+    account[0] = None
+    label = np.array([0, 1, -1, 0], np.int8)
+    owned = owned_sessions(replace(sessions, account_id=account, label=label))
+    assert owned.session_id.tolist() == ["account1-0", "account1-1"]
+    with pytest.raises(DataError, match="0 with an account_id"):
+        owned_sessions(replace(sessions, account_id=np.full(4, None, object)))
+
+
+@pytest.mark.parametrize(("n_accounts", "by"), [(8, ("session",)), (24, ("person",))])
+def test_few_accounts_hold_out_sessions_many_hold_out_people(n_accounts, by):
+    config = replace(OWNER, owner=OwnerConfig())
+    split = split_owners(hands(n_accounts), config)
+    assert split.config.by == by
+    people = [set(split.groups.person[split.indices(part)]) for part in ("train", "test")]
+    assert bool(people[0] & people[1]) == (by == ("session",))
+
+
+def test_a_model_of_the_fraud_task_enrols_nobody(tmp_path):
+    from tiny import untrained
+
+    from model.run import save_model
+
+    save_model(untrained(), tmp_path / "run")
+    with pytest.raises(ConfigError, match="its task is fraud"):
+        enroll([easy_store(tmp_path / "store", 4)], tmp_path / "run")
+
+
+def test_the_commands_say_what_was_enrolled(run, tmp_path, capsys):
+    store = store_of(hands(), tmp_path / "store")
+    assert exit_code("enroll", store, "--model", run, "--json") == 0
+    assert '"account_id": "account0"' in capsys.readouterr().out
+    to = tmp_path / "x"
+    assert exit_code("train", store, "--to", to, "--task", "owner", "--simulate") == 1
+    assert "learns no bots" in capsys.readouterr().err
+
+
+def test_the_card_says_what_was_held_out(run):
+    card = (run / "MODEL_CARD.md").read_text()
+    assert "Sessions were held out" in card
+    assert "| windows of evidence | trials | AUC | EER |" in card
