@@ -130,16 +130,9 @@ def train(
     """Train on the labelled sessions of stores; print the figures on the sessions held out."""
     _prepare()
     _require(stores, "train", "STORE")
-    if settings.task == "owner":
-        from flows.jobs.train_owner import train_owner
+    from flows.jobs.train import train as job
 
-        if simulate:
-            raise ConfigError("--simulate", "the owner task learns no bots", "leave it out")
-        evaluation = train_owner(stores, to, settings, resume, progress=_print_epoch)
-    else:
-        from flows.jobs.train import train as job
-
-        evaluation = job(stores, to, settings, simulate, resume, progress=_print_epoch)
+    evaluation = job(stores, to, settings, simulate, resume, progress=_print_epoch)
     print(evaluation.to_text())
     print(to)
 

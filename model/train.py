@@ -69,6 +69,14 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     )
 
 
+def descend(
+    config: TrainConfig, params: nnx.State, optimizer_state: optax.OptState, gradient: nnx.State
+) -> tuple[nnx.State, optax.OptState]:
+    """Return parameters and optimizer state one step down `gradient`."""
+    updates, optimizer_state = make_optimizer(config).update(gradient, optimizer_state, params)
+    return cast(nnx.State, optax.apply_updates(params, updates)), optimizer_state
+
+
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
 def train_step(
     graph: nnx.GraphDef,
@@ -90,10 +98,8 @@ def train_step(
         return loss_fn(network, batch, labels[chosen], dropout_key, config.train.label_smoothing)
 
     value, gradient = jax.value_and_grad(loss)(params)
-    updates, optimizer_state = make_optimizer(config.train).update(
-        gradient, optimizer_state, params
-    )
-    return cast(nnx.State, optax.apply_updates(params, updates)), optimizer_state, value
+    params, optimizer_state = descend(config.train, params, optimizer_state, gradient)
+    return params, optimizer_state, value
 
 
 def balance_groups(split: Split) -> Shaped[np.ndarray, " sessions"]:

@@ -1,5 +1,6 @@
 """The owner task: embeddings, the population they are compared in, profiles, and the jobs."""
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,17 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import make_sessions
-from tiny import TINY, easy_store
+from tiny import TINY, easy_store, untrained
 
 from flows.cli import main
 from flows.jobs.enroll import enroll
-from flows.jobs.train_owner import owned_sessions, split_owners, train_owner
+from flows.jobs.train import train
+from flows.jobs.train_owner import owned_sessions, split_owners
 from model.config import HabitsConfig, OwnerConfig
 from model.habits import N_HABITS, habits
 from model.owner.population import Evidence, Population, fit_population, session_means
 from model.owner.profiles import Profiles
+from model.owner.score import embed
 from model.owner.trials import WHOLE, make_trials, split_enrolment
-from model.run import load_model
+from model.run import load_model, save_model
 from model.score import score_sessions
 from pipeline.errors import ConfigError, DataError
 from pipeline.schemas import QUARANTINE, Kind
@@ -62,7 +65,7 @@ def store_of(sessions: Sessions, store: Path) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("owner")
-    train_owner([store_of(hands(), folder / "store")], folder / "run", OWNER)
+    train([store_of(hands(), folder / "store")], folder / "run", OWNER)
     enroll([folder / "store"], folder / "run")
     return folder / "run"
 
@@ -197,9 +200,6 @@ def test_the_longer_half_of_an_accounts_sessions_makes_its_profile():
 
 def test_trials_try_each_stretch_against_its_own_account_and_others(run):
     model, sessions = load_model(run), hands()
-    windows = cut_windows(sessions, OWNER.window)
-    from model.owner.score import embed
-
     windows, embeddings = embed(model.network, model.config, sessions)
     trials = make_trials(embeddings, windows.session, sessions, model.profiles, others=2)
     own = sessions.account_id[trials.session] == trials.account
@@ -233,8 +233,6 @@ def test_an_account_never_seen_is_enrolled_without_training(run, tmp_path):
     assert before["abstain_reason"].tolist() == ["no_profile"] * len(new)
     model = load_model(run)
     copy = tmp_path / "run"
-    import shutil
-
     shutil.copytree(run, copy)
     summary = enroll([store_of(new, tmp_path / "store")], copy)
     assert set(summary["account_id"]) > {"account100", "account101"}
@@ -307,10 +305,6 @@ def test_few_accounts_hold_out_sessions_many_hold_out_people(n_accounts, by):
 
 
 def test_a_model_of_the_fraud_task_enrols_nobody(tmp_path):
-    from tiny import untrained
-
-    from model.run import save_model
-
     save_model(untrained(), tmp_path / "run")
     with pytest.raises(ConfigError, match="its task is fraud"):
         enroll([easy_store(tmp_path / "store", 4)], tmp_path / "run")
@@ -329,3 +323,23 @@ def test_the_card_says_what_was_held_out(run):
     card = (run / "MODEL_CARD.md").read_text()
     assert "Sessions were held out" in card
     assert "| windows of evidence | trials | AUC | EER |" in card
+
+
+def test_training_goes_on_where_it_was_cut_short(run, tmp_path):
+    store = store_of(hands(), tmp_path / "store")
+    seen = []
+
+    def cut_short(epoch):
+        seen.append(epoch.epoch)
+        if len(seen) == OWNER.owner.epochs + 1:  # in the second training, on all sessions
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train([store], tmp_path / "run", OWNER, progress=cut_short)
+    assert not (tmp_path / "run").exists()
+    resumed = []
+    train([store], tmp_path / "run", OWNER, resume=True, progress=resumed.append)
+    assert [epoch.epoch for epoch in resumed] == [2, 3]
+    enroll([store], tmp_path / "run")
+    assert load_model(tmp_path / "run").model_id == load_model(run).model_id
+    assert [folder.name for folder in tmp_path.glob("run.*") if folder.is_dir()] == []

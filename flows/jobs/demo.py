@@ -9,6 +9,7 @@ from flows.jobs.inputs import today
 from flows.jobs.score import score
 from flows.jobs.train import train
 from model.config import AugmentConfig, RunConfig, TrainConfig, TwinsConfig
+from model.owner.train import OwnerEpoch
 from model.train import Epoch
 from pipeline.errors import NotFoundError
 from pipeline.ingest import ingest_logs
@@ -24,7 +25,7 @@ CONFIG = RunConfig(
 )
 
 
-def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
+def demo(sample_data: Path, to: Path, progress: Callable[[Epoch | OwnerEpoch], None]) -> str:
     """Ingest, draw, train and score what lies in `sample_data`; return what came of it as text."""
     if not (sample_data / "labels.csv").is_file():
         raise NotFoundError(sample_data, "no sample data here", "run the demo in a checkout")

@@ -13,17 +13,19 @@ import pyarrow as pa
 from jaxtyping import Bool
 
 from flows.jobs.evaluate import session_feature_frame
+from flows.jobs.train_owner import train_owner
 from model.calibrate import fit_calibration
 from model.config import RunConfig
 from model.evaluate import Evaluation, evaluate
 from model.model_card import model_card
 from model.network import Network, predict
+from model.owner.train import OwnerEpoch
 from model.plots import plot_training
 from model.policy import fit_policy
 from model.run import TrainedModel, save_model
 from model.score import score_sessions
 from model.train import Epoch, balance_groups, fit
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.publish import publish_partition, staging, write_json
 from pipeline.schemas import LABELS
 from pipeline.sessions import Sessions, concatenate_sessions
@@ -43,9 +45,16 @@ def train(
     config: RunConfig,
     simulate: bool = False,
     resume: bool = False,
-    progress: Callable[[Epoch], None] = lambda epoch: None,
+    progress: Callable[[Epoch | OwnerEpoch], None] = lambda epoch: None,
 ) -> Evaluation:
-    """Train on the labelled sessions of `stores`, publish `run`; give its figures on TEST."""
+    """Train on the sessions of `stores`, publish `run`; give its figures on TEST.
+
+    The fraud task learns from labels, the owner task from accounts.
+    """
+    if config.task == "owner":
+        if simulate:
+            raise ConfigError("--simulate", "the owner task learns no bots", "leave it out")
+        return train_owner(stores, run, config, resume, progress)
     sessions = labelled_sessions(load_sessions(stores), config, simulate)
     split = split_sessions(sessions, replace(config.split, task=config.task, seed=config.seed))
     assert_no_crossing(split.kept_apart(), split.part)

@@ -17,7 +17,7 @@ from model.evaluate import Evaluation, evaluate
 from model.metrics import roc_curve
 from model.model_card import owner_card
 from model.network import Network
-from model.owner.population import fit_population
+from model.owner.population import Population, fit_population
 from model.owner.profiles import Profiles
 from model.owner.score import embed, enroll
 from model.owner.train import OwnerEpoch, fit_owner
@@ -53,16 +53,16 @@ def train_owner(
     sessions = owned_sessions(load_sessions(stores))
     split = split_owners(sessions, config)
     first_dir, refit_dir = (run.with_name(f"{run.name}.{name}") for name in ("training", "refit"))
-    first_is_done = resume and refit_dir.exists()
-    network, history = fit_owner(
-        sessions.take(split.indices("train")),
-        config, first_dir, resume or first_is_done, progress,
-    )  # fmt: skip
+    if not resume:  # what an earlier training left is not this one's
+        shutil.rmtree(refit_dir, ignore_errors=True)
+    known = sessions.take(split.indices("train"))
+    network, history = fit_owner(known, config, first_dir, resume, progress)
     held_out = HeldOut(network, config, sessions, split)
     calibration, policy = held_out.calibrated()
     evaluation, by_evidence = held_out.figures(calibration, policy)
     if config.owner.refit:
-        network, history = fit_owner(sessions, config, refit_dir, first_is_done, progress)
+        was_begun = (refit_dir / "history.json").is_file()
+        network, history = fit_owner(sessions, config, refit_dir, was_begun, progress)
     profiles = Profiles.empty(population_of(network, config, sessions))
     model = TrainedModel(config, network, calibration, policy, profiles)
     with staging(run, run) as staged:
@@ -108,7 +108,7 @@ def split_owners(sessions: Sessions, config: RunConfig) -> Split:
     return split
 
 
-def population_of(network: Network, config: RunConfig, sessions: Sessions):
+def population_of(network: Network, config: RunConfig, sessions: Sessions) -> Population:
     """Return how the hands of `sessions` differ, as the network sees them."""
     windows, embeddings = embed(network, config, sessions)
     return fit_population(embeddings, windows.session, sessions.account_id, config.owner.dimensions)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from jaxtyping import Array, Float, Float64, Int, Int64, PRNGKeyArray
 from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
 from model.network import Network
-from model.train import make_optimizer, thin_windows
+from model.train import descend, make_optimizer, thin_windows
 from pipeline.errors import DataError
 from pipeline.sessions import Sessions
 from pipeline.windows import cut_windows, pad_windows
@@ -84,10 +83,7 @@ def train_step(
         return optax.softmax_cross_entropy(logits, targets).mean(), is_right.mean()
 
     (value, accuracy), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-    updates, optimizer_state = make_optimizer(_schedule(config)).update(
-        gradient, optimizer_state, params
-    )
-    params = cast(nnx.State, optax.apply_updates(params, updates))
+    params, optimizer_state = descend(_schedule(config), params, optimizer_state, gradient)
     return params, optimizer_state, jnp.stack([value, accuracy])
 
 

@@ -5,6 +5,7 @@ somebody else's. Stretches are of one window and more, so that a calibration hol
 much evidence there is.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,12 +59,11 @@ def make_trials(
     seed: int = 0,
 ) -> Trials:
     """Try stretches of `sessions` against their own account and `others` drawn at random."""
-    stretches = list(_stretches(session_of_window, len(sessions)))
     places = profiles.of_account(min_maturity=0.0)
     accounts = np.array(sorted(places), object)
     rng = np.random.default_rng(seed)
     session, stretch, start, stop, account = [], [], [], [], []
-    for which, length, begin, end in stretches:
+    for which, length, begin, end in _stretches(session_of_window, len(sessions)):
         own = sessions.account_id[which]
         rest = accounts[accounts != own]
         claimed = [own] if own in places else []
@@ -89,16 +89,18 @@ def make_trials(
     )
 
 
-def _stretches(session_of_window: Int64[np.ndarray, " windows"], n_sessions: int):
+def _stretches(
+    session_of_window: Int64[np.ndarray, " windows"], n_sessions: int
+) -> Iterator[tuple[int, int, int, int]]:
     """Give session, length, first and last window of each stretch; windows lie in order."""
     begin = np.searchsorted(session_of_window, np.arange(n_sessions))
     end = np.searchsorted(session_of_window, np.arange(n_sessions), side="right")
-    for which in np.flatnonzero(end > begin):
-        n = int(end[which] - begin[which])
-        yield which, WHOLE, begin[which], end[which]
+    for which in np.flatnonzero(end > begin).tolist():
+        first, n = int(begin[which]), int(end[which] - begin[which])
+        yield which, WHOLE, first, first + n
         for length in STRETCHES:
             if length >= n:
                 break
             n_places = min(n // length, _STRETCHES_A_SESSION)
-            for at in np.linspace(0, n - length, n_places).astype(int) + begin[which]:
-                yield which, length, at, at + length
+            for at in np.linspace(0, n - length, n_places).astype(int).tolist():
+                yield which, length, first + at, first + at + length
