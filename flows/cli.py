@@ -164,6 +164,11 @@ def score(
     date: RunDate = None,
     format: Format = "auto",
     columns: Columns = None,
+    history: Annotated[
+        list[Path] | None,
+        Parameter(help="Earlier sessions that may have been replayed; they aren't scored."),
+    ] = None,
+    replays: Annotated[bool, Parameter(help="Compare sessions with each other.")] = True,
 ) -> None:
     """Score every session of logs or stores into the Parquet partition of a day."""
     _prepare()
@@ -173,7 +178,10 @@ def score(
     _require(sources, "score", "LOG|STORE")
     day, names = date or today(), parse_columns(columns)
     with _progress("scoring", "sessions") as show:
-        partition = job(sources, model, to, day, format, names, lambda n: show(n, 0))
+        partition = job(
+            sources, model, to, day, format, names, lambda n: show(n, 0),
+            history=tuple(history or ()), replays=replays,
+        )  # fmt: skip
     print(partition)
 
 

@@ -65,7 +65,7 @@ class AugmentConfig:
     ticks_ms: tuple[float, ...] = (1.0, 8.0, 10.0, 15.625, 16.667)  # of clocks there are
     ticking_share: float = 0.5  # of paths whose time stamps are rounded to such ticks
     dropped_share: float = 0.3  # of events lost, at most
-    shortest_stretch: float = 0.3  # of a window's events that are looked at, at least
+    shortest_stretch: float = 0.08  # of a window's events that are looked at, at least
     fewest_events: int = 12  # and at least so many, if the window has them
 
     def __post_init__(self) -> None:
@@ -93,13 +93,13 @@ class AugmentConfig:
 class TrainConfig:
     """How the network is trained."""
 
-    epochs: int = 30  # at most; early stopping commonly ends before
+    epochs: int = 12  # at most; early stopping commonly ends before
     steps_per_epoch: int = 100
     batch_size: int = 128  # windows a step
     learning_rate: float = 2e-3  # the peak, after warm-up
     warmup_share: float = 0.1  # of all steps
     weight_decay: float = 1e-3
-    patience: int = 8  # epochs without a better validation loss before stopping
+    patience: int = 4  # epochs without a better validation loss before stopping
     windows_per_session: int = 64  # at most, spread evenly: memory, and long sessions
     label_smoothing: float = 0.02
 
@@ -120,7 +120,7 @@ class TwinsConfig:
     """Which bots `train --simulate` adds."""
 
     bots: tuple[str, ...] = ()  # names of pipeline.simulate; none named: all
-    per_session: int = 2  # twins of each legitimate session
+    per_session: int = 6  # twins of each legitimate session
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,8 @@ class PolicyConfig:
 
     budgets: tuple[float, ...] = (0.001, 0.01, 0.05)  # shares of legitimate sessions flagged
     budget: float = 0.01  # the one in force: `is_flagged` and band `high`
-    confidence: float = 0.9  # that a budget holds for people who weren't there
+    confidence: float = 0.75  # that a budget holds for people who weren't there
     n_resamples: int = 1000
-    stretch_events: int = 160  # calib sessions are judged in stretches: as short ones would be
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -35,8 +34,6 @@ class PolicyConfig:
             raise ConfigError("policy.budget", f"{self.budget} is not one of {self.budgets}")
         if not all(0 < budget < 1 for budget in self.budgets):
             raise ConfigError("policy.budgets", f"{self.budgets}", "shares between 0 and 1")
-        if self.stretch_events < 2:
-            raise ConfigError("policy.stretch_events", f"{self.stretch_events}", "2 or more")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 RUN/config.json  checkpoint/  calibration.json  policy.json     decide a score
 RUN/profiles/                                                  too: of the owner task
+RUN/replay/                                                    too: what chance alone repeats
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pyarrow.parquet as pq
 from flax import nnx
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,10 +25,13 @@ from model.owner.population import Population
 from model.owner.profiles import Profiles
 from model.policy import Policy
 from pipeline.errors import NotFoundError, SchemaError
-from pipeline.publish import write_json
+from pipeline.publish import write_json, write_parquet
+from pipeline.replay.chance import Chance, chance_from, chance_json, reference_table
 
 POPULATION = Path("profiles", "population.json")
 PROFILES = Path("profiles", "profiles.parquet")
+CHANCE = Path("replay", "chance.json")
+REFERENCE = Path("replay", "reference.parquet")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class TrainedModel:
     calibration: Calibration
     policy: Policy
     profiles: Profiles | None = None  # of the owner task
+    chance: Chance | None = None  # what chance repeats; None: replays are not looked for
 
     @property
     def model_id(self) -> str:
@@ -46,6 +52,10 @@ class TrainedModel:
         parts = [config_json(self.config), self.calibration.to_json(), self.policy.to_json()]
         if self.profiles is not None:
             parts += [self.profiles.population.to_json(), *self.profiles.table.to_pylist()]
+        if self.chance is not None:
+            parts.append(chance_json(self.chance))
+            for of_view in self.chance.values():
+                digest.update(of_view.reference.tobytes())
         for part in parts:
             digest.update(json.dumps(part, sort_keys=True).encode())
         for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(self.network, nnx.Param)):
@@ -68,6 +78,9 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     if model.profiles is not None:
         write_json(model.profiles.population.to_json(), folder / POPULATION)
         model.profiles.write(folder / PROFILES)
+    if model.chance is not None:
+        write_json(chance_json(model.chance), folder / CHANCE)
+        write_parquet(reference_table(model.chance), folder / REFERENCE)
 
 
 def load_model(folder: Path) -> TrainedModel:
@@ -83,12 +96,20 @@ def load_model(folder: Path) -> TrainedModel:
         Calibration.from_json(_read(folder / "calibration.json")),
         Policy.from_json(_read(folder / "policy.json")),
         _load_profiles(folder) if config.task == "owner" else None,
+        _load_chance(folder) if (folder / CHANCE).is_file() else None,
     )
 
 
 def _load_profiles(folder: Path) -> Profiles:
     population = Population.from_json(_read(folder / POPULATION))
     return Profiles.read(folder / PROFILES, population)
+
+
+def _load_chance(folder: Path) -> Chance:
+    path = folder / REFERENCE
+    if not path.is_file():
+        raise SchemaError(path, "it is missing", "train the model again")
+    return chance_from(_read(folder / CHANCE), pq.read_table(path), path)
 
 
 def _parse(path: Path, kind: type[RunConfig]) -> RunConfig:

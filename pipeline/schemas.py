@@ -107,6 +107,9 @@ SCORES = pa.schema(
         pa.field("threshold", pa.float32(), nullable=False),
         pa.field("abstain_reason", pa.string()),
         pa.field("reasons", pa.list_(pa.string()), nullable=False),  # codes, strongest first
+        pa.field(
+            "replay_of", pa.string(), metadata={"since": "2"}
+        ),  # a session it shares most with
         pa.field("n_events", pa.int32(), nullable=False),
         pa.field("n_windows", pa.int32(), nullable=False),
         pa.field(
@@ -116,7 +119,7 @@ SCORES = pa.schema(
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
     ],
-    metadata={"schema": "scores", "version": "1"},
+    metadata={"schema": "scores", "version": "2"},
 )
 
 # A row an enrolled session; what is known of an account is all of its rows.
@@ -132,6 +135,15 @@ PROFILES = pa.schema(
     metadata={"schema": "profiles", "version": "1"},
 )
 
+# A row a movement of a legitimate session: how densely they lie tells what chance repeats.
+REFERENCE = pa.schema(
+    [
+        pa.field("view", _DICTIONARY, nullable=False),  # same, skewed, pair
+        pa.field("signature", pa.list_(pa.float32()), nullable=False),
+    ],
+    metadata={"schema": "reference", "version": "1"},
+)
+
 LABELS = pa.schema(
     [
         pa.field("session_id", pa.string(), nullable=False),
@@ -143,7 +155,10 @@ LABELS = pa.schema(
 
 
 def check_schema(found: pa.Schema, expected: pa.Schema, where: object) -> None:
-    """Raise `SchemaError` unless a file's schema has the columns and version of `expected`."""
+    """Raise `SchemaError` unless a file's schema has the columns that `expected` had then.
+
+    A column that came with a later version than the file's may be missing from it.
+    """
     name = expected.metadata[b"schema"].decode()
     version = (found.metadata or {}).get(b"version", expected.metadata[b"version"])
     if int(version) > int(expected.metadata[b"version"]):
@@ -153,7 +168,12 @@ def check_schema(found: pa.Schema, expected: pa.Schema, where: object) -> None:
             f"this pointerprint reads up to {expected.metadata[b'version'].decode()}",
             "update pointerprint",
         )
-    missing = [column for column in expected.names if column not in found.names]
+    missing = [
+        field.name
+        for field in expected
+        if field.name not in found.names
+        and int((field.metadata or {}).get(b"since", b"1")) <= int(version)
+    ]
     if missing:
         raise SchemaError(
             where,

@@ -138,6 +138,7 @@ def scores_table(
         "threshold": pa.array(np.full(n, verdict.threshold, np.float32)),
         "abstain_reason": pa.array(reason, pa.string()),
         "reasons": _no_reasons(n) if reasons is None else reasons,
+        "replay_of": pa.nulls(n, pa.string()),  # one session alone doesn't tell
         "n_events": pa.array(sessions.n_events, pa.int32()),
         "n_windows": pa.array(np.bincount(windows.session, minlength=n), pa.int32()),
         "worst_window_ms": pa.array(

@@ -54,7 +54,7 @@ def test_one_suspicious_person_among_ten_is_not_a_rule_for_all():
 
 
 def test_a_budget_holds_for_people_who_were_not_there():
-    config = PolicyConfig((0.05,), 0.05, n_resamples=300)
+    config = PolicyConfig((0.05,), 0.05, confidence=0.9, n_resamples=300)
     fitted = [fit_policy(*draw_people(30, 20, seed), config) for seed in range(40)]
     rates = np.array([rate_on_everyone(policy.threshold) for policy in fitted])
     naive = [rate_on_everyone(np.quantile(draw_people(30, 20, s)[0], 0.95)) for s in range(40)]
@@ -62,6 +62,16 @@ def test_a_budget_holds_for_people_who_were_not_there():
     assert (rates > 0.05).mean() <= 0.25  # a threshold cut at the quantile: about half
     assert (np.array(naive) > 0.05).mean() >= 0.35
     assert rates.mean() > 0.02  # and not by giving the budget away
+
+
+def test_the_real_rate_is_near_the_budget():
+    config = PolicyConfig((0.05,), 0.05, n_resamples=300)
+    fitted = [fit_policy(*draw_people(30, 20, seed), config) for seed in range(40)]
+    times_budget = np.array([rate_on_everyone(policy.threshold) for policy in fitted]) / 0.05
+
+    assert (times_budget > 1.5).mean() <= 0.1
+    assert (times_budget < 0.5).mean() <= 0.1
+    assert 0.75 < times_budget.mean() < 1.05
 
 
 def test_too_few_sessions_leave_a_budget_unresolved():

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from flows.jobs.evaluate import session_feature_frame
 from flows.jobs.train_owner import train_owner
@@ -18,15 +18,17 @@ from model.calibrate import fit_calibration
 from model.config import RunConfig
 from model.evaluate import Evaluation, evaluate
 from model.model_card import model_card
-from model.network import Network, predict
+from model.network import Network
 from model.owner.train import OwnerEpoch
 from model.plots import plot_training
 from model.policy import fit_policy
 from model.run import TrainedModel, save_model
-from model.score import score_sessions
+from model.score import look, score_sessions
 from model.train import Epoch, balance_groups, fit
 from pipeline.errors import ConfigError, DataError
+from pipeline.groups import group_sessions
 from pipeline.publish import publish_partition, staging, write_json
+from pipeline.replay.chance import measure_chance
 from pipeline.schemas import LABELS
 from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import ALL
@@ -37,6 +39,9 @@ from pipeline.store import load_sessions
 from pipeline.windows import cut_windows
 
 log = logging.getLogger(__name__)
+
+ENOUGH_MAKERS = 8
+"""With so many makers of labelled frauds, twins are for training alone."""
 
 
 def train(
@@ -55,8 +60,7 @@ def train(
         if simulate:
             raise ConfigError("--simulate", "the owner task learns no bots", "leave it out")
         return train_owner(stores, run, config, resume, progress)
-    sessions = labelled_sessions(load_sessions(stores), config, simulate)
-    split = split_sessions(sessions, replace(config.split, task=config.task, seed=config.seed))
+    sessions, split = training_sessions(load_sessions(stores), config, simulate)
     assert_no_crossing(split.kept_apart(), split.part)
     state_dir = run.with_name(f"{run.name}.training")
     standard = standardise(sessions, config.standard).sessions
@@ -71,7 +75,9 @@ def train(
         resume,
         progress,
     )
+    legitimate = _mask(split, "train") & (sessions.label == 0)
     model = calibrated(network, config, sessions, split)
+    model = replace(model, chance=measure_chance(sessions.take(legitimate)))
     test = sessions.take(split.indices("test"))
     evaluation = test_figures(model, test)
     with staging(run, run) as staged:
@@ -88,33 +94,70 @@ def train(
     return evaluation
 
 
-def labelled_sessions(sessions: Sessions, config: RunConfig, simulate: bool) -> Sessions:
-    """Return what training is given; with `simulate`, legitimate sessions get twins.
+def training_sessions(
+    sessions: Sessions, config: RunConfig, simulate: bool
+) -> tuple[Sessions, Split]:
+    """Return what training is given, and what each session is for; with `simulate`, twins too.
 
-    Sessions without a label then count as legitimate.
+    Sessions without a label then count as legitimate. Where enough makers of labelled frauds
+    are known, their frauds are what is validated, calibrated and tested with, and all kinds of
+    twins are there to train on. Otherwise twins are dealt out like other frauds.
     """
     if not len(sessions):
         raise DataError("train", "the stores hold no sessions", "ingest some first")
+    dealt = replace(config.split, task=config.task, seed=config.seed)
     if not simulate:
-        return sessions
-    legitimate = sessions.take(sessions.label != 1)
-    legitimate = replace(legitimate, label=np.zeros(len(legitimate), np.int8))
+        return sessions, split_sessions(sessions, dealt)
+    sessions = replace(sessions, label=np.maximum(sessions.label, 0))
+    makers = _makers(sessions)
     bots = config.twins.bots or ALL
-    twins = simulate_twins(legitimate, bots, config.twins.per_session, config.seed)
+    if len(makers) < ENOUGH_MAKERS:
+        sessions, _ = _with_twins(sessions, sessions.label == 0, bots, config)
+        return sessions, split_sessions(sessions, dealt)
+    split = split_sessions(sessions, dealt)
+    legitimate = _mask(split, "train") & (sessions.label == 0)
+    unseen = [name for name in bots if name not in makers]
+    if not unseen:
+        return sessions, split
+    sessions, parent = _with_twins(sessions, legitimate, unseen, config)
+    return sessions, split.extended(sessions, parent)
+
+
+def _makers(sessions: Sessions) -> set[str]:
+    """Return who or what made the frauds among `sessions`."""
+    groups = group_sessions(
+        sessions.session_id, sessions.account_id, sessions.label == 1, sessions.source
+    )
+    return {name for name in groups.generator if name is not None}
+
+
+def _with_twins(
+    sessions: Sessions,
+    chosen: Bool[np.ndarray, " sessions"],
+    bots: Sequence[str],
+    config: RunConfig,
+) -> tuple[Sessions, Int64[np.ndarray, " twins"]]:
+    """Return `sessions` with twins of the `chosen` ones behind them, and whose twins these are."""
+    n_each = config.twins.per_session
+    twins = simulate_twins(sessions.take(chosen), bots, n_each, config.seed)
     # A store that `simulate` made may hold some of them already.
-    twins = twins.take(~np.isin(twins.session_id.astype(str), sessions.session_id.astype(str)))
-    return concatenate_sessions([legitimate, sessions.take(sessions.label == 1), twins])
+    new = ~np.isin(twins.session_id.astype(str), sessions.session_id.astype(str))
+    parent = np.repeat(np.flatnonzero(chosen), n_each)
+    return concatenate_sessions([sessions, twins.take(new)]), parent[new]
 
 
 def calibrated(
     network: Network, config: RunConfig, sessions: Sessions, split: Split
 ) -> TrainedModel:
-    """Fit calibration and thresholds on CALIB, which the network has never seen."""
+    """Fit calibration and thresholds on CALIB, which the network has never seen.
+
+    Each window counts as a session of its own: a short session is judged on one, and few
+    people's long recordings are then enough to tell 1 in 100.
+    """
     chosen = split.indices("calib")
-    calib = standardise(sessions.take(chosen), config.standard).sessions
-    stretches = cut_windows(calib, replace(config.window, max_events=config.policy.stretch_events))
-    logits = predict(network, calib, stretches, config.window.max_events)[:, 0]
-    label, person = calib.label[stretches.session], split.groups.person[chosen][stretches.session]
+    windows, logits, _ = look(network, config, sessions.take(chosen))
+    of_window = chosen[windows.session]
+    label, person = sessions.label[of_window], split.groups.person[of_window]
     calibration = fit_calibration(logits, label)
     legitimate = label == 0
     policy = fit_policy(calibration.apply(logits[legitimate]), person[legitimate], config.policy)

@@ -52,12 +52,12 @@ def find_movements(sessions: Sessions, config: MovementConfig = MovementConfig()
     two aims, and a straight line between the ends would stand still in their place.
     """
     is_end = _rests(sessions, config) | ~np.isin(sessions.kind, _MOVING)
-    while True:
-        movements = _between(is_end)
-        turns = _detours(sessions, movements, config)
-        if not len(turns):
-            return movements
-        is_end[turns] = True
+    unsettled = _between(is_end)
+    while len(unsettled):
+        turned, turn = _detours(sessions, unsettled, config)
+        is_end[turn] = True
+        unsettled = _halves(unsettled, turned, turn)
+    return _between(is_end)
 
 
 def _between(is_end: Bool[np.ndarray, " events"]) -> Movements:
@@ -65,6 +65,16 @@ def _between(is_end: Bool[np.ndarray, " events"]) -> Movements:
     ends = np.flatnonzero(is_end)
     is_movement = np.diff(ends) > 1
     return Movements(ends[:-1][is_movement], ends[1:][is_movement])
+
+
+def _halves(
+    movements: Movements, turned: Int64[np.ndarray, " turns"], turn: Int64[np.ndarray, " turns"]
+) -> Movements:
+    """Return what is before and after each turn; a single segment is no movement."""
+    first = np.concatenate([movements.first[turned], turn])
+    last = np.concatenate([turn, movements.last[turned]])
+    is_movement = last - first > 1
+    return Movements(first[is_movement], last[is_movement])
 
 
 def _rests(sessions: Sessions, config: MovementConfig) -> Bool[np.ndarray, " events"]:
@@ -100,8 +110,8 @@ def _rest_us(
 
 def _detours(
     sessions: Sessions, movements: Movements, config: MovementConfig
-) -> Int64[np.ndarray, " turns"]:
-    """Return the farthest event from its movement's chord, of movements that stray too far."""
+) -> tuple[Int64[np.ndarray, " turns"], Int64[np.ndarray, " turns"]]:
+    """Return which movements stray too far from their chord, and the event that strays most."""
     n_inside = np.maximum(movements.last - movements.first + 1 - 2 * config.min_events, 0)
     movement = np.repeat(np.arange(len(movements)), n_inside)
     place = np.arange(len(movement)) - np.repeat(np.cumsum(n_inside) - n_inside, n_inside)
@@ -115,7 +125,11 @@ def _detours(
     share = np.clip(along.real / np.maximum(length_px[movement], 1e-9) ** 2, 0, 1)
     stray_px = np.abs(position[event] - start[movement] - share * chord[movement])
 
-    by_stray = np.lexsort((stray_px, movement))
-    farthest = by_stray[np.cumsum(n_inside)[n_inside > 0] - 1]
-    limit_px = np.maximum(config.detour * length_px, config.detour_px)[movement[farthest]]
-    return event[farthest[stray_px[farthest] > limit_px]]
+    farthest_px = np.zeros(len(movements))
+    np.maximum.at(farthest_px, movement, stray_px)
+    strays = farthest_px > np.maximum(config.detour * length_px, config.detour_px)
+    farthest = np.flatnonzero(stray_px == farthest_px[movement])
+    last_of_each = np.flatnonzero(np.diff(movement[farthest], append=-1))
+    turn = np.full(len(movements), -1)
+    turn[movement[farthest[last_of_each]]] = event[farthest[last_of_each]]
+    return np.flatnonzero(strays), turn[strays]

@@ -1,0 +1,204 @@
+"""Sessions in, signatures out: what stays of a movement when it is shifted, turned, scaled,
+mirrored, slowed down or shaken a little.
+
+A signature is a path of few points without place, size and direction, one unit long as a
+vector, so that the distance of two of them is a plain Euclidean one. There are three views:
+
+    same     a movement as it is
+    skewed   a movement whose width and height may have been scaled by different factors
+    pair     two movements in a row: how moves are strung together
+
+The points of a path are spread by its length, and a little by its time: another pace on the
+same path changes little, and yet a pause in its middle shows.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+from jaxtyping import Complex64, Float32, Float64, Int64, Shaped
+
+from pipeline.sessions import Sessions
+from pipeline.simulate.movements import Movements, find_movements
+
+View = Literal["same", "skewed", "pair"]
+
+VIEWS: Final[tuple[View, ...]] = get_args(View)
+MIN_EVENTS: Final = 5  # a movement of fewer has hardly a shape
+MIN_SPREAD_PX: Final = 15.0  # root mean square distance from its middle; less is all rounding
+_GRID: Final = 64  # points at even times, before they are spread by length
+_SMOOTH: Final = 5  # of them averaged: jitter makes a path longer than it is
+_TIME_SHARE: Final = 0.25  # of the spread that goes by time
+_NARROW_PX: Final = 2.0  # a path as narrow as this isn't widened to a shape of noise
+_N_POINTS: Final = 16
+_N_WAVES: Final = 6  # slowest parts of a discrete cosine transform: the rest is mostly noise
+_BLOCK: Final = 16_384  # movements at once
+
+_WAVES: Final = (
+    np.sqrt(2 / _N_POINTS)
+    * np.cos(np.pi / _N_POINTS * np.outer(np.arange(_N_POINTS) + 0.5, np.arange(1, _N_WAVES + 1)))
+).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """Signatures of one view; number `i` is of session `session[i]`, in order of sessions."""
+
+    session: Int64[np.ndarray, " signatures"]
+    start_ms: Int64[np.ndarray, " signatures"]  # of the movement, since the session's first event
+    spread_px: Float32[np.ndarray, " signatures"]  # its size on the screen
+    vector: Float32[np.ndarray, "signatures dimensions"]
+
+    def __len__(self) -> int:
+        """Return the number of signatures."""
+        return len(self.session)
+
+    def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Signatures":
+        """Return the signatures at these indices, or where a mask is true."""
+        return Signatures(
+            self.session[chosen], self.start_ms[chosen], self.spread_px[chosen], self.vector[chosen]
+        )
+
+
+def sign(sessions: Sessions) -> dict[View, Signatures]:
+    """Return the signatures of every movement that is long enough to have a shape."""
+    movements = find_movements(sessions)
+    is_long = movements.last - movements.first + 1 >= MIN_EVENTS
+    movements = Movements(movements.first[is_long], movements.last[is_long])
+    path = _even_times(sessions, movements)
+    spread_px = _spread(path)
+    is_wide = spread_px >= MIN_SPREAD_PX
+    path, spread_px, first = path[is_wide], spread_px[is_wide], movements.first[is_wide]
+    session = np.searchsorted(sessions.offsets, first, side="right") - 1
+    start_ms = sessions.t_us[first] // 1000
+    in_a_row = np.flatnonzero(session[1:] == session[:-1])
+    then = path[in_a_row + 1, ::2] + path[in_a_row, -1:]  # what lies between is left out
+    both = np.concatenate([path[in_a_row, ::2], then], axis=1)
+    return {
+        "same": Signatures(session, start_ms, spread_px, _vectors(path)),
+        "skewed": Signatures(session, start_ms, spread_px, _vectors(path, is_skewed=True)),
+        "pair": Signatures(session[in_a_row], start_ms[in_a_row], _spread(both), _vectors(both)),
+    }
+
+
+def _even_times(
+    sessions: Sessions, movements: Movements
+) -> Complex64[np.ndarray, "movements points"]:
+    """Return where each movement was at even times of its own, smoothed, from its start on."""
+    n_events = movements.last - movements.first + 1
+    movement = np.repeat(np.arange(len(movements)), n_events)
+    place = np.arange(len(movement)) - np.repeat(np.cumsum(n_events) - n_events, n_events)
+    event = movements.first[movement] + place
+    elapsed_us = sessions.t_us[event] - sessions.t_us[movements.first][movement]
+    duration_us = (sessions.t_us[movements.last] - sessions.t_us[movements.first])[movement]
+    by_place = place / (n_events - 1)[movement]  # all events at one time: the order has to do
+    tau = np.where(duration_us > 0, elapsed_us / np.maximum(duration_us, 1), by_place)
+    x = sessions.x_px[event] - sessions.x_px[movements.first][movement]
+    y = sessions.y_px[event] - sessions.y_px[movements.first][movement]
+    path = _at(tau, movement, x + 1j * y, len(movements), _GRID)
+    return _smoothed(path)
+
+
+def _at(
+    place: np.ndarray, row: np.ndarray, values: np.ndarray, n_rows: int, n_points: int
+) -> Complex64[np.ndarray, "rows points"]:
+    """Return `values`, known at a `place` from 0 to 1 in their row, at `n_points` even places."""
+    if not n_rows:
+        return np.zeros((0, n_points), np.complex64)
+    wanted = (2.0 * np.arange(n_rows))[:, None] + np.linspace(0, 1, n_points)
+    found = np.interp(wanted.ravel(), 2.0 * row + place, values)  # rows end to end: one call does
+    return found.astype(np.complex64).reshape(n_rows, n_points)
+
+
+def _smoothed(
+    path: Complex64[np.ndarray, "rows points"],
+) -> Complex64[np.ndarray, "rows points"]:
+    """Return the mean of each point and its neighbours; the ends stand for those beyond."""
+    wide = np.pad(path, ((0, 0), (_SMOOTH // 2, _SMOOTH // 2)), mode="edge")
+    n_points = path.shape[1]
+    shifted = [wide[:, i : i + n_points] for i in range(_SMOOTH)]
+    return np.add.reduce(shifted) / np.float32(_SMOOTH)
+
+
+def _spread(path: Complex64[np.ndarray, "rows points"]) -> Float32[np.ndarray, " rows"]:
+    """Return the root mean square distance of each path's points from their middle."""
+    return np.sqrt(np.mean(np.abs(_centred(path)) ** 2, axis=1))
+
+
+def _centred(path: Complex64[np.ndarray, "rows points"]) -> Complex64[np.ndarray, "rows points"]:
+    return path - path.mean(axis=1, keepdims=True)
+
+
+def _vectors(
+    path: Complex64[np.ndarray, "rows points"], is_skewed: bool = False
+) -> Float32[np.ndarray, "rows dimensions"]:
+    """Return signatures of paths at even times: first all along, then all across."""
+    blocks = [path[i : i + _BLOCK] for i in range(0, len(path), _BLOCK)] or [path]
+    shapes = [_unskewed(block) if is_skewed else block for block in blocks]
+    paths = [_canonical(_at_places(shape, _by_length(shape), _N_POINTS)) for shape in shapes]
+    waves = np.concatenate([path @ _WAVES for path in paths])
+    return np.concatenate([waves.real, waves.imag], axis=1)
+
+
+def _by_length(
+    path: Complex64[np.ndarray, "rows points"],
+) -> Float64[np.ndarray, "rows points"]:
+    """Return how far along its path each point is, 0 to 1, by length and a little by time."""
+    step = np.abs(np.diff(path, axis=1))
+    length = np.maximum(step.sum(axis=1, keepdims=True), 1e-6)
+    share = (1 - _TIME_SHARE) * step / length + _TIME_SHARE / step.shape[1]
+    done = np.cumsum(share, axis=1, dtype=np.float64)
+    return np.concatenate([np.zeros((len(path), 1)), done / done[:, -1:]], axis=1)
+
+
+def _at_places(
+    path: Complex64[np.ndarray, "rows points"],
+    place: Float64[np.ndarray, "rows points"],
+    n_points: int,
+) -> Complex64[np.ndarray, "rows wanted"]:
+    """Return `n_points` at even places of paths whose points are at `place`."""
+    row = np.repeat(np.arange(len(path)), path.shape[1])
+    return _at(place.ravel(), row, path.ravel(), len(path), n_points)
+
+
+def _unskewed(path: Complex64[np.ndarray, "rows points"]) -> Complex64[np.ndarray, "rows points"]:
+    """Return paths as wide as they are long: one for all that scaling along two axes makes of it.
+
+    How wide one is depends on where its points are, and how they are spread on how wide it is:
+    once round is not enough, twice is.
+    """
+    shape = path
+    for _ in range(2):
+        shape = _at_places(path, _by_length(_as_wide_as_long(path, shape)), _GRID)
+    return _as_wide_as_long(path, shape)
+
+
+def _as_wide_as_long(
+    path: Complex64[np.ndarray, "rows points"], shape: Complex64[np.ndarray, "rows points"]
+) -> Complex64[np.ndarray, "rows points"]:
+    """Return `path` times the inverse root of the 2 x 2 covariance matrix of `shape`."""
+    centred = _centred(shape)
+    xx = np.mean(centred.real**2, axis=1) + _NARROW_PX**2
+    yy = np.mean(centred.imag**2, axis=1) + _NARROW_PX**2
+    xy = np.mean(centred.real * centred.imag, axis=1)
+    root = np.sqrt(xx * yy - xy**2)  # of the determinant; Cayley and Hamilton give the rest
+    scale = (1 / (root * np.sqrt(xx + yy + 2 * root)))[:, None]
+    xx, yy, xy = (yy + root)[:, None], (xx + root)[:, None], -xy[:, None]
+    x, y = path.real, path.imag
+    return (scale * ((xx * x + xy * y) + 1j * (xy * x + yy * y))).astype(np.complex64)
+
+
+def _canonical(
+    path: Complex64[np.ndarray, "rows points"],
+) -> Complex64[np.ndarray, "rows points"]:
+    """Return paths without place, size, direction and handedness."""
+    centred = _centred(path)
+    ramp = np.linspace(-1, 1, path.shape[1], dtype=np.float32)
+    direction = np.conj(centred @ ramp)
+    turned = centred * (direction / np.maximum(np.abs(direction), 1e-6))[:, None]
+    unit = turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-6)
+    # One bow or two, whichever is stronger, goes to the left: noise hardly turns that round.
+    tau = np.linspace(0, 1, path.shape[1], dtype=np.float32)
+    bows = unit.imag @ np.stack([np.sin(np.pi * tau), np.sin(2 * np.pi * tau)], axis=1)
+    strongest = np.take_along_axis(bows, np.abs(bows).argmax(axis=1, keepdims=True), axis=1)
+    return np.where(strongest < 0, np.conj(unit), unit)
