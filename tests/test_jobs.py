@@ -114,6 +114,10 @@ def test_every_session_has_one_row(made, sample_dir):
     assert manifest["n_flagged"] == scores["is_flagged"].sum()
     assert manifest["n_abstained"] == scores["fraud_score"].isna().sum()
     assert manifest["inputs"] == ["store"]
+    assert manifest["read_from"] == {
+        "paths": [str(made.store)], "format": "auto", "columns": {}
+    }  # fmt: skip
+    assert manifest["run"] == str(made.run)
 
 
 def test_a_row_says_which_model_judged_it_and_agrees_with_itself(made):

@@ -71,6 +71,13 @@ def score(
                 "threshold": model.policy.threshold,
                 "scored_at": scored_at.isoformat(),
                 "inputs": [path.name for path in paths],
+                # Where a report finds the paths and the network again.
+                "read_from": {
+                    "paths": [str(path.absolute()) for path in paths],
+                    "format": format,
+                    "columns": dict(columns),
+                },
+                "run": str(run.absolute()),
             },
         )
         publish_partition(staged, target)
