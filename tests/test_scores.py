@@ -152,6 +152,7 @@ def test_a_row_for_every_session():
         "threshold": pytest.approx(0.9),
         "abstain_reason": None,
         "reasons": [],
+        "replay_of": None,
         "n_events": 4,
         "n_windows": 2,
         "worst_window_ms": 200,  # its second window begins with its third event
