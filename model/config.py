@@ -7,7 +7,7 @@ from model.policy import PolicyConfig
 from pipeline.errors import ConfigError
 from pipeline.scores import Pooling
 from pipeline.splits import SplitConfig
-from pipeline.standard import StandardConfig
+from pipeline.standard import AS_RECORDED, StandardConfig
 from pipeline.windows import WindowConfig
 from rasterize.canvas import Canvas
 
@@ -127,6 +127,8 @@ class TwinsConfig:
 class OwnerConfig:
     """What the owner task has of its own: an embedding of each window, profiles of accounts."""
 
+    window: WindowConfig = field(default_factory=lambda: WindowConfig(max_events=128))
+    standard: StandardConfig = AS_RECORDED  # what is taken away from sessions before they are cut
     embedding: int = 64  # numbers a window
     picture: bool = False  # whether the network draws and looks at the picture, too
     dimensions: int = 40  # of the embedding: the axes along which people are compared
@@ -179,6 +181,11 @@ class RunConfig:
     score: ScoreConfig = field(default_factory=ScoreConfig)
     owner: OwnerConfig = field(default_factory=OwnerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+
+    @property
+    def task_window(self) -> WindowConfig:
+        """Return how the task in hand cuts sessions."""
+        return self.owner.window if self.task == "owner" else self.window
 
     def __post_init__(self) -> None:
         """Refuse parts that don't fit together."""

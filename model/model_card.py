@@ -21,7 +21,7 @@ def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
         [
             f"# Model card: {model.model_id}",
             "",
-            f"Task: **{config.task}**. A window of up to {config.window.max_events} events is "
+            f"Task: **{config.task}**. A window of up to {config.task_window.max_events} events is "
             f"drawn on {canvas.size} x {canvas.size} cells of {canvas.cell_px:g} px "
             f"({', '.join(canvas.channels)}); a session's logit is the "
             f"{config.score.pooling} of its windows'.",
@@ -92,8 +92,8 @@ def owner_card(
             "",
             "Task: **owner**. The score is the probability that a session is not by the hand of "
             "the account it claims, where an impostor is as likely as the owner. A window of up "
-            f"to {config.window.max_events} events becomes an embedding; a session's is compared "
-            "with the account's profile, which `pointerprint enroll` makes.",
+            f"to {config.owner.window.max_events} events becomes an embedding; a session's is "
+            "compared with the account's profile, which `pointerprint enroll` makes.",
             "",
             "## What it was made from",
             "",

@@ -33,6 +33,12 @@ class StandardConfig:
             raise ConfigError("standard", f"{self} has a size below 0", "0 turns a step off")
 
 
+AS_RECORDED = StandardConfig(
+    period_ms=0.0, grid_px=0.0, longest_rest_ms=0.0, changes_only=False, buttons=True
+)
+"""Nothing is taken away."""
+
+
 @dataclass(frozen=True)
 class Standardised:
     """Standardised sessions, and which of the recorded events each of theirs was."""

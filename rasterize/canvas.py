@@ -5,7 +5,10 @@ from typing import Final, Literal, get_args
 
 from pipeline.errors import ConfigError
 
-Channel = Literal["ink", "speed", "direction_x", "direction_y", "press", "pause", "click"]
+Channel = Literal[
+    "ink", "speed", "direction_x", "direction_y", "press", "pause", "click", "velocity_x",
+    "velocity_y",
+]  # fmt: skip
 
 CHANNELS: Final[dict[str, str]] = {
     "ink": "how much of the path lies in the cell, 0 to 1",
@@ -15,6 +18,8 @@ CHANNELS: Final[dict[str, str]] = {
     "press": "ink x share of it drawn with a button held down",
     "pause": "rests of pause_ms and more where they happened, growing with their length",
     "click": "buttons going down, clicks and touches where they happened",
+    "velocity_x": "ink x speed x cosine of the direction: speed's scale, with a sign",
+    "velocity_y": "ink x speed x sine of the direction",
 }
 
 LARGEST_SIZE: Final = 4096

@@ -188,6 +188,8 @@ def _spots(
     unit = jnp.maximum(length, 1e-9)
     per_segment = {
         "speed": lambda: speed_fraction(segment_speed(paths), canvas),
+        "velocity_x": lambda: speed_fraction(segment_speed(paths), canvas) * dx / unit,
+        "velocity_y": lambda: speed_fraction(segment_speed(paths), canvas) * dy / unit,
         "direction_x": lambda: dx / unit,
         "direction_y": lambda: dy / unit,
         "press": lambda: is_pressed(paths.kind)[:, :-1],

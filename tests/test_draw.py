@@ -84,6 +84,16 @@ def test_direction_and_press_are_drawn_where_they_are():
     assert press[0, 2] == 0
 
 
+def test_velocity_is_speed_with_a_sign():
+    names = ("ink", "speed", "direction_x", "direction_y", "velocity_x", "velocity_y")
+    canvas = Canvas(size=8, cell_px=1.0, placement="absolute", channels=names)
+    left_then_down = paths([0, 40, 60], [6, 1, 1], [1, 1, 6])
+    _, speed, _, _, vx, vy = np.moveaxis(np.asarray(draw(left_then_down, canvas)[0]), -1, 0)
+    np.testing.assert_allclose(vx[0, 3], -speed[0, 3], atol=1e-6)
+    np.testing.assert_allclose(vy[4, 0], speed[4, 0], rtol=1e-5)
+    assert speed[4, 0] > speed[0, 3] > 0
+
+
 def test_a_pause_leaves_a_mark_that_grows_and_a_click_another():
     canvas = Canvas(size=8, cell_px=1.0, placement="absolute", channels=("pause", "click"))
     short = draw(paths([0, 300, 310], [2, 3, 4], [2, 2, 2]), canvas)[0, ..., 0].sum()

@@ -34,7 +34,9 @@ OWNER = replace(
     TINY,
     task="owner",
     habits=HabitsConfig(width=32),
-    owner=OwnerConfig(embedding=16, dimensions=8, epochs=3, hold_out="sessions"),
+    owner=OwnerConfig(
+        window=TINY.window, embedding=16, dimensions=8, epochs=3, hold_out="sessions"
+    ),
 )
 
 

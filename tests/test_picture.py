@@ -106,9 +106,9 @@ def test_every_channel_is_on_the_strip():
     (image,) = draw_images(make_golden.points(), CANVAS)
     strip = channel_strip(image, CANVAS, 32)
 
-    assert strip.size == (7 * (32 + MARGIN) + MARGIN, 32 + 2 * MARGIN + CAPTION)
+    assert strip.size == (len(CANVAS.channels) * (32 + MARGIN) + MARGIN, 32 + 2 * MARGIN + CAPTION)
     tiles = np.asarray(strip)[MARGIN : MARGIN + 32]
-    lefts = [MARGIN + i * (32 + MARGIN) for i in range(7)]
+    lefts = [MARGIN + i * (32 + MARGIN) for i in range(len(CANVAS.channels))]
     assert all(tiles[:, left : left + 32].std() > 0 for left in lefts)
 
 

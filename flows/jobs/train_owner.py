@@ -175,7 +175,7 @@ class HeldOut:
         self, sessions: Sessions, trials: Trials, names: pd.Index
     ) -> pd.DataFrame:
         """Return how far each kinematic feature lies from the claimed account's: the baseline."""
-        everyone = session_feature_frame(self.sessions, self.config.window)
+        everyone = session_feature_frame(self.sessions, self.config.owner.window)
         account = pd.Series(self.sessions.account_id, self.sessions.session_id)
         enrolled = (
             self.train.session_id

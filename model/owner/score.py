@@ -10,6 +10,7 @@ from model.network import Network, predict
 from model.owner.population import Evidence, session_means
 from model.owner.profiles import Profiles, compare
 from pipeline.sessions import Sessions
+from pipeline.standard import standardise
 from pipeline.windows import Windows, cut_windows
 
 
@@ -25,9 +26,11 @@ class OwnerLogits(NamedTuple):
 def embed(
     network: Network, config: RunConfig, sessions: Sessions
 ) -> tuple[Windows, Float32[np.ndarray, "windows features"]]:
-    """Return the windows of `sessions` and the embedding of each."""
-    windows = cut_windows(sessions, config.window)
-    return windows, predict(network, sessions, windows, config.window.max_events)
+    """Return the windows of `sessions`, as events recorded, and the embedding of each."""
+    standard = standardise(sessions, config.owner.standard)
+    windows = cut_windows(standard.sessions, config.owner.window)
+    embeddings = predict(network, standard.sessions, windows, config.owner.window.max_events)
+    return standard.recorded(windows), embeddings
 
 
 def compare_sessions(

@@ -22,6 +22,7 @@ from model.network import Network
 from model.train import descend, make_optimizer, thin_windows
 from pipeline.errors import DataError
 from pipeline.sessions import Sessions
+from pipeline.standard import standardise
 from pipeline.windows import cut_windows, pad_windows
 from rasterize.draw import Paths, to_device
 
@@ -98,7 +99,10 @@ def fit_owner(
 
     After each epoch all that is needed to go on lies in `state_dir`; `resume` goes on from it.
     """
-    windows = thin_windows(cut_windows(sessions, config.window), config.owner.windows_per_session)
+    sessions = standardise(sessions, config.owner.standard).sessions
+    windows = thin_windows(
+        cut_windows(sessions, config.owner.window), config.owner.windows_per_session
+    )
     names, account = np.unique(
         sessions.account_id[windows.session].astype(str), return_inverse=True
     )
@@ -112,7 +116,7 @@ def fit_owner(
     if resume:
         params, optimizer_state, rows = load_training(state_dir, (params, optimizer_state))
         history = [OwnerEpoch(**row) for row in rows]
-    paths = to_device(pad_windows(sessions, windows, config.window.max_events))
+    paths = to_device(pad_windows(sessions, windows, config.owner.window.max_events))
     accounts = jnp.asarray(account)
     weights = account_weights(account)
     n_steps = config.train.steps_per_epoch
