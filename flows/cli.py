@@ -169,6 +169,10 @@ def score(
         Parameter(help="Earlier sessions that may have been replayed; they aren't scored."),
     ] = None,
     replays: Annotated[bool, Parameter(help="Compare sessions with each other.")] = True,
+    workers: Annotated[int, Parameter(help="Processes that score at the same time.")] = 1,
+    scheduler: Annotated[
+        str | None, Parameter(help="Score on a Dask cluster: tcp://HOST:PORT.")
+    ] = None,
 ) -> None:
     """Score every session of logs or stores into the Parquet partition of a day."""
     _prepare()
@@ -179,8 +183,8 @@ def score(
     day, names = date or today(), parse_columns(columns)
     with _progress("scoring", "sessions") as show:
         partition = job(
-            sources, model, to, day, format, names, lambda n: show(n, 0),
-            history=tuple(history or ()), replays=replays,
+            sources, model, to, day, format, names, show,
+            history=tuple(history or ()), replays=replays, workers=workers, scheduler=scheduler,
         )  # fmt: skip
     print(partition)
 

@@ -9,6 +9,7 @@
     +-- ConfigError       a setting that makes no sense, or a misspelt one
     +-- DataError         too little or contradictory data for what was asked
     +-- PublishError      a table that can't be written
+    +-- WorkerError       a process or cluster that was to do the work is gone, or isn't there
 
 The command line prints one as `error: where: what`, then `hint: ...`, and exits with 1.
 """
@@ -80,6 +81,10 @@ class DataError(PointerprintError):
 
 class PublishError(PointerprintError):
     """A table can't be written."""
+
+
+class WorkerError(PointerprintError):
+    """A process or cluster that was to do the work is gone, or isn't there."""
 
 
 def did_you_mean(name: str, choices: Iterable[str], n: int = 1) -> list[str]:

@@ -1,7 +1,7 @@
 """Log files in, `Sessions` out, with an account of every row: read, clean, group."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,19 +171,35 @@ def quarantine_table(logs: Sequence[ParsedLog]) -> pa.Table:
 def parse_logs(
     paths: Sequence[Path], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
 ) -> Iterator[Sessions]:
-    """Give the sessions of each log in turn, to be scored as they are, without a store.
+    """Give the sessions of each log in turn, as they are, without a store.
 
     A session counts once: the same id in a later file is left out.
     """
-    known: set[str] = set()
-    first_error, is_empty = None, True
-    for found in find_files(paths):
-        parsed = parse_log(found, format, columns, known)
-        if isinstance(parsed, NotALog):
-            first_error = first_error or parsed.error
-            continue
+    files = find_files(paths)
+    is_empty = True
+    for sessions in parse_files(files, format, columns):
         is_empty = False
-        known.update(parsed.sessions.session_id.tolist())
-        yield parsed.sessions
-    if is_empty and first_error:
-        raise first_error
+        yield sessions
+    if is_empty:
+        refuse_no_logs(files, format, columns)
+
+
+def parse_files(
+    files: Iterable[FoundFile], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
+) -> Iterator[Sessions]:
+    """Give the sessions of each file that is a log; a session counts once, as in `parse_logs`."""
+    known: set[str] = set()
+    for found in files:
+        parsed = parse_log(found, format, columns, known)
+        if isinstance(parsed, ParsedLog):
+            known.update(parsed.sessions.session_id.tolist())
+            yield parsed.sessions
+
+
+def refuse_no_logs(
+    files: Sequence[FoundFile], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
+) -> None:
+    """Raise why the first of `files` is no log; called when none of them is one."""
+    first = parse_log(files[0], format, columns) if files else None
+    if isinstance(first, NotALog):
+        raise first.error

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import fcntl
 import json
+import logging
 import os
 import shutil
 import uuid
@@ -17,12 +18,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import PublishError
+
+log = logging.getLogger(__name__)
 
 MANIFEST: Final = "_manifest.json"
 SUCCESS: Final = "_SUCCESS"
@@ -81,17 +84,23 @@ def _flush(path: Path) -> None:
 @contextmanager
 def staging(target: Path, table: Path) -> Iterator[Path]:
     """Give an empty folder beside `table` in which to make `target`; it is gone at the end."""
-    table = table.resolve()
-    staged = table.with_name(f"{table.name}.staging") / f"{target.name}-{uuid.uuid4().hex}"
+    staged = staging_folder(table) / f"{target.name}-{uuid.uuid4().hex}"
     try:
         staged.mkdir(parents=True)
         yield staged
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-        _remove_if_empty(staged.parent)
+        remove_if_empty(staged.parent)
 
 
-def _remove_if_empty(folder: Path) -> None:
+def staging_folder(table: Path) -> Path:
+    """Return the folder beside `table` in which its partitions are made."""
+    table = table.resolve()
+    return table.with_name(f"{table.name}.staging")
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Take a folder away if nothing is in it."""
     try:
         folder.rmdir()
     except OSError as error:
@@ -159,13 +168,35 @@ def _replace_in_two_steps(staged: Path, target: Path) -> None:
 def lock(path: Path) -> Iterator[None]:
     """Hold the sibling `PATH.lock`, and wait while another process holds it.
 
-    The system lets go of it when the process ends, however that comes about.
+    The system lets go of it when the process ends, however that comes about. The file goes
+    with the last who held it; after a crash it stays, and holds nobody up.
     """
+    name = path.with_name(f"{path.name}.lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f"{path.name}.lock").open("w")
+        file = _take(name)
     except OSError as error:
         raise PublishError(path, f"it can't be locked: {error}") from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            name.unlink(missing_ok=True)
+
+
+def _take(name: Path) -> IO[str]:
+    """Return the open file `name`, locked."""
+    while True:
+        name.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = name.open("a")
+        except FileNotFoundError:
+            continue  # the folder was taken away as empty just now
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another process, which holds %s", name)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        # Whoever held it before took the name away: then what we hold is no longer its file.
+        if name.exists() and os.path.samestat(name.stat(), os.fstat(file.fileno())):
+            return file
+        file.close()

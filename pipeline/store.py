@@ -169,11 +169,16 @@ def read_sessions(store: Path, ingest_date: str | None = None) -> Iterator[Sessi
             store, "there is no store here", "`pointerprint ingest LOG --to STORE` makes one"
         )
     for path in part_paths(store, ingest_date):
-        with pq.ParquetFile(path) as parquet:
-            check_schema(parquet.schema_arrow, SESSIONS, path)
-            for group in range(parquet.num_row_groups):
-                table = parquet.read_row_group(group, columns=SESSIONS.names)
-                yield sessions_from_table(table, path)
+        yield from read_row_groups(path)
+
+
+def read_row_groups(path: Path, groups: range | None = None) -> Iterator[Sessions]:
+    """Give the sessions of a part, or of some of its row groups, a group at a time."""
+    with pq.ParquetFile(path) as parquet:
+        check_schema(parquet.schema_arrow, SESSIONS, path)
+        for group in range(parquet.num_row_groups) if groups is None else groups:
+            table = parquet.read_row_group(group, columns=SESSIONS.names)
+            yield sessions_from_table(table, path)
 
 
 def load_sessions(stores: Sequence[Path]) -> Sessions:

@@ -1,37 +1,91 @@
-"""Scores and recordings in, scores that have heard the search for replays out."""
+"""Staged scores and recordings in, evidence out: which sessions repeat others.
+
+A replay shows only beside its original, so the search needs many sessions at once; their events
+it doesn't need. What it holds is bounded: beyond `MOST_MOVEMENTS` it goes on in blocks of shards,
+and a replay is found if its original is in the same block, or earlier.
+"""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-import pyarrow as pa
+import numpy as np
+import pyarrow.parquet as pq
 
-from model.run import TrainedModel
-from pipeline.replay.evidence import find_replays
-from pipeline.replay.recordings import Recordings, concatenate_recordings, record
-from pipeline.replay.verdict import log_odds, with_replays
+from pipeline.replay.chance import Chance
+from pipeline.replay.evidence import Evidence, find_replays
+from pipeline.replay.recordings import (
+    Recordings,
+    concatenate_recordings,
+    read_recordings,
+    record,
+)
+from pipeline.replay.verdict import log_odds
 from pipeline.sessions import Sessions
+from pipeline.staged import StagedShards
 
 log = logging.getLogger(__name__)
 
+MOST_MOVEMENTS: Final = 500_000  # searched in at once, and as many earlier ones
 
-def judge_replays(
-    scores: pa.Table,
-    recordings: Sequence[Recordings],
-    history: Iterable[Sessions],
-    model: TrainedModel,
-) -> pa.Table:
-    """Return `SCORES` raised where a session is a replay; a row is a session of `recordings`.
 
-    They are compared with each other and with the sessions of `history`, which are earlier
-    and have no row. Without movements to know chance by, the scores come back as they are.
-    """
-    if model.chance is None or not recordings:
-        return scores
-    everything = concatenate_recordings(
-        [*recordings, *(record(sessions, is_earlier=True) for sessions in history)]
-    )
-    n_earlier = len(everything) - scores.num_rows
-    log.info("looking for replays among %d sessions, %d earlier", len(everything), n_earlier)
-    evidence = find_replays(everything, model.chance, log_odds(scores))
-    policy, calibration = model.policy, model.calibration
-    return with_replays(scores, evidence, calibration.base_rate, policy.medium_threshold)
+def search_replays(
+    staged: StagedShards, n_shards: int, history: Iterable[Sessions], chance: Chance
+) -> Iterator[Evidence]:
+    """Give the evidence on the sessions of each shard, compared with others and with `history`."""
+    earlier = _recorded(history)
+    blocks = list(_blocks(staged, n_shards))
+    if len(blocks) > 1:
+        log.warning(
+            "too many movements to compare all with each other: replays are looked for in "
+            "%d blocks of %d shards and more", len(blocks), min(map(len, blocks)),
+        )  # fmt: skip
+    for block in blocks:
+        tables = [pq.ParquetFile(staged.part(number)).read() for number in block]
+        recordings = [
+            read_recordings(staged.recordings(number), table)
+            for number, table in zip(block, tables, strict=True)
+            if table.num_rows
+        ]
+        suspicion = np.concatenate([np.zeros(0), *map(log_odds, tables)])
+        everything = concatenate_recordings([*recordings, *earlier]) if recordings else None
+        evidence = find_replays(everything, chance, suspicion) if everything else _none()
+        stops = np.cumsum([table.num_rows for table in tables])
+        for table, stop in zip(tables, stops.tolist(), strict=True):
+            yield evidence.take(slice(stop - table.num_rows, stop))
+
+
+def _blocks(staged: StagedShards, n_shards: int) -> Iterator[list[int]]:
+    """Put shards together until they have too many movements."""
+    block: list[int] = []
+    n_movements = 0
+    for number in range(n_shards):
+        n_own = (staged.read_note(number) or {}).get("n_movements", 0)
+        if block and n_movements + n_own > MOST_MOVEMENTS:
+            yield block
+            block, n_movements = [], 0
+        block.append(number)
+        n_movements += n_own
+    if block:
+        yield block
+
+
+def _recorded(history: Iterable[Sessions]) -> list[Recordings]:
+    """Return recordings of earlier sessions, as many as are searched in."""
+    recordings: list[Recordings] = []
+    n_movements = 0
+    for sessions in history:
+        recordings.append(record(sessions, is_earlier=True))
+        n_movements += recordings[-1].n_movements
+        if n_movements > MOST_MOVEMENTS:
+            log.warning(
+                "the first %d movements of the history are compared with, no more", n_movements
+            )
+            break
+    return recordings
+
+
+def _none() -> Evidence:
+    """Return the evidence on no session."""
+    empty = np.zeros(0)
+    return Evidence(empty, empty.astype(object), empty.astype(bool), *[empty.astype(np.int64)] * 2)

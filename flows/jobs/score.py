@@ -1,26 +1,37 @@
-"""The scoring job: stores or logs and a trained model in, a partition of scores out."""
+"""The scoring job: stores or logs and a trained model in, a partition of scores out.
+
+Inputs are cut into shards. Each is scored to a file of its own in a sibling of SCORES, and when
+all are there, the partition is put together and published. A run that was killed goes on with the
+shards that are missing; memory does not grow with the number of sessions.
+"""
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
-import pyarrow as pa
-
+from flows.jobs.gather import Replays, gather
 from flows.jobs.inputs import each_sessions
-from flows.jobs.replays import judge_replays
-from model.run import load_model
-from model.score import score_sessions
+from flows.jobs.replays import search_replays
+from flows.jobs.shards import Work, score_shard
+from flows.jobs.workers import by_processes, on_cluster
+from model.run import TrainedModel, load_model
 from pipeline.errors import DataError
-from pipeline.logs import NO_COLUMNS
-from pipeline.publish import lock, publish_partition, seal, staging, write_parquet
+from pipeline.logs import NO_COLUMNS, refuse_no_logs
 from pipeline.readers import AUTO
-from pipeline.replay.recordings import record
 from pipeline.schemas import SCORES
+from pipeline.shards import Shard, inputs_digest, plan_shards
+from pipeline.staged import alone_with, drop_staged, open_staged
 from pipeline.store import check_date
 
 log = logging.getLogger(__name__)
+
+
+def _no_progress(n_done: int, n_sessions: int) -> None:
+    """Say nothing."""
 
 
 def score(
@@ -30,69 +41,124 @@ def score(
     run_date: str,
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
-    progress: Callable[[int], None] = lambda n_sessions: None,
+    progress: Callable[[int, int], None] = _no_progress,
     history: Sequence[Path] = (),
     replays: bool = True,
+    workers: int = 1,
+    scheduler: str | None = None,
 ) -> Path:
     """Score every session in `paths` and publish `SCORES/run_date=...`, whole or not at all.
 
     Replays are looked for among these sessions and those of `history`, which aren't scored.
+    `progress` is called with how many sessions are done, and of how many (0: not known). With
+    `workers` processes, or those of a Dask cluster, shards are scored at the same time.
     """
     check_date(run_date)
-    model = load_model(run)
-    model_id, run_id, scored_at = model.model_id, uuid.uuid4().hex, datetime.now(UTC)
-    seen: set[str] = set()
-    tables, recordings = [SCORES.empty_table()], []
-    for sessions in each_sessions(paths, format, columns):
-        tables.append(score_sessions(model, model_id, sessions, run_id, scored_at))
-        _refuse_doubles(tables[-1], seen)
-        if replays and model.chance is not None:
-            recordings.append(record(sessions))
-        progress(len(seen))
-    # A replay shows only beside its original: no row is ready before all have been read.
-    earlier = each_sessions(history, format, columns)
-    table = judge_replays(pa.concat_tables(tables), recordings, earlier, model)
-    counts = {
-        "n_sessions": table.num_rows,
-        "n_flagged": table["is_flagged"].to_pylist().count(True),
-        "n_abstained": table["fraud_score"].null_count,
-        "n_replays": table["replay_of"].drop_null().length(),
-    }
-
     target = scores / f"run_date={run_date}"
-    with lock(scores), staging(target, scores) as staged:
-        write_parquet(table, staged / "part-00000.parquet")
-        seal(
-            staged,
-            counts
-            | {
-                "run_id": run_id,
-                "model_id": model_id,
-                "threshold": model.policy.threshold,
-                "scored_at": scored_at.isoformat(),
-                "inputs": [path.name for path in paths],
-                # Where a report finds the paths and the network again.
-                "read_from": {
-                    "paths": [str(path.absolute()) for path in paths],
-                    "format": format,
-                    "columns": dict(columns),
-                },
-                "run": str(run.absolute()),
-            },
+    model = load_model(run)
+    shards = plan_shards(paths)
+    searches = replays and model.chance is not None
+    began = time.monotonic()
+    with alone_with(target):
+        staged, begun = open_staged(
+            target,
+            inputs_digest(shards, _what_decides(model, format, columns, searches)),
+            {"run_id": uuid.uuid4().hex, "scored_at": datetime.now(UTC).isoformat()},
         )
-        publish_partition(staged, target)
+        scored_at = datetime.fromisoformat(begun["scored_at"])
+        work = Work(
+            run, model.model_id, begun["run_id"], scored_at, staged, format, columns, searches
+        )
+        manifest = {
+            **begun,
+            "model_id": model.model_id,
+            "threshold": model.policy.threshold,
+            "inputs": [path.name for path in paths],
+            # Where a report finds the paths and the network again.
+            "read_from": {
+                "paths": [str(path.absolute()) for path in paths],
+                "format": format,
+                "columns": dict(columns),
+            },
+            "run": str(run.absolute()),
+        }
+        try:
+            _score_missing(work, shards, workers, scheduler, progress)
+            _refuse_no_logs(work, shards)
+            found = _replays(work, shards, history, model) if searches else None
+            counts = gather(staged, shards, target, manifest, found)
+        except DataError:  # no second try with these inputs would come to another end
+            drop_staged(staged)
+            raise
+        drop_staged(staged)
+    seconds = time.monotonic() - began
     log.info("scored %(n_sessions)d sessions, flagged %(n_flagged)d", counts)
+    log.info("%.1f s, %.0f sessions a second", seconds, counts["n_sessions"] / seconds)
     return target
 
 
-def _refuse_doubles(table: pa.Table, seen: set[str]) -> None:
-    """Raise `DataError` if a session is in two of the inputs: its score would stand twice."""
-    ids = table["session_id"].to_pylist()
-    doubles = [session_id for session_id in ids if session_id in seen]
-    if doubles:
-        raise DataError(
-            "score",
-            f"session {doubles[0]!r} is in more than one input ({len(doubles)} such sessions)",
-            "score the inputs apart, or ingest them into one store",
-        )
-    seen.update(ids)
+def _what_decides(
+    model: TrainedModel, format: str, columns: Mapping[str, str], searches: bool
+) -> dict[str, object]:
+    """Return what else than the inputs decides what is in a staged shard."""
+    return {
+        "model_id": model.model_id,
+        "format": format,
+        "columns": dict(columns),
+        "replays": searches,
+        "scores": SCORES.metadata[b"version"].decode(),
+        "pointerprint": metadata.version("pointerprint"),
+    }
+
+
+def _score_missing(
+    work: Work,
+    shards: Sequence[Shard],
+    workers: int,
+    scheduler: str | None,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Score the shards that aren't finished."""
+    notes = {shard.number: work.staged.read_note(shard.number) for shard in shards}
+    missing = [shard for shard in shards if notes[shard.number] is None]
+    n_all = sum(shard.n_sessions for shard in shards)
+    n_all = n_all if all(shard.is_of_store for shard in shards) else 0
+    n_done = sum(note["n_sessions"] for note in notes.values() if note)
+    if len(missing) < len(shards):
+        log.info("%d of %d shards are there already", len(shards) - len(missing), len(shards))
+
+    def show(n_more: int) -> None:
+        nonlocal n_done
+        n_done += n_more
+        progress(n_done, n_all)
+
+    if not missing:
+        return
+    if scheduler is not None:
+        for n_sessions in on_cluster(work, missing, scheduler):
+            show(n_sessions)
+    elif workers != 1:
+        for n_sessions in by_processes(work, missing, workers):
+            show(n_sessions)
+    else:
+        for shard in missing:
+            score_shard(work, shard, show)
+
+
+def _replays(
+    work: Work, shards: Sequence[Shard], history: Sequence[Path], model: TrainedModel
+) -> Replays:
+    """Return the search for replays: it goes on as its evidence is asked for."""
+    earlier = each_sessions(history, work.format, work.columns)
+    evidence = search_replays(work.staged, len(shards), earlier, model.chance or {})
+    return Replays(evidence, model.calibration.base_rate, model.policy.medium_threshold)
+
+
+def _refuse_no_logs(work: Work, shards: Sequence[Shard]) -> None:
+    """Raise why, if an input of raw logs has no log in it."""
+    logs = [shard for shard in shards if not shard.is_of_store]
+    for source in sorted({shard.source for shard in logs}):
+        own = [shard for shard in logs if shard.source == source]
+        notes = [work.staged.read_note(shard.number) for shard in own]
+        if not any(note and note["n_groups"] for note in notes):
+            refuse_no_logs(own[0].pieces, work.format, work.columns)

@@ -7,7 +7,7 @@ its movements are no longer recognised: accidents don't gather in one session.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -39,6 +39,10 @@ class Evidence:
     is_whole: Bool[np.ndarray, " sessions"]  # what comes from that one would do by itself
     n_movements: Int64[np.ndarray, " sessions"]  # that are distinctive, in the view that says most
     n_matched: Int64[np.ndarray, " sessions"]  # of these, found in other sessions
+
+    def take(self, chosen: slice) -> "Evidence":
+        """Return the evidence on some of the sessions."""
+        return Evidence(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 def find_replays(

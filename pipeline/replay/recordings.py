@@ -1,11 +1,14 @@
 """Sessions in, `Recordings` out: their signatures, and when and by whom they were made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Bool, Shaped
 
+from pipeline.publish import replacing
 from pipeline.replay.signature import VIEWS, Signatures, View, sign
 from pipeline.sessions import Sessions
 
@@ -23,6 +26,11 @@ class Recordings:
     def __len__(self) -> int:
         """Return the number of sessions."""
         return len(self.session_id)
+
+    @property
+    def n_movements(self) -> int:
+        """Return the number of movements that have a signature."""
+        return len(self.signatures["same"])
 
 
 def record(sessions: Sessions, is_earlier: bool = False) -> Recordings:
@@ -57,4 +65,33 @@ def _end_to_end(parts: Sequence[Signatures], starts: np.ndarray) -> Signatures:
         start_ms=np.concatenate([part.start_ms for part in parts]),
         spread_px=np.concatenate([part.spread_px for part in parts]),
         vector=np.concatenate([part.vector for part in parts]),
+    )
+
+
+def write_recordings(recordings: Recordings, path: Path) -> Path:
+    """Write the signatures to a `.npz` of plain numbers; who they are of is in the scores."""
+    columns = {
+        f"{view}.{field.name}": getattr(signatures, field.name)
+        for view, signatures in recordings.signatures.items()
+        for field in fields(Signatures)
+    }
+    with replacing(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, **columns)
+    return path
+
+
+def read_recordings(path: Path, scores: pa.Table) -> Recordings:
+    """Return what `write_recordings` wrote, of the sessions in the rows of `scores`."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as columns:
+        signatures = {
+            view: Signatures(*(columns[f"{view}.{field.name}"] for field in fields(Signatures)))
+            for view in VIEWS
+        }
+    started_at = scores["started_at"].cast(pa.timestamp("us")).to_numpy()
+    return Recordings(
+        session_id=np.array(scores["session_id"].to_pylist(), object),
+        account_id=np.array(scores["account_id"].to_pylist(), object),
+        started_at=started_at.astype("datetime64[us]"),
+        is_earlier=np.zeros(scores.num_rows, bool),
+        signatures=signatures,
     )
