@@ -234,6 +234,33 @@ def audit(
 
 
 @app.command
+def report(
+    scores: Path,
+    *,
+    to: Annotated[Path, Parameter(help="The page, HTML; beyond 1,000 cases, more beside it.")],
+    date: Annotated[str | None, Parameter(help="YYYY-MM-DD; default: the last day scored.")] = None,
+    labels: Annotated[
+        Path | None, Parameter(help="session_id,label: shown, and compared with the scores.")
+    ] = None,
+    store: Annotated[
+        list[Path] | None,
+        Parameter(help="Stores or logs of the sessions; default: where they were scored from."),
+    ] = None,
+    model: Annotated[
+        Path | None, Parameter(help="The RUN; default: where it was when it scored.")
+    ] = None,
+    limit: Annotated[int, Parameter(help="Cases, at most, the highest scores first.")] = 10_000,
+) -> None:
+    """Make a page of a day's cases to look through: what moved how, why, and a verdict on each."""
+    _prepare()
+    from flows.jobs.report import report as job
+
+    with _progress("drawing", "cases") as show:
+        pages = job(scores, to, date, labels, tuple(store or ()), model, limit, show)
+    print("\n".join(map(str, pages)))
+
+
+@app.command
 def demo(
     *,
     sample_data: Annotated[Path, Parameter(help="The checkout's folder.")] = Path("sample_data"),

@@ -85,10 +85,7 @@ def save_model(model: TrainedModel, folder: Path) -> None:
 
 def load_model(folder: Path) -> TrainedModel:
     """Return the trained model in a RUN."""
-    if not (folder / "config.json").is_file():
-        hint = "`pointerprint train STORE --to RUN` makes one"
-        raise NotFoundError(folder, "there is no trained model here", hint)
-    config = _parse(folder / "config.json", RunConfig)
+    config = load_config(folder)
     network = load_parameters(Network(config), folder / "checkpoint")
     return TrainedModel(
         config,
@@ -98,6 +95,14 @@ def load_model(folder: Path) -> TrainedModel:
         _load_profiles(folder) if config.task == "owner" else None,
         _load_chance(folder) if (folder / CHANCE).is_file() else None,
     )
+
+
+def load_config(folder: Path) -> RunConfig:
+    """Return the settings of a RUN, without its network."""
+    if not (folder / "config.json").is_file():
+        hint = "`pointerprint train STORE --to RUN` makes one"
+        raise NotFoundError(folder, "there is no trained model here", hint)
+    return _parse(folder / "config.json", RunConfig)
 
 
 def _load_profiles(folder: Path) -> Profiles:

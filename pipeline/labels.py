@@ -1,6 +1,13 @@
-"""A labels file in, a `LABELS` table out: `session_id,label[,account_id]`, CSV or Parquet."""
+"""A labels file in, a `LABELS` table out: `session_id,label[,account_id]`, CSV or Parquet.
 
+A file that people made, such as a report's verdicts, says `fraud`, `legitimate` or `unsure`, may
+have notes, and has a `'` before what a spreadsheet would take for a formula.
+"""
+
+import csv
+import io
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -9,10 +16,14 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import DataError, MissingColumnsError, NotFoundError
 from pipeline.readers import cells, opening
-from pipeline.readers.csv import read_header, read_rows
+from pipeline.readers.csv import read_header
 from pipeline.readers.parquet import MAGIC
 from pipeline.schemas import LABELS
 
+WORDS: Final = {"fraud": "1", "legitimate": "0"}
+"""What people say for a label; a session that they are `unsure` of has none."""
+
+_SHIELDED = r"^'('*[=+\-@\t\r\n＝＋－＠])"
 _SHOWN = 5  # sessions that an error names
 
 
@@ -21,6 +32,7 @@ def read_labels(path: Path) -> pa.Table:
     if not path.is_file():
         raise NotFoundError(path, "there is no such labels file")
     table = _read_parquet(path) if opening.read_head(path).startswith(MAGIC) else _read_csv(path)
+    table = _spelt_as_numbers(table)
     label, is_wrong = cells.labels(table["label"])
     session_id = table["session_id"].cast(pa.string()).combine_chunks()
     bad = np.flatnonzero(is_wrong | label.is_null().to_numpy(zero_copy_only=False))
@@ -39,16 +51,49 @@ def read_labels(path: Path) -> pa.Table:
     return _once_each(pa.table([session_id, label, account], LABELS.names), path)
 
 
+def without_shield(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return cells as they were before a `'` kept a spreadsheet from running them.
+
+    One is taken away where it stands before `=`, `+`, `-`, `@`, a tab or a line's end; a report
+    puts one before such a beginning, and one more where there is one, so every id comes back.
+    """
+    return pc.replace_substring_regex(cells, _SHIELDED, r"\1")
+
+
+def _spelt_as_numbers(table: pa.Table) -> pa.Table:
+    """Return `table` with words for labels as 1 and 0, without the rows that are unsure."""
+    if not pa.types.is_string(table["label"].type):
+        return table
+    said = table["label"].to_pandas().str.strip().str.lower()
+    is_sure = (said != "unsure").to_numpy(bool)
+    numbers = pa.array(said.replace(WORDS)[is_sure], pa.string())
+    return table.filter(is_sure).set_column(
+        table.column_names.index("label"), "label", pa.chunked_array([numbers])
+    )
+
+
 def _read_csv(path: Path) -> pa.Table:
-    text = opening.read_text(path)
+    """Read delimited text by Python's own reader: a session's id may hold line breaks."""
+    text = opening.as_utf8(opening.read_text(path))
     header = read_header(text)
     _check_columns(header.names, path)
-    names = [name for name in LABELS.names if name in header.names]
-    rows = read_rows(text, header, {name: (name, pa.string()) for name in names})
-    if rows.rejected.num_rows:
-        line = rows.rejected["line"][0].as_py()
-        raise DataError(path, f"line {line} has another number of columns than the header")
-    return rows.table
+    reader = csv.reader(io.StringIO(text.decode(), newline=""), delimiter=header.separator)
+    rows = []
+    try:
+        for cells in reader:
+            if len(cells) not in (0, len(header.names)):
+                what = f"line {reader.line_num} has another number of columns than the header"
+                raise DataError(path, what)
+            rows += [cells] if cells else []
+    except csv.Error as error:
+        raise DataError(path, f"line {reader.line_num}: {error}") from error
+    columns = dict(zip(header.names, zip(*rows, strict=True), strict=True))
+    names = [name for name in LABELS.names if name in columns]
+    table = pa.table({name: pa.array(columns[name][1:], pa.string()) for name in names})
+    for i, name in enumerate(names):
+        if name != "label":
+            table = table.set_column(i, name, without_shield(table[name]))
+    return table
 
 
 def _read_parquet(path: Path) -> pa.Table:

@@ -1,5 +1,7 @@
 """Windows in, pictures for people out: the network's kernel on a finer canvas, with a legend."""
 
+import base64
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -168,6 +170,13 @@ def stacked(parts: Sequence[Image.Image]) -> Image.Image:
         sheet.paste(part, (0, top))
         top += part.height
     return sheet
+
+
+def picture_uri(picture: Image.Image) -> str:
+    """Return a picture as an address that holds it, for a page in one file."""
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -37,7 +37,7 @@ def test_contradictions_are_named(tmp_path):
         labels(tmp_path, "session_id,label\na,1\nb,0\na,0\n")
 
 
-@pytest.mark.parametrize("label", ["fraud", "2", "", "0.5"])
+@pytest.mark.parametrize("label", ["frau", "2", "", "0.5"])
 def test_a_label_that_is_none_is_named(tmp_path, label):
     with pytest.raises(DataError, match=f"neither 0 nor 1: b={label}"):
         labels(tmp_path, f"session_id,label\na,1\nb,{label}\n")
@@ -52,3 +52,18 @@ def test_missing_things_are_errors(tmp_path):
         labels(tmp_path, "session_id,label\n,1\n")
     with pytest.raises(DataError, match="line 3"):
         labels(tmp_path, "session_id,label\na,1\nb\n")
+
+
+def test_peoples_words_are_labels_and_who_is_unsure_says_nothing(tmp_path):
+    text = 'session_id,label,note\na,Fraud,\nb,legitimate,\'=1+1\nc,unsure,"well, who knows"\n'
+    assert labels(tmp_path, text) == [("a", 1, None), ("b", 0, None)]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-5", "@a", "\tx", "\n", "'=1", "''-", '=\n"q",'])
+def test_an_id_kept_from_a_spreadsheet_comes_back(tmp_path, name):
+    cell = "'" + name.replace('"', '""')
+    assert labels(tmp_path, f'session_id,label\n"{cell}",1\n') == [(name, 1, None)]
+
+
+def test_an_apostrophe_elsewhere_stays(tmp_path):
+    assert [row[0] for row in labels(tmp_path, "session_id,label\n'a,1\nb'=,0\n")] == ["'a", "b'="]

@@ -19,15 +19,20 @@ from pipeline.store import load_sessions
 from pipeline.windows import WindowConfig, cut_windows
 
 
-def read_scores(scores: Path) -> pa.Table:
-    """Return all partitions of a SCORES folder, with their `run_date`."""
+def open_scores(scores: Path) -> ds.Dataset:
+    """Return the partitions of a SCORES folder, with their `run_date`, yet to be read."""
     if not any(scores.glob("run_date=*/*.parquet")):
         raise NotFoundError(
             scores, "there are no scores here", "`pointerprint score LOG --model RUN --to SCORES`"
         )
     found = ds.dataset(scores, partitioning="hive", exclude_invalid_files=False)
     check_schema(found.schema, SCORES, scores)
-    return found.to_table()
+    return found
+
+
+def read_scores(scores: Path) -> pa.Table:
+    """Return all partitions of a SCORES folder, with their `run_date`."""
+    return open_scores(scores).to_table()
 
 
 def session_feature_frame(sessions: Sessions, window: WindowConfig) -> pd.DataFrame:

@@ -1,0 +1,193 @@
+"""The report job: a day of SCORES and the sessions it judged in, a page for analysts out."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from flows.jobs.evaluate import open_scores
+from flows.jobs.inputs import each_sessions
+from model.agreement import agreement_json
+from model.config import RunConfig
+from model.looks import looks_of
+from model.run import load_config
+from pipeline.errors import ConfigError, NotFoundError
+from pipeline.labels import read_labels
+from pipeline.publish import MANIFEST, replacing
+from pipeline.report.cases import case_blocks, queue_row
+from pipeline.report.day import day_json
+from pipeline.report.gather import Gathered, gather
+from pipeline.report.page import page_html
+from pipeline.schemas import SCORES
+from pipeline.sessions import Sessions
+from pipeline.store import check_date
+from rasterize.palette import BACKGROUND, SCALE
+
+log = logging.getLogger(__name__)
+
+PAGE_CASES: Final = 1000
+Manifest = Mapping[str, Any]
+
+
+def report(
+    scores: Path,
+    to: Path,
+    date: str | None = None,
+    labels: Path | None = None,
+    stores: Sequence[Path] = (),
+    run: Path | None = None,
+    limit: int = 10 * PAGE_CASES,
+    progress: Callable[[int, int], None] = lambda n_done, n_all: None,
+) -> list[Path]:
+    """Write the cases of a day, by default the last, highest score first, and return the pages.
+
+    Sessions are read from where they were scored from, or from `stores`; pictures are drawn as
+    the model that scored them saw them, or that of `run`.
+    """
+    if limit < 1:
+        raise ConfigError("report", f"limit is {limit}", "1 or more cases")
+    everything = open_scores(scores)
+    days = everything.to_table(columns=["run_date", "band", "is_flagged", "fraud_score"])
+    day = _choose_day(scores, days["run_date"].unique().to_pylist(), date)
+    table = _highest_first(everything.to_table(filter=ds.field("run_date") == day))
+    cases = table.slice(0, limit).select(SCORES.names)
+    manifests = _manifests(scores, day)
+    gathered = gather(_each_source(scores, manifests, stores), cases, _suspected(everything))
+    sessions = gathered.sessions()
+    known = gathered.labels | _labels(labels)
+    n_missing = cases.num_rows - (0 if sessions is None else len(sessions))
+    if n_missing:
+        log.warning("%d of %d cases: their path wasn't found", n_missing, cases.num_rows)
+    looks = {}
+    if sessions is not None:
+        config = _config(manifests[0], run)
+        looks = looks_of(sessions, _worst_ms(sessions, cases), config, progress)
+    summary = {
+        "day": day_json(days.to_pandas(), day),
+        "agreement": _agreement(table, known),
+        "n_cases": cases.num_rows,
+        "n_scored": table.num_rows,
+        "n_missing": n_missing,
+        "scale": SCALE.tolist(),
+        "background": list(BACKGROUND),
+        "codes": {},
+    }
+    score_of = _scores_beside(everything, gathered)
+    rows = cases.to_pylist()
+    pages = _page_paths(to, len(rows))
+    for i, page in enumerate(pages):
+        shown = rows[i * PAGE_CASES : (i + 1) * PAGE_CASES]
+        content = summary | {
+            "page": i,
+            "pages": [path.name for path in pages],
+            "queue": [queue_row(row, known.get(row["session_id"])) for row in shown],
+        }
+        blocks = case_blocks(shown, gathered, sessions, looks, score_of)
+        with replacing(page) as unfinished:
+            unfinished.write_text(page_html(content, blocks), encoding="utf-8")
+    return pages
+
+
+def _choose_day(scores: Path, days: Sequence[str], date: str | None) -> str:
+    """Return the day that was asked for, or the last; raise if it isn't there."""
+    if date is None:
+        return max(days)
+    if check_date(date) not in days:
+        hint = f"there are {', '.join(sorted(days)[-5:])}"
+        raise NotFoundError(scores, f"no scores of {date}", hint)
+    return date
+
+
+def _highest_first(table: pa.Table) -> pa.Table:
+    """Sort by score; those that abstain come last."""
+    return table.sort_by([("fraud_score", "descending"), ("session_id", "ascending")])
+
+
+def _manifests(scores: Path, day: str) -> list[Manifest]:
+    """Return the manifest of a day, then those of the others, the latest first."""
+    paths = sorted(scores.glob(f"run_date=*/{MANIFEST}"), reverse=True)
+    paths.sort(key=lambda path: path.parent.name != f"run_date={day}")
+    return [json.loads(path.read_text()) for path in paths] or [{}]
+
+
+def _each_source(
+    scores: Path, manifests: Sequence[Manifest], stores: Sequence[Path]
+) -> Iterator[Sessions]:
+    """Give the sessions of `stores`, or of what the manifests say was scored.
+
+    The earlier days are read too: an account's usual sessions are there.
+    """
+    if stores:
+        return each_sessions(stores)
+    sources = {}
+    for manifest in manifests:
+        read_from = manifest.get("read_from", {"paths": []})
+        for path in map(Path, read_from["paths"]):
+            sources.setdefault(path, (read_from["format"], read_from["columns"]))
+    here = [path for path in sources if path.exists()]
+    if not here:
+        gone = f"{next(iter(sources))} isn't there" if sources else "it isn't known where"
+        raise NotFoundError(
+            scores,
+            f"the sessions that were scored are not found: {gone}",
+            "say where they are: --store STORE, or the raw logs",
+        )
+    return (part for path in here for part in each_sessions([path], *sources[path]))
+
+
+def _suspected(scores: ds.Dataset) -> set[str]:
+    """Return the sessions of any day that aren't in band `low`."""
+    is_suspect = ds.field("band").isin(["medium", "high"])
+    return set(scores.to_table(["session_id"], is_suspect)["session_id"].to_pylist())
+
+
+def _labels(path: Path | None) -> dict[str, int]:
+    if path is None:
+        return {}
+    labels = read_labels(path)
+    return dict(zip(labels["session_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
+
+
+def _config(manifest: Manifest, run: Path | None) -> RunConfig:
+    """Return the settings of `run`, or of the model that scored; unknown: the default."""
+    if run is not None:
+        return load_config(run)
+    scored_by = Path(manifest.get("run", ""))
+    if (scored_by / "config.json").is_file():
+        return load_config(scored_by)
+    log.warning("the model's folder isn't there: pictures have default settings (say --model RUN)")
+    return RunConfig()
+
+
+def _worst_ms(sessions: Sessions, cases: pa.Table) -> np.ndarray:
+    """Return where each session's highest window starts; NaN: it has none."""
+    worst = cases["worst_window_ms"].to_pylist()
+    by_id = dict(zip(cases["session_id"].to_pylist(), worst, strict=True))
+    return np.array([by_id[name] for name in sessions.session_id], np.float64)
+
+
+def _agreement(table: pa.Table, known: Mapping[str, int]) -> dict[str, Any] | None:
+    """Return how the day's scores agree with the labels that are known."""
+    scored = table.filter(ds.field("fraud_score").is_valid())
+    label = np.array([known.get(name, -1) for name in scored["session_id"].to_pylist()], np.int8)
+    score = scored["fraud_score"].to_numpy().astype(np.float64)
+    return agreement_json(score[label >= 0], label[label >= 0]) if (label >= 0).any() else None
+
+
+def _scores_beside(scores: ds.Dataset, gathered: Gathered) -> dict[str, float]:
+    """Return the scores of sessions that are shown beside a case."""
+    names = {session["id"] for usual in gathered.usual.values() for session in usual}
+    chosen = ds.field("session_id").isin(sorted(names | set(gathered.originals)))
+    found = scores.to_table(["session_id", "fraud_score"], chosen)
+    return dict(zip(found["session_id"].to_pylist(), found["fraud_score"].to_pylist(), strict=True))
+
+
+def _page_paths(to: Path, n_cases: int) -> list[Path]:
+    """Return the page, and those beside it that the cases need."""
+    n_pages = max(-(-n_cases // PAGE_CASES), 1)
+    return [to, *(to.with_stem(f"{to.stem}-{i + 1}") for i in range(1, n_pages))]

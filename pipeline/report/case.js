@@ -1,0 +1,239 @@
+// One case: why, what moved how, what to compare with, and on how much evidence.
+
+const player = { path: null, look: null, now: 0, isPlaying: false, at: 0 };
+const LONG_REST_MS = 1000; // shortened to this when rests are shortened
+
+const ABSTAINED = {
+  too_few_events: "There are too few events, or no stretch of them long enough, to judge.",
+  no_moves: "The pointer never moves: only clicks, keys or a script that fires events were recorded.",
+  no_profile: "This account has no profile yet: enrol its legitimate sessions.",
+  immature_profile: "This account's profile rests on too few sessions: enrol more of them.",
+};
+
+const blockOf = (name) => JSON.parse(byId(name).textContent);
+
+function openCase(i) {
+  const row = rows[i];
+  const block = blockOf(`case-${i}`);
+  pause();
+  markCurrent(i);
+  byId("case").hidden = false;
+  byId("name").replaceChildren(named(row.id));
+  byId("of-account").replaceChildren(...accountLine(row));
+  byId("score").replaceChildren(...scoreParts(row));
+  byId("reasons").replaceChildren(...reasonParts(row, block));
+  byId("facts").replaceChildren(...factParts(row, block));
+  showVerdict(row);
+  showMovement(block);
+  showComparisons(row, block);
+}
+
+function accountLine(row) {
+  const account = row.account === null ? ["The log names no account"] : ["Account ", named(row.account)];
+  return [...account, " · ", momentText(row.started_at) ?? "the log has no dates"];
+}
+
+function scoreParts(row) {
+  const chip = element("span", { className: `chip band-${row.band}` }, row.band);
+  if (row.score === null) return [chip, element("p", {}, "not judged")];
+  const meter = svg("svg", { viewBox: "0 0 200 18", preserveAspectRatio: "none", role: "img",
+    "aria-label": `Score ${scoreText(row.score)}, threshold ${row.threshold.toFixed(3)}` });
+  meter.append(
+    svg("rect", { x: 0, y: 5, width: 200, height: 8, rx: 4, class: "track" }),
+    svg("rect", { x: 0, y: 5, width: 200 * row.score, height: 8, rx: 4, class: `band-${row.band}` }),
+    svg("rect", { x: Math.min(200 * row.threshold, 200) - 1, y: 0, width: 2, height: 18, class: "limit" }),
+  );
+  const side = row.flagged ? "flagged: at or above" : "below";
+  return [
+    element("p", { className: "big" }, scoreText(row.score), " ", chip), meter,
+    element("p", { className: "faint" }, `${side} the threshold, ${row.threshold > 1 ? "above 1" : row.threshold.toFixed(3)}`),
+  ];
+}
+
+/** Each reason in plain words, with what was measured and what is usual where that is known. */
+function reasonParts(row, block) {
+  const parts = [];
+  if (row.abstained) parts.push(element("p", { className: "notice" }, "Not judged. ", ABSTAINED[row.abstained] ?? row.abstained));
+  const measured = new Map((block.reasons ?? []).map((reason) => [reason.code, reason]));
+  const items = row.reasons.map((code) => {
+    const item = element("li", {}, element("strong", {}, reasonWords(code)));
+    const found = measured.get(code);
+    if (found) item.append(` ${measuredText(found)}`);
+    if (code.includes("repl") && row.replay_of !== null) item.append(" It shares most with ", named(row.replay_of), ".");
+    const misleads = report.codes[code]?.misleads;
+    if (misleads) item.append(element("p", { className: "faint" }, `May mislead: ${misleads}.`));
+    return item;
+  });
+  if (items.length) parts.push(element("ol", {}, ...items));
+  else if (!row.abstained) parts.push(element("p", {}, row.flagged
+    ? "No single measurement stands out: the network found the movement as a whole unlike people's."
+    : "No single measurement stands out."));
+  if (row.label !== null) parts.push(element("p", {}, `Known label: ${row.label ? "fraud" : "legitimate"}.`));
+  return parts;
+}
+
+function measuredText({ value, usual, unit }) {
+  const [low, high] = usual.map(numberText);
+  const of = unit ? ` ${unit}` : "";
+  return `Measured: ${numberText(value)}${of}; usual is ${low} to ${high}${of}.`;
+}
+
+function factParts(row, block) {
+  const path = block.path;
+  const size = path && path.viewport[0] ? `${path.viewport[0]} × ${path.viewport[1]} px` : "not in the log";
+  const facts = [
+    ["Events", row.n_events.toLocaleString("en")],
+    ["Windows looked at", row.n_windows.toLocaleString("en")],
+    ["Lasted", path ? seconds(path.duration_ms) : "not known"],
+    ["Page", size],
+    ["Highest window", block.worst_ms === null ? "none" : `from ${seconds(block.worst_ms)}`],
+    ["Model", row.model],
+    ["Scoring run", row.run],
+    ["Scored", momentText(row.scored_at)],
+  ];
+  return facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+}
+
+function showVerdict(row) {
+  const said = verdicts.get(row.id) ?? { verdict: "", note: "" };
+  for (const button of document.querySelectorAll("[data-verdict]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.verdict === said.verdict));
+  }
+  byId("note").value = said.note;
+}
+
+/** Decide the open case; deciding the same again takes it back. */
+function decide(verdict) {
+  if (current < 0) return;
+  const row = rows[current];
+  const before = verdicts.get(row.id)?.verdict ?? "";
+  setVerdict(row.id, { verdict: before === verdict ? "" : verdict });
+  markVerdict(current);
+  showVerdict(row);
+}
+
+function showMovement(block) {
+  byId("movement").hidden = !block.path;
+  player.path = block.path ? decode(block.path) : null;
+  player.look = block;
+  if (!player.path) return;
+  const path = player.path;
+  const slider = byId("time");
+  slider.min = Math.floor(path.first);
+  slider.max = Math.ceil(path.last);
+  const hasWeights = Boolean(block.weights?.length);
+  const highlight = byId("highlight");
+  highlight.querySelector("[value=window]").disabled = !block.window;
+  highlight.querySelector("[value=weights]").disabled = !hasWeights;
+  if (highlight.selectedOptions[0].disabled) highlight.value = "";
+  byId("stretch").textContent = stretchWords(block.path);
+  byId("path").setAttribute("aria-label", pathWords(path));
+  byId("speeds").setAttribute("aria-label", `Speed over time. ${pathWords(path)}`);
+  player.now = path.last;
+  showFrame();
+}
+
+function stretchWords(path) {
+  const hidden = path.n_before + path.n_after;
+  if (!hidden) return "";
+  return `${count(path.t.length, "event")} around the highest window are shown; ` +
+    `${path.n_before.toLocaleString("en")} before and ${path.n_after.toLocaleString("en")} after them are not.`;
+}
+
+function stretches() {
+  const how = byId("highlight").value;
+  if (how === "window" && player.look.window) return [[...player.look.window, 0.6]];
+  if (how === "weights") return player.look.weights ?? [];
+  return [];
+}
+
+function showFrame() {
+  if (!player.path) return;
+  const isAtEnd = player.now >= player.path.last;
+  const now = isAtEnd && !player.isPlaying ? Infinity : player.now;
+  drawPath(byId("path"), player.path, { now, stretches: stretches() });
+  drawSpeeds(byId("speeds"), player.path, { now: Math.min(now, player.path.last), stretches: stretches() });
+  const clock = `${seconds(player.now)} of ${seconds(player.path.last)}`;
+  byId("time").value = player.now;
+  byId("time").setAttribute("aria-valuetext", clock);
+  byId("clock").textContent = clock;
+}
+
+function play() {
+  if (!player.path) return;
+  if (player.now >= player.path.last) player.now = player.path.first;
+  player.isPlaying = true;
+  player.at = performance.now();
+  byId("play").textContent = "Pause";
+  requestAnimationFrame(advance);
+}
+
+function pause() {
+  player.isPlaying = false;
+  byId("play").textContent = "Play";
+}
+
+const togglePlay = () => (player.isPlaying ? pause() : play());
+
+function advance(clock) {
+  if (!player.isPlaying) return;
+  const passed = Math.max(clock - player.at, 0) * Number(byId("speed").value);
+  player.at = clock;
+  player.now = Math.min(afterRest(player.now + passed), player.path.last);
+  if (player.now >= player.path.last) pause();
+  showFrame();
+  if (player.isPlaying) requestAnimationFrame(advance);
+}
+
+/** Where to go on: behind a long rest, if rests are to be shortened. */
+function afterRest(now) {
+  const { path } = player;
+  const next = eventsUntil(path, now);
+  if (!byId("skip-rests").checked || next === 0 || next >= path.n) return now;
+  const hasWaited = now - path.t[next - 1] > LONG_REST_MS / 2;
+  const left = path.t[next] - now;
+  return hasWaited && left > LONG_REST_MS / 2 ? path.t[next] - LONG_REST_MS / 2 : now;
+}
+
+function seek(ms) {
+  if (!player.path) return;
+  player.now = Math.min(Math.max(ms, player.path.first), player.path.last);
+  player.at = performance.now();
+  showFrame();
+}
+
+/** The network's picture, the session that was replayed, and the account's usual sessions. */
+function showComparisons(row, block) {
+  const parts = [];
+  if (block.picture) {
+    parts.push(element("figure", {},
+      element("img", { src: block.picture, alt: `The window from ${seconds(block.window[0])} as the network saw it: ` +
+        "its events evened out to one recorder, colour is speed", width: 240, height: 240 }),
+      element("figcaption", {}, `What the network saw: ${seconds(block.window[0])} to ${seconds(block.window[1])}`)));
+  }
+  const drawn = [];
+  if (block.original) drawn.push(["Repeated: ", block.original]);
+  const usual = block.account_block === null ? [] : blockOf(`account-${block.account_block}`).usual;
+  for (const session of usual.filter((session) => session.id !== row.id).slice(0, 4)) drawn.push(["Usual: ", session]);
+  const canvases = drawn.map(([what, session]) => comparison(what, session));
+  byId("compare").replaceChildren(...parts, ...canvases);
+  if (!usual.length) {
+    byId("compare").append(element("p", { className: "faint" }, row.account === null
+      ? "The log names no account: there are no usual sessions to compare with."
+      : "No other session of this account was found."));
+  }
+  drawComparisons();
+}
+
+function comparison(what, session) {
+  const canvas = element("canvas", { role: "img", className: "small" });
+  canvas.path = decode(session.path);
+  canvas.setAttribute("aria-label", pathWords(canvas.path));
+  const when = momentText(session.started_at);
+  return element("figure", {}, canvas, element("figcaption", {}, what, named(session.id, 36),
+    ` · score ${scoreText(session.score)}`, when ? ` · ${when.slice(0, 10)}` : ""));
+}
+
+function drawComparisons() {
+  for (const canvas of document.querySelectorAll("canvas.small")) drawPath(canvas, canvas.path, { thin: true });
+}

@@ -1,0 +1,123 @@
+// The queue: every case, highest score first, and the filters that hide some of them.
+
+const rows = report.queue;
+const BANDS = ["high", "medium", "low", "abstained"];
+let shown = []; // indices of the rows that the filters let through
+let current = -1;
+
+const isNarrow = () => matchMedia("(max-width: 48rem)").matches;
+
+function buildQueue() {
+  byId("bands").replaceChildren(...BANDS.map((band) =>
+    element("label", {}, element("input", { type: "checkbox", value: band, checked: true }), ` ${band}`)));
+  const codes = [...new Set(rows.flatMap((row) => row.reasons))].sort();
+  byId("reason").replaceChildren(
+    element("option", { value: "" }, "all"),
+    ...codes.map((code) => element("option", { value: code }, reasonName(code))),
+  );
+  const accounts = [...new Set(rows.map((row) => row.account).filter((name) => name !== null))].sort();
+  byId("account").replaceChildren(
+    element("option", { value: "" }, "all"),
+    ...accounts.map((name) => element("option", { value: name }, visible(name, 40))),
+  );
+  byId("account").disabled = !accounts.length;
+  const hasDates = rows.some((row) => row.started_at);
+  for (const label of document.querySelectorAll(".dates")) label.hidden = !hasDates;
+  byId("cases").replaceChildren(...rows.map(queueItem));
+  rows.forEach((_, i) => markVerdict(i));
+}
+
+function queueItem(row, i) {
+  const about = row.abstained ? row.abstained.replaceAll("_", " ") : row.reasons.map(reasonName).join(", ");
+  const button = element("button", { type: "button", tabIndex: -1, id: `item-${i}` },
+    element("span", { className: `chip band-${row.band}` }, row.band),
+    element("span", { className: "number" }, scoreText(row.score)),
+    element("span", { className: "names" }, named(row.id, 60), row.account === null ? "" : " · ",
+      row.account === null ? "" : named(row.account, 30)),
+    element("span", { className: "mark" }),
+    element("span", { className: "about" }, about));
+  button.addEventListener("click", () => {
+    openCase(i);
+    if (isNarrow()) byId("case").scrollIntoView();
+  });
+  return element("li", {}, button);
+}
+
+function markVerdict(i) {
+  const verdict = verdicts.get(rows[i].id)?.verdict ?? "";
+  const mark = byId(`item-${i}`).querySelector(".mark");
+  mark.textContent = verdict;
+  mark.className = `mark ${verdict}`;
+}
+
+/** What the filters say now. */
+function wanted() {
+  return {
+    text: byId("search").value.trim().toLowerCase(),
+    bands: new Set([...byId("bands").querySelectorAll("input:checked")].map((box) => box.value)),
+    reason: byId("reason").value,
+    account: byId("account").value,
+    verdict: byId("by-verdict").value,
+    from: byId("from").value,
+    to: byId("to").value,
+  };
+}
+
+function fits(row, want) {
+  const said = verdicts.get(row.id);
+  const day = row.started_at?.slice(0, 10) ?? "";
+  const text = () =>
+    [row.id, row.account ?? "", ...row.reasons, ...row.reasons.map(reasonWords), row.abstained ?? "", said?.note ?? ""]
+      .join("\n").toLowerCase();
+  return (
+    want.bands.has(row.band) &&
+    (!want.reason || row.reasons.includes(want.reason)) &&
+    (!want.account || row.account === want.account) &&
+    (!want.verdict || (said?.verdict || "none") === want.verdict) &&
+    (!want.from || day >= want.from) &&
+    (!want.to || (day !== "" && day <= want.to)) &&
+    (!want.text || text().includes(want.text))
+  );
+}
+
+function filterQueue() {
+  const want = wanted();
+  shown = [...rows.keys()].filter((i) => fits(rows[i], want));
+  const isShown = new Set(shown);
+  rows.forEach((_, i) => (byId(`item-${i}`).parentElement.hidden = !isShown.has(i)));
+  byId("shown").textContent = `${shown.length.toLocaleString("en")} of ${count(rows.length, "case")}`;
+  if (!isShown.has(current) && shown.length) openCase(shown[0]);
+  byId("case").hidden = !shown.length;
+}
+
+function clearFilters() {
+  byId("filters").reset();
+  for (const box of byId("bands").querySelectorAll("input")) box.checked = true;
+  filterQueue();
+}
+
+/** Open the next case of the queue, or with -1 the one before. */
+function step(by) {
+  const at = shown.indexOf(current);
+  const next = shown[Math.min(Math.max(at + by, 0), shown.length - 1)];
+  if (next === undefined || next === current) return;
+  const wasInQueue = byId("cases").contains(document.activeElement);
+  openCase(next);
+  if (wasInQueue) byId(`item-${next}`).focus();
+}
+
+function markCurrent(i) {
+  const before = byId(`item-${current}`);
+  if (before) {
+    before.tabIndex = -1;
+    before.removeAttribute("aria-current");
+  }
+  const now = byId(`item-${i}`);
+  now.tabIndex = 0;
+  now.setAttribute("aria-current", "true");
+  const list = byId("cases");
+  const [box, inside] = [list.getBoundingClientRect(), now.getBoundingClientRect()];
+  if (inside.top < box.top) list.scrollTop -= box.top - inside.top;
+  if (inside.bottom > box.bottom) list.scrollTop += inside.bottom - box.bottom;
+  current = i;
+}

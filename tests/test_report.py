@@ -1,0 +1,239 @@
+"""The report without a browser: what is in the page, and what becomes of a log's names."""
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import make_sessions
+from report_day import DAY, EARLIER, HOSTILE, a_day, a_store, block, scores_of
+from tiny import TINY
+
+import flows.jobs.report as job
+from flows.jobs.report import report
+from model.agreement import agreement_json
+from model.looks import looks_of
+from pipeline.errors import ConfigError, NotFoundError
+from pipeline.report.day import day_json, drift
+from pipeline.report.gather import N_USUAL, gather
+from pipeline.report.page import page_html
+from pipeline.report.path import path_json
+
+NAMES = [*HOSTILE, *(f"s{i}" for i in range(9))]
+
+
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory):
+    """Return two days of scores of sessions whose names mean harm."""
+    return a_day(tmp_path_factory.mktemp("day"), NAMES)
+
+
+@pytest.fixture(scope="module")
+def page(scores):
+    """Return the report of the last day."""
+    (path,) = report(scores, scores.parent / "report.html")
+    return path.read_text()
+
+
+def decoded(differences: list[int], step: float) -> np.ndarray:
+    return np.cumsum(differences) * step
+
+
+def test_a_path_comes_back_from_its_differences():
+    sessions = make_sessions([(0, 10, 5), (7.5, 12, 5), (20, 12, 4, 1)])
+    path = path_json(sessions, 0)
+
+    assert (path["t"], path["step_ms"]) == ([0, 75, 125], 0.1)
+    assert (path["x"], path["y"], path["step_px"]) == ([10, 2, 0], [5, 0, -1], 1.0)
+    assert path["kind"] == "001"
+    assert (path["n_before"], path["n_after"], path["duration_ms"]) == (0, 0, 20)
+
+
+def test_a_long_path_is_shown_around_its_highest_window():
+    sessions = make_sessions([(i, i % 7 + 0.5, i) for i in range(100)])
+    path = path_json(sessions, 0, around_ms=50, longest=30)
+
+    assert (path["n_before"], path["n_after"]) == (40, 30)
+    np.testing.assert_allclose(decoded(path["t"], path["step_ms"]), np.arange(40, 70))
+    np.testing.assert_allclose(
+        decoded(path["x"], path["step_px"]), np.arange(40, 70) % 7 + 0.5, atol=1e-9
+    )
+    last = path_json(sessions, 0, around_ms=99, longest=30)
+    assert (last["n_before"], last["n_after"]) == (70, 0)
+
+
+def test_psi_is_what_its_formula_says():
+    # Nine of ten quantiles of 0..99; the new day lies in the upper half alone.
+    earlier, now = np.arange(100) / 100, np.arange(50, 100) / 100
+    found = drift(now, earlier)
+
+    expected = 5 * (0.2 - 0.1) * np.log(0.2 / 0.1) + 5 * (1e-4 - 0.1) * np.log(1e-4 / 0.1)
+    assert found["psi"] == pytest.approx(expected)
+    assert found["by_chance"] == pytest.approx(9 * (1 / 50 + 1 / 100))
+    assert drift(now, now[:0]) is None
+
+
+def test_chance_makes_as_much_psi_as_is_said():
+    rng = np.random.default_rng(0)
+    found = [drift(rng.random(200), rng.random(400)) for _ in range(300)]
+    mean = np.mean([one["psi"] for one in found])
+    assert mean == pytest.approx(found[0]["by_chance"], rel=0.15)
+
+
+def test_a_day_stands_among_the_earlier_ones(tmp_path):
+    _, sessions = a_store(tmp_path, NAMES)
+    days = []
+    for seed, day in enumerate((DAY, EARLIER)):
+        run_date = pa.repeat(day, len(NAMES))
+        days.append(scores_of(sessions, seed).append_column("run_date", run_date))
+    table = pa.concat_tables(days).to_pandas()
+    found = day_json(table, DAY)
+
+    assert [day["date"] for day in found["days"]] == [EARLIER, DAY]
+    assert all(sum(day["bands"].values()) == day["n"] == len(NAMES) for day in found["days"])
+    assert found["days"][1]["bands"]["abstained"] == 1
+    assert sum(found["histogram"]["now"]) == len(NAMES) - 1
+    assert day_json(table, EARLIER)["drift"] is None  # nothing is earlier
+
+
+def test_agreement_needs_both_kinds():
+    score, label = np.array([0.1, 0.8, 0.9]), np.array([0, 0, 1])
+    found = agreement_json(score, label)
+
+    assert (found["n_fraud"], found["n_legitimate"], found["auc"]) == (1, 2, 1.0)
+    assert (found["fpr"][0], found["tpr"][0], found["fpr"][-1], found["tpr"][-1]) == (0, 0, 1, 1)
+    assert agreement_json(score, np.zeros(3, int)) is None
+
+
+def test_the_queue_is_every_session_highest_first(page):
+    queue = block(page, "report")["queue"]
+    scored = [row["score"] for row in queue if row["score"] is not None]
+
+    assert sorted(row["id"] for row in queue) == sorted(NAMES)
+    assert scored == sorted(scored, reverse=True)
+    assert [row["abstained"] for row in queue if row["score"] is None] == ["no_moves"]
+    assert queue[-1]["score"] is None
+
+
+def test_no_name_of_a_log_is_markup(page):
+    without_data = re.sub(
+        r'<script type="application/json" id="[a-z0-9-]+">[^<>]*</script>', "", page
+    )
+
+    assert len(re.findall("<script", without_data)) == 1
+    for name in HOSTILE:
+        if "<" in name and name != "<!--":
+            assert name not in page
+    assert "hacked" not in without_data
+    assert "acc</b>" not in page
+
+
+def test_the_page_may_load_nothing_and_runs_one_script(page):
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert {address.partition("/steal")[0] for address in re.findall(r"\w+://[^\"' ]+", page)} == {
+        "http://www.w3.org/2000/svg",  # a name, not an address: nothing is fetched from there
+        "http://127.0.0.1:9",  # part of a session's name
+    }
+
+
+def test_what_looks_like_a_slot_of_the_page_stays_text():
+    page = page_html({"name": "{{script}}"}, {"case-0": {"id": "{{style}}"}})
+    assert block(page, "report") == {"name": "{{script}}"}
+    assert block(page, "case-0") == {"id": "{{style}}"}
+
+
+def test_each_case_has_its_path_and_the_accounts_other_sessions(page):
+    rows = block(page, "report")["queue"]
+    for i, row in enumerate(rows):
+        case = block(page, f"case-{i}")
+        assert len(case["path"]["t"]) == row["n_events"] == 60
+        assert case["picture"].startswith("data:image/png;base64,")
+        assert 0 <= case["window"][0] < case["window"][1] <= case["path"]["duration_ms"]
+    replay = next(i for i, row in enumerate(rows) if row["reasons"])
+    assert block(page, f"case-{replay}")["original"]["id"] == HOSTILE[1]
+
+
+def test_usual_sessions_are_the_latest_that_nobody_suspects():
+    n = N_USUAL + 4
+    sessions = make_sessions(
+        *([(0, i, 0), (9, 5, 5)] for i in range(n)),
+        account_id=np.full(n, "a", object),
+        started_at=np.datetime64("2026-11-01", "us") + np.arange(n) * np.timedelta64(1, "D"),
+        label=np.array([-1] * (n - 1) + [1], np.int8),
+    )
+    cases = scores_of(sessions).slice(0, 1)
+    found = gather([sessions], cases, suspected={f"s{n - 2}"})
+
+    assert [one["id"] for one in found.usual["a"]] == [
+        f"s{i}" for i in range(n - 3, n - 4 - N_USUAL, -1)
+    ]
+    assert found.sessions().session_id.tolist() == ["s0"]
+    assert found.labels == {f"s{n - 1}": 1}
+
+
+def test_the_picture_is_that_of_the_highest_window():
+    slow, fast = 40, 2
+    steps = [(slow, 1)] * 32 + [(fast, 30)] * 32
+    t_ms, x = np.cumsum([(0, 0), *steps], axis=0).T
+    sessions = make_sessions([(t, x, 0) for t, x in zip(t_ms, x, strict=True)])
+    first = looks_of(sessions, np.array([0.0]), TINY)["s0"]
+    other = looks_of(sessions, np.array([1280.0]), TINY)["s0"]
+
+    assert first["window"][0] == 0
+    assert other["window"][0] > 600
+    assert first["picture"] != other["picture"]
+
+
+def test_more_cases_than_a_page_holds_are_on_pages_beside_it(scores, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "PAGE_CASES", 10)
+    pages = report(scores, tmp_path / "report.html", limit=23)
+
+    assert [path.name for path in pages] == ["report.html", "report-2.html", "report-3.html"]
+    found = [block(path.read_text(), "report") for path in pages]
+    assert [len(one["queue"]) for one in found] == [10, 10, 3]
+    assert {tuple(one["pages"]) for one in found} == {tuple(path.name for path in pages)}
+    assert (found[0]["n_cases"], found[0]["n_scored"]) == (23, len(NAMES))
+
+
+def test_labels_of_a_file_count_before_the_stores(scores, tmp_path):
+    (tmp_path / "labels.csv").write_text("session_id,label,note\ns0,fraud,\ns1,unsure,?\ns2,0,\n")
+    (path,) = report(scores, tmp_path / "report.html", labels=tmp_path / "labels.csv")
+    known = {row["id"]: row["label"] for row in block(path.read_text(), "report")["queue"]}
+    assert (known["s0"], known["s2"]) == (1, 0)
+
+
+def test_another_day_can_be_asked_for(scores, tmp_path):
+    (path,) = report(scores, tmp_path / "report.html", date=EARLIER)
+    assert block(path.read_text(), "report")["day"]["date"] == EARLIER
+    with pytest.raises(NotFoundError, match=r"no scores of 2026-10-01.*2026-11-01, 2026-11-02"):
+        report(scores, tmp_path / "report.html", date="2026-10-01")
+
+
+def test_sessions_that_moved_are_asked_for(tmp_path):
+    scores = a_day(tmp_path, ["a", "b", "c"])
+    moved = (tmp_path / "store").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(NotFoundError, match=r"store isn't there.*--store STORE"):
+        report(scores, tmp_path / "report.html")
+    (path,) = report(scores, tmp_path / "report.html", stores=[moved])
+    assert block(path.read_text(), "report")["n_missing"] == 0
+
+
+def test_a_case_whose_session_is_not_found_is_shown_without_a_path(tmp_path):
+    scores = a_day(tmp_path, ["a", "b", "c"])
+    other, _ = a_store(tmp_path / "other", ["c", "d"])
+    (path,) = report(scores, tmp_path / "report.html", stores=[other])
+    page = path.read_text()
+
+    summary = block(page, "report")
+    paths = [block(page, f"case-{i}")["path"] is None for i in range(3)]
+    assert summary["n_missing"] == 2
+    assert [row["id"] for row in summary["queue"]][paths.index(False)] == "c"
+
+
+def test_no_cases_are_no_limit(scores, tmp_path):
+    with pytest.raises(ConfigError, match="limit is 0"):
+        report(scores, tmp_path / "report.html", limit=0)

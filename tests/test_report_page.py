@@ -1,0 +1,323 @@
+"""The report in a browser: queue, replay, verdicts, keys, contrast, and that nothing is fetched.
+
+Needs Playwright and a Chromium: POINTERPRINT_CHROMIUM, or one on the PATH.
+"""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from report_day import DAY, HOSTILE, a_day, block
+
+from flows.jobs.report import report
+from pipeline.labels import read_labels
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="no Playwright: pip install -e .[dev]"
+)
+
+CHROMIUM = os.environ.get("POINTERPRINT_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+N_MANY = 1000
+
+
+@dataclass
+class Opened:
+    """A page in the browser, and what it did behind the reader's back."""
+
+    page: "playwright.Page"
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the text of each element that is shown."""
+        found = self.page.locator(selector).filter(visible=True)
+        return found.all_inner_texts()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return a headless Chromium, or skip where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: put one on the PATH or name it in POINTERPRINT_CHROMIUM")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Return a report of sessions whose names mean harm."""
+    folder = tmp_path_factory.mktemp("hostile")
+    (path,) = report(a_day(folder, [*HOSTILE, "s15", "s16", "s17"]), folder / "report.html")
+    return path
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return a function that opens a file in a window of its own."""
+    contexts = []
+
+    def open_(path: Path, **settings: object) -> Opened:
+        context = browser.new_context(viewport={"width": 1300, "height": 900}, **settings)
+        contexts.append(context)
+        opened = Opened(context.new_page())
+        opened.page.on("console", lambda said: opened.errors.append(said.text))
+        opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
+        opened.page.on("request", lambda request: opened.requests.append(request.url))
+        opened.page.goto(path.as_uri())
+        opened.page.wait_for_selector("#case:not([hidden])")
+        return opened
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def opened(open_page, hostile):
+    """Return the report of hostile names, opened; it must end without errors or requests."""
+    opened = open_page(hostile)
+    yield opened
+    assert opened.errors == []
+    fetched = [url for url in opened.requests if not url.startswith(("data:", "blob:"))]
+    assert fetched == [hostile.as_uri()]
+
+
+def test_hostile_names_are_text(opened):
+    queue = block(Path(opened.page.url.removeprefix("file://")).read_text(), "report")["queue"]
+    for _ in queue:  # each case, opened
+        opened.page.keyboard.press("j")
+
+    assert opened.page.evaluate("window.hacked") is None
+    assert opened.page.locator("#queue img, #case b, #case svg svg, bdi *").count() == 0
+    names = opened.texts("#cases .names")
+    assert any("</script><script>window.hacked = 1" in name for name in names)
+    assert any(r"gnp.\u{202e}gpj.exe" in name for name in names)
+    assert not any("\u202e" in name for name in names)
+    assert max(map(len, names)) < 100
+
+
+def test_filters_leave_what_fits(opened):
+    page = opened.page
+    rows = block(Path(page.url.removeprefix("file://")).read_text(), "report")["queue"]
+    n_high = sum(row["band"] == "high" for row in rows)
+
+    for band in ("medium", "low", "abstained"):
+        page.get_by_label(band, exact=True).uncheck()
+    assert len(opened.texts("#cases li")) == n_high > 0
+    assert set(opened.texts("#cases .chip")) == {"high"}
+    page.get_by_role("button", name="Clear filters").click()
+    page.get_by_label("Reason").select_option("replay_of_session")
+    assert len(opened.texts("#cases li")) == 1
+    assert "It shares most with" in page.locator("#reasons").inner_text()
+    page.get_by_role("button", name="Clear filters").click()
+    account = rows[0]["account"]
+    page.get_by_label("Account").select_option(account)
+    assert len(opened.texts("#cases li")) == sum(row["account"] == account for row in rows)
+    page.get_by_role("button", name="Clear filters").click()
+    page.get_by_label("Search").fill("HYPERLINK")
+    assert page.locator("#shown").inner_text() == f"1 of {len(rows)} cases"
+    assert page.locator("#name").inner_text().startswith("=HYPERLINK")
+    page.get_by_label("Search").fill("nobody is called so")
+    assert opened.texts("#cases li") == []
+    assert page.locator("#case").is_hidden()
+    page.get_by_role("button", name="Clear filters").click()
+    page.get_by_label("Started from").fill("2026-11-02")
+    assert opened.texts("#cases li") == []
+    page.get_by_label("Started from").fill("2026-11-01")
+    assert len(opened.texts("#cases li")) == len(rows)
+
+
+def test_the_movement_is_replayed(opened):
+    page = opened.page
+    page.get_by_label("Search").fill("s16")
+    drawn = "document.getElementById('path').toDataURL()"
+    at = "Number(document.getElementById('time').value)"
+    whole, end = page.evaluate(drawn), page.evaluate(at)
+
+    page.locator("#time").fill("0")
+    begun = page.evaluate(drawn)
+    page.locator("#speed").select_option("2")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function(f"{at} > 100")
+    page.get_by_role("button", name="Pause").click()
+    stopped = page.evaluate(at)
+    amid = page.evaluate(drawn)
+    page.wait_for_timeout(150)
+
+    assert page.evaluate(at) == stopped < end
+    assert len({whole, begun, amid}) == 3
+    page.locator("#path").click()  # away from the button, which space would press
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press(" ")
+    page.wait_for_function(f"{at} == {end}", timeout=20000)
+    assert page.get_by_role("button", name="Play").is_visible()
+    assert page.evaluate(drawn) == whole
+
+
+def test_rests_are_shortened_only_if_asked(opened):
+    # The long rest is of 3 s; half a second of it is kept at either side.
+    page = opened.page
+    page.get_by_label("Search").fill("s16")
+    middle = page.evaluate("player.path.t.find((t, i) => player.path.t[i + 1] - t > 1000)")
+    jumped = page.evaluate(f"afterRest({middle} + 600)")
+    page.get_by_label("shorten rests").uncheck()
+    waited = page.evaluate(f"afterRest({middle} + 600)")
+    assert jumped - middle > 2400
+    assert waited - middle == pytest.approx(600)
+
+
+def test_verdicts_are_exported_and_read_back(opened, tmp_path):
+    page = opened.page
+    said = {}
+    for i, row in enumerate(page.evaluate("rows.map((row) => row.id)")):
+        key = "123"[i % 3]
+        page.keyboard.press(key)
+        said[row] = ("fraud", "legitimate", "unsure")[i % 3]
+        page.keyboard.press("n")
+        page.keyboard.type('=1+1, "quoted"')
+        page.keyboard.press("Escape")
+        page.keyboard.press("j")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").click()
+    download.value.save_as(tmp_path / "labels.csv")
+    labels = read_labels(tmp_path / "labels.csv").to_pylist()
+
+    assert download.value.suggested_filename == f"labels-{DAY}.csv"
+    assert set(said) >= set(HOSTILE)
+    assert {row["session_id"]: row["label"] for row in labels} == {
+        name: int(word == "fraud") for name, word in said.items() if word != "unsure"
+    }
+    text = (tmp_path / "labels.csv").read_text()
+    assert text.startswith("session_id,label,note\n")
+    assert '"\'=1+1, ""quoted"""' in text
+    assert "\"'=HYPERLINK" in text
+
+
+def test_a_verdict_can_be_taken_back_and_survives_a_reload(opened):
+    page = opened.page
+    pressed = "[...document.querySelectorAll('[aria-pressed=true]')].map((b) => b.dataset.verdict)"
+    page.keyboard.press("1")
+    page.keyboard.press("2")
+    assert page.evaluate(pressed) == ["legitimate"]
+    page.reload()
+    page.wait_for_selector("#case:not([hidden])")
+    assert page.evaluate(pressed) == ["legitimate"]
+    assert page.locator("#decided").inner_text() == "1 verdict"
+    page.keyboard.press("2")
+    assert page.evaluate(pressed) == []
+    assert page.get_by_role("button", name="Export").is_disabled()
+    opened.requests.pop()  # the reload's
+
+
+def test_keys_do_what_the_help_says(opened):
+    page = opened.page
+    first, second = opened.page.evaluate("rows.slice(0, 2).map((row) => visible(row.id))")
+    assert page.locator("#name").inner_text() == first
+    page.keyboard.press("j")
+    assert page.locator("#name").inner_text() == second
+    assert page.locator("[aria-current=true]").get_attribute("id") == "item-1"
+    page.keyboard.press("k")
+    page.keyboard.press("/")
+    page.keyboard.type("j1")  # in a field it is text
+    assert page.get_by_label("Search").input_value() == "j1"
+    assert page.evaluate("verdicts.size") == 0
+    page.get_by_role("button", name="Clear filters").click()
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog").is_visible()
+    page.keyboard.press("Escape")
+    assert page.get_by_role("dialog").is_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(open_page, hostile, scheme):
+    opened = open_page(hostile, color_scheme=scheme)
+    opened.page.keyboard.press("1")
+    found = opened.page.evaluate(CONTRASTS)
+
+    assert len(found) > 50
+    assert [row for row in found if row["contrast"] < 4.5] == []
+    assert opened.errors == []
+
+
+def test_the_theme_can_be_changed(opened):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = opened.page.evaluate(ground)
+    opened.page.get_by_role("button", name="Dark").click()
+    assert opened.page.evaluate(ground) != before
+    opened.page.get_by_role("button", name="Light").click()
+    assert opened.page.evaluate(ground) == before
+
+
+def test_everything_that_can_be_used_or_seen_has_a_name(opened):
+    page = opened.page
+    page.get_by_label("Search").fill("s16")
+    nameless = page.evaluate(
+        """[...document.querySelectorAll('button, input, select, canvas, img, svg')]
+        .filter((e) => e.checkVisibility())
+        .filter((e) => !(e.getAttribute('aria-label') || e.alt || e.innerText || e.labels?.length))
+        .map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_a_narrow_screen_needs_no_scrolling_sideways(open_page, hostile):
+    opened = open_page(hostile)
+    opened.page.set_viewport_size({"width": 390, "height": 800})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_thousand_cases_open(open_page, tmp_path, capsys):
+    names = [f"s{i}" for i in range(N_MANY)]
+    scores = a_day(tmp_path, names, n_events=200)
+    (path,) = report(scores, tmp_path / "report.html")
+    began = time.monotonic()
+    opened = open_page(path)
+    took_s = time.monotonic() - began
+    opened.page.keyboard.press("j")
+    opened.page.get_by_label("Search").fill("s99")
+
+    assert len(opened.texts("#cases li")) == 11  # s99 and s990 to s999
+    assert opened.errors == []
+    with capsys.disabled():
+        size_mb = path.stat().st_size / 1e6
+        print(f"\n{N_MANY:,} cases of 200 events: {size_mb:.1f} MB, open after {took_s:.1f} s")
+
+
+# WCAG's contrast of each text with the first ground behind it that isn't transparent.
+CONTRASTS = """(() => {
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => {
+    const [r, g, b] = numbers(color).slice(0, 3).map((c) => {
+      const share = c / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const color = getComputedStyle(e).backgroundColor;
+      if ((numbers(color)[3] ?? 1) > 0.5) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  return [...document.querySelectorAll("body *")]
+    .filter((e) => e.checkVisibility() && !e.disabled)
+    .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+    .map((e) => {
+      const style = getComputedStyle(e);
+      const color = e instanceof SVGElement ? style.fill : style.color;
+      const [a, b] = [light(color), light(ground(e))].sort((x, y) => y - x);
+      return { text: e.textContent.trim().slice(0, 30), contrast: (a + 0.05) / (b + 0.05) };
+    });
+})()"""
