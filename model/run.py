@@ -3,6 +3,7 @@
 RUN/config.json  checkpoint/  calibration.json  policy.json     decide a score
 RUN/profiles/                                                  too: of the owner task
 RUN/replay/                                                    too: what chance alone repeats
+RUN/reasons.json                                               what is usual, for reasons
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
 """
 
@@ -26,6 +27,7 @@ from model.owner.profiles import Profiles
 from model.policy import Policy
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.publish import write_json, write_parquet
+from pipeline.reasons.usual import USUAL, Usual, load_usual
 from pipeline.replay.chance import Chance, chance_from, chance_json, reference_table
 
 POPULATION = Path("profiles", "population.json")
@@ -44,6 +46,7 @@ class TrainedModel:
     policy: Policy
     profiles: Profiles | None = None  # of the owner task
     chance: Chance | None = None  # what chance repeats; None: replays are not looked for
+    usual: Usual | None = None  # among people; None: no reasons. It decides no score
 
     @property
     def model_id(self) -> str:
@@ -81,6 +84,8 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     if model.chance is not None:
         write_json(chance_json(model.chance), folder / CHANCE)
         write_parquet(reference_table(model.chance), folder / REFERENCE)
+    if model.usual is not None:
+        write_json(model.usual.to_json(), folder / USUAL)
 
 
 def load_model(folder: Path) -> TrainedModel:
@@ -94,6 +99,7 @@ def load_model(folder: Path) -> TrainedModel:
         Policy.from_json(_read(folder / "policy.json")),
         _load_profiles(folder) if config.task == "owner" else None,
         _load_chance(folder) if (folder / CHANCE).is_file() else None,
+        load_usual(folder),
     )
 
 

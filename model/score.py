@@ -10,6 +10,7 @@ from model.config import RunConfig
 from model.network import Network, predict
 from model.owner.score import compare_sessions
 from model.run import TrainedModel
+from pipeline.reasons.found import reason_lists
 from pipeline.scores import Verdict, pool_logits, scores_table
 from pipeline.sessions import Sessions
 from pipeline.standard import standardise
@@ -52,4 +53,8 @@ def score_sessions(
         run_id=run_id,
         scored_at=scored_at,
     )
-    return scores_table(sessions, windows, logits, score, verdict, abstain)
+    reasons = None
+    if model.usual is not None:
+        unlike = (score >= verdict.threshold) if model.profiles is not None else None
+        reasons = reason_lists(sessions, model.usual, unlike)
+    return scores_table(sessions, windows, logits, score, verdict, abstain, reasons)

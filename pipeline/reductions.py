@@ -1,6 +1,7 @@
 """Sums, means and medians of many groups of unequal length at once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
@@ -21,14 +22,22 @@ class Grouping:
         """Mark where a row and the next one are of one group."""
         return self.of[1:] == self.of[:-1]
 
+    @cached_property
+    def _first(self) -> Int64[np.ndarray, " present"]:
+        """The first row of each group that has any."""
+        return np.flatnonzero(np.append(True, self.of[1:] != self.of[:-1]))
+
     def count(self) -> Int64[np.ndarray, " groups"]:
         """Return the number of rows of each group."""
         return np.bincount(self.of, minlength=self.n)
 
     def sum(self, values: Shaped[np.ndarray, " rows"]) -> Float64[np.ndarray, " groups"]:
         """Return the sum of each group."""
-        total = np.bincount(self.of, values, minlength=self.n)
-        return total.astype(np.float64)  # NumPy counts nothing in whole numbers
+        total = np.zeros(self.n)
+        if len(values):  # several times as fast as counting with weights
+            first = self._first
+            total[self.of[first]] = np.add.reduceat(values, first, dtype=np.float64)
+        return total
 
     def mean(self, values: Shaped[np.ndarray, " rows"]) -> Float64[np.ndarray, " groups"]:
         """Return the mean of each group."""
@@ -46,7 +55,7 @@ class Grouping:
         """Return the largest of each group."""
         largest = np.zeros(self.n)
         if len(values):
-            first = np.flatnonzero(np.r_[True, ~self.neighbours()])
+            first = self._first
             largest[self.of[first]] = np.maximum.reduceat(values, first)
         return largest
 

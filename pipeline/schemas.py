@@ -144,6 +144,20 @@ REFERENCE = pa.schema(
     metadata={"schema": "reference", "version": "1"},
 )
 
+# A row a reason of a session: computed again from its events whenever somebody looks.
+REASONS = pa.schema(
+    [
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("code", _DICTIONARY, nullable=False),  # pipeline/reasons/codes.py has the words
+        pa.field("value", pa.float32(), nullable=False),  # in `unit`
+        pa.field("usual_low", pa.float32(), nullable=False),  # 98 % of people's stretches lie
+        pa.field("usual_high", pa.float32(), nullable=False),  # between these two
+        pa.field("unit", _DICTIONARY, nullable=False),  # empty: a share or a ratio
+        pa.field("strength", pa.float32(), nullable=False),  # 1: just beyond the limit
+    ],
+    metadata={"schema": "reasons", "version": "1"},
+)
+
 LABELS = pa.schema(
     [
         pa.field("session_id", pa.string(), nullable=False),

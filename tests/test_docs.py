@@ -9,6 +9,8 @@ import pytest
 
 from flows.cli import app
 from pipeline import events, schemas
+from pipeline.reasons.codes import CODES
+from pipeline.reasons.measures import MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -72,8 +74,16 @@ def test_the_cleaning_rules_are_those_of_the_code():
     assert [rule for rule in rules if rule not in page] == []
 
 
-@pytest.mark.parametrize("name", ["SESSIONS", "QUARANTINE", "SCORES", "LABELS"])
+@pytest.mark.parametrize("name", ["SESSIONS", "QUARANTINE", "SCORES", "REASONS", "LABELS"])
 def test_every_column_of_every_table_is_described(name):
     page = (ROOT / "docs" / "tables.md").read_text()
     cells = " ".join(row.split("|")[1] for row in page.splitlines() if row.startswith("| `"))
     assert [column for column in getattr(schemas, name).names if f"`{column}`" not in cells] == []
+
+
+def test_every_reason_and_its_measure_are_described_as_the_code_has_them():
+    page = " ".join((ROOT / "docs" / "reasons.md").read_text().split())
+    for code in CODES.values():
+        assert f"| `{code.name}` | {code.words} | {code.misleads} |" in page
+    for measure in MEASURES.values():
+        assert f"| `{measure.name}` | {measure.summary} | {measure.unit or '-'} |" in page

@@ -28,6 +28,7 @@ from model.train import Epoch, balance_groups, fit
 from pipeline.errors import ConfigError, DataError
 from pipeline.groups import group_sessions
 from pipeline.publish import publish_partition, staging, write_json
+from pipeline.reasons.usual import measure_usual
 from pipeline.replay.chance import measure_chance
 from pipeline.schemas import LABELS
 from pipeline.sessions import Sessions, concatenate_sessions
@@ -77,7 +78,9 @@ def train(
     )
     legitimate = _mask(split, "train") & (sessions.label == 0)
     model = calibrated(network, config, sessions, split)
-    model = replace(model, chance=measure_chance(sessions.take(legitimate)))
+    people = sessions.take(legitimate)
+    usual = measure_usual(people, split.groups.person[legitimate])
+    model = replace(model, chance=measure_chance(people), usual=usual)
     test = sessions.take(split.indices("test"))
     evaluation = test_figures(model, test)
     with staging(run, run) as staged:

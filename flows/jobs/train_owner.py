@@ -27,6 +27,7 @@ from model.policy import Policy, fit_policy
 from model.run import TrainedModel, save_model
 from pipeline.errors import DataError
 from pipeline.publish import publish_partition, staging, write_json
+from pipeline.reasons.usual import measure_usual
 from pipeline.replay.chance import measure_chance
 from pipeline.sessions import Sessions
 from pipeline.splits import Split, assert_no_crossing, split_sessions
@@ -65,8 +66,8 @@ def train_owner(
         was_begun = (refit_dir / "history.json").is_file()
         network, history = fit_owner(sessions, config, refit_dir, was_begun, progress)
     profiles = Profiles.empty(population_of(network, config, sessions))
-    chance = measure_chance(sessions.take(split.indices("train")))
-    model = TrainedModel(config, network, calibration, policy, profiles, chance)
+    chance, usual = measure_chance(known), measure_usual(known, known.account_id)
+    model = TrainedModel(config, network, calibration, policy, profiles, chance, usual)
     with staging(run, run) as staged:
         save_model(model, staged)
         figures = evaluation.to_json() | {"by_evidence": by_evidence.to_dict("records")}

@@ -1,0 +1,1 @@
+"""Reason codes: measurements of a session beside those of legitimate people."""
