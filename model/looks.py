@@ -1,4 +1,4 @@
-"""Sessions and their highest windows in, what the network saw there out, for a report."""
+"""Sessions and their highest windows in, what the model is given of them out, for a report."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -24,10 +24,11 @@ def looks_of(
     """Return by session the picture of its highest window, and from when to when that lasted.
 
     `worst_ms` is where the window starts, as SCORES says; NaN: its first window is drawn. It is
-    drawn as the network saw it: standardised, on its canvas.
+    drawn as the model is given it: standardised, on its canvas.
     """
-    standard = standardise(sessions, config.standard)
-    windows = cut_windows(standard.sessions, config.window)
+    is_owner = config.task == "owner"
+    standard = standardise(sessions, config.owner.standard if is_owner else config.standard)
+    windows = cut_windows(standard.sessions, config.task_window)
     recorded = standard.recorded(windows)
     chosen = _highest(sessions, recorded, worst_ms)
     begin_ms = sessions.t_us[recorded.start[chosen]] // 1000
@@ -36,7 +37,7 @@ def looks_of(
     for start in range(0, len(chosen), _DRAWN_AT_ONCE):
         some = chosen[start : start + _DRAWN_AT_ONCE]
         filled = np.resize(some, _DRAWN_AT_ONCE)
-        points = pad_windows(standard.sessions, windows.take(filled), config.window.max_events)
+        points = pad_windows(standard.sessions, windows.take(filled), config.task_window.max_events)
         for j, picture in enumerate(draw_pictures(points, config.canvas)[: len(some)]):
             name = str(sessions.session_id[recorded.session[some[j]]])
             looks[name] = {

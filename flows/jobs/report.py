@@ -19,7 +19,8 @@ from model.run import load_config
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.labels import read_labels
 from pipeline.publish import MANIFEST, replacing
-from pipeline.report.cases import case_blocks, queue_row
+from pipeline.reasons.usual import load_usual
+from pipeline.report.cases import case_blocks, code_words, measured_reasons, queue_row
 from pipeline.report.day import day_json
 from pipeline.report.gather import Gathered, gather
 from pipeline.report.page import page_html
@@ -65,8 +66,7 @@ def report(
         log.warning("%d of %d cases: their path wasn't found", n_missing, cases.num_rows)
     looks = {}
     if sessions is not None:
-        config = _config(manifests[0], run)
-        looks = looks_of(sessions, _worst_ms(sessions, cases), config, progress)
+        looks = _look(sessions, cases, _run_folder(manifests[0], run), progress)
     summary = {
         "day": day_json(days.to_pandas(), day),
         "agreement": _agreement(table, known),
@@ -75,7 +75,7 @@ def report(
         "n_missing": n_missing,
         "scale": SCALE.tolist(),
         "background": list(BACKGROUND),
-        "codes": {},
+        "codes": code_words(),
     }
     score_of = _scores_beside(everything, gathered)
     rows = cases.to_pylist()
@@ -153,15 +153,32 @@ def _labels(path: Path | None) -> dict[str, int]:
     return dict(zip(labels["session_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
 
 
-def _config(manifest: Manifest, run: Path | None) -> RunConfig:
-    """Return the settings of `run`, or of the model that scored; unknown: the default."""
-    if run is not None:
-        return load_config(run)
-    scored_by = Path(manifest.get("run", ""))
-    if (scored_by / "config.json").is_file():
-        return load_config(scored_by)
-    log.warning("the model's folder isn't there: pictures have default settings (say --model RUN)")
-    return RunConfig()
+def _run_folder(manifest: Manifest, run: Path | None) -> Path | None:
+    """Return the folder of the model, as named or as it was when it scored; None: not there."""
+    folder = run if run is not None else Path(manifest.get("run", "nowhere"))
+    if run is not None or (folder / "config.json").is_file():
+        return folder
+    log.warning(
+        "the model's folder isn't there: pictures have default settings, and reasons lack what "
+        "was measured (--model RUN says where it is)"
+    )
+    return None
+
+
+def _look(
+    sessions: Sessions,
+    cases: pa.Table,
+    run: Path | None,
+    progress: Callable[[int, int], None],
+) -> dict[str, dict[str, Any]]:
+    """Return what the model was given of each session, and what its reasons rest on."""
+    config = RunConfig() if run is None else load_config(run)
+    looks = looks_of(sessions, _worst_ms(sessions, cases), config, progress)
+    usual = None if run is None else load_usual(run)
+    if usual is not None:
+        for name, reasons in measured_reasons(sessions, usual).items():
+            looks.setdefault(name, {})["reasons"] = reasons
+    return looks
 
 
 def _worst_ms(sessions: Sessions, cases: pa.Table) -> np.ndarray:

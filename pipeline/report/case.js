@@ -202,14 +202,15 @@ function seek(ms) {
   showFrame();
 }
 
-/** The network's picture, the session that was replayed, and the account's usual sessions. */
+/** The model's picture, the session that was replayed, and the account's usual sessions. */
 function showComparisons(row, block) {
   const parts = [];
   if (block.picture) {
     parts.push(element("figure", {},
-      element("img", { src: block.picture, alt: `The window from ${seconds(block.window[0])} as the network saw it: ` +
+      element("img", { src: block.picture, alt: `The window from ${seconds(block.window[0])} as the model is given it: ` +
         "its events evened out to one recorder, colour is speed", width: 240, height: 240 }),
-      element("figcaption", {}, `What the network saw: ${seconds(block.window[0])} to ${seconds(block.window[1])}`)));
+      element("figcaption", {}, `Its highest window, ${seconds(block.window[0])} to ` +
+        `${seconds(block.window[1])}, as the model is given it`)));
   }
   const drawn = [];
   if (block.original) drawn.push(["Repeated: ", block.original]);

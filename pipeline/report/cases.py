@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pipeline.reasons.codes import CODES
+from pipeline.reasons.found import find_reasons
+from pipeline.reasons.usual import Usual
 from pipeline.report.gather import Gathered
 from pipeline.report.path import path_json
 from pipeline.sessions import Sessions
@@ -31,6 +34,25 @@ def queue_row(row: Row, label: int | None) -> dict[str, Any]:
         "scored_at": _iso(row["scored_at"]),
         "label": label,
     }
+
+
+def code_words() -> dict[str, dict[str, str]]:
+    """Return by code what a reason says, and when it misleads."""
+    return {name: {"words": code.words, "misleads": code.misleads} for name, code in CODES.items()}
+
+
+def measured_reasons(sessions: Sessions, usual: Usual) -> dict[str, list[dict[str, Any]]]:
+    """Return by session what was measured for each of its reasons, and what is usual."""
+    measured: dict[str, list[dict[str, Any]]] = {}
+    for row in find_reasons(sessions, usual).to_pylist():
+        reason = {
+            "code": row["code"],
+            "value": row["value"],
+            "usual": [row["usual_low"], row["usual_high"]],
+            "unit": row["unit"],
+        }
+        measured.setdefault(row["session_id"], []).append(reason)
+    return measured
 
 
 def case_blocks(
