@@ -4,6 +4,7 @@
     +-- LogError          a log that can't be read (the file as a whole; bad rows go to quarantine)
     |   +-- UnknownFormatError
     |   +-- MissingColumnsError
+    |   +-- ChangedLogError   written to, or gone, while it was read
     +-- SchemaError       a table of another kind or version
     +-- NotFoundError     a path, session or model that isn't there
     +-- ConfigError       a setting that makes no sense, or a misspelt one
@@ -16,16 +17,22 @@ The command line prints one as `error: where: what`, then `hint: ...`, and exits
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+from pipeline.names import printable
+
+_SHOWN: Final = 20  # names that an error lists
+_SHOWN_CHARACTERS: Final = 60  # of each
 
 
 class PointerprintError(ValueError):
     """Base class: catch this to catch every error a user can cause."""
 
     def __init__(self, where: object, what: str, hint: str = ""):
-        self.where = str(where)
-        self.what = what
-        self.hint = hint
-        super().__init__(f"{where}: {what}" + (f" (hint: {hint})" if hint else ""))
+        # They quote file names and logs, which may hold whatever steers a terminal.
+        self.where, self.what, self.hint = map(printable, (str(where), what, hint))
+        shown = f"{self.where}: {self.what}"
+        super().__init__(shown + (f" (hint: {self.hint})" if hint else ""))
 
     def __reduce__(self) -> tuple:
         """Rebuild from the message's parts, so that worker processes can pass it on."""
@@ -51,16 +58,25 @@ class MissingColumnsError(LogError):
 
     def __init__(self, where: object, missing: Iterable[str], found: Iterable[str]):
         self.missing = sorted(missing)
-        self.found = list(found)
-        near = [match for name in self.missing for match in did_you_mean(name, self.found)]
-        guesses = [(did_you_mean(name, self.found) or ["YOUR_NAME"])[0] for name in self.missing]
+        self.found = [name[:_SHOWN_CHARACTERS] for name in found]
+        shown, n_more = self.found[:_SHOWN], len(self.found[_SHOWN:])
+        near = [match for name in self.missing for match in did_you_mean(name, shown)]
+        guesses = [(did_you_mean(name, shown) or ["YOUR_NAME"])[0] for name in self.missing]
         example = ",".join(map("=".join, zip(self.missing, guesses, strict=True)))
         super().__init__(
             where,
-            f"missing column(s) {', '.join(self.missing)}; found {', '.join(self.found) or 'none'}",
+            f"missing column(s) {', '.join(self.missing)}; found {', '.join(shown) or 'none'}"
+            + (f" and {n_more:,} more" if n_more else ""),
             f"{'did you mean ' + ', '.join(near) + '? ' if near else ''}"
             f"say which they are with --columns {example}",
         )
+
+
+class ChangedLogError(LogError):
+    """A file was written to, or went away, while it was read."""
+
+    def __init__(self, where: object, what: str = "it changed while it was read"):
+        super().__init__(where, what, "ingest again once it is complete")
 
 
 class SchemaError(PointerprintError):

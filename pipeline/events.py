@@ -3,10 +3,12 @@
 | fault | rule | counted as |
 |---|---|---|
 | no session | quarantine | `no_session_id` |
+| name of session, account or source endless, or with control characters | quarantine | `bad_name` |
 | time, x or y is null, NaN, infinite or no number | quarantine | `not_a_number` |
 | x and y are both 65535, a recorder's "nowhere" | quarantine | `no_position` |
 | x or y beyond +-32,767 px | quarantine | `absurd_position` |
 | over 30 days from the session's median time | quarantine | `absurd_time` |
+| behind a session's ten-millionth event | quarantine | `session_too_long` |
 | scroll at 0, 0 or nowhere | the last position, or else the next | `scroll_without_position` |
 | the same in a session without any position | quarantine | `no_position` |
 | 32-bit clock of milliseconds starts over | 2**32 ms are added | `clock_wrapped` |
@@ -36,6 +38,8 @@ from pipeline.clock import (
     sort_times,
     unwrap,
 )
+from pipeline.limits import limits
+from pipeline.names import is_fit
 from pipeline.readers.base import REJECTED
 from pipeline.schemas import EVENTS, Kind
 
@@ -49,8 +53,11 @@ REASONS: Final = (
     "no_position",
     "absurd_position",
     "absurd_time",
+    "bad_name",
+    "session_too_long",
 )
 _NO_SESSION, _NOT_A_NUMBER, _NO_POSITION, _ABSURD_POSITION, _ABSURD_TIME = range(1, 6)
+_BAD_NAME, _SESSION_TOO_LONG = 6, 7
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,9 @@ def clean_events(events: pa.Table) -> Cleaned:
     notes: dict[str, int] = {}
 
     clock = _grouped(events, session, reason)
+    is_behind = _behind_limit(clock)
+    reason[clock.row[is_behind]] = _SESSION_TOO_LONG
+    clock = clock.take(~is_behind) if is_behind.any() else clock
     clock, notes["clock_wrapped"] = unwrap(clock)
     is_absurd = absurd_times(clock)
     reason[clock.row[is_absurd]] = _ABSURD_TIME
@@ -125,8 +135,29 @@ def _row_faults(
     reason[is_far & ~is_lost] = _ABSURD_POSITION
     reason[(x == NOWHERE_PX) & (y == NOWHERE_PX)] = _NO_POSITION
     reason[~(has_time & (is_number | is_lost))] = _NOT_A_NUMBER
+    for name in ("source", "account_id", "session_id"):
+        reason[_has_bad_name(events[name])] = _BAD_NAME
     reason[session < 0] = _NO_SESSION
     return reason
+
+
+def _has_bad_name(names: pa.ChunkedArray) -> Bool[np.ndarray, " events"]:
+    """Say which rows have a name that can't be stored and shown as it is."""
+    words = names.unify_dictionaries().combine_chunks()
+    most = limits().name_characters
+    is_bad = np.array([not is_fit(word or "", most) for word in words.dictionary.to_pylist()], bool)
+    if not is_bad.any():
+        return np.zeros(len(names), bool)
+    return np.append(is_bad, False)[words.indices.fill_null(len(is_bad)).to_numpy()]
+
+
+def _behind_limit(clock: Clock) -> Bool[np.ndarray, " events"]:
+    """Say which rows, in file order, come after as many as a session may have."""
+    starts = clock.starts()
+    number = np.arange(len(clock.row)) - np.repeat(
+        starts, np.diff(np.append(starts, len(clock.row)))
+    )
+    return number >= limits().session_events
 
 
 def _grouped(

@@ -17,6 +17,7 @@ from pipeline.logs import (
     find_files,
     parse_log,
     quarantine_table,
+    refusal,
 )
 from pipeline.publish import lock
 from pipeline.readers import AUTO
@@ -87,8 +88,8 @@ def _parse_new(
 ) -> Iterator[ParsedLog | NotALog | None]:
     """Give what came of each file, None for one that is known, and add it to `known`."""
     for i, found in enumerate(files):
-        outcome = None
-        if found.sha256 not in known.files:
+        outcome = refusal(found)
+        if outcome is None and found.sha256 not in known.files:
             outcome = parse_log(found, format, columns, known.sessions)
         if isinstance(outcome, ParsedLog):
             known.files.add(outcome.sha256)

@@ -1,6 +1,7 @@
 """Log files in, `Sessions` out, with an account of every row: read, clean, group."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import LogError, MissingColumnsError, UnknownFormatError
+from pipeline.errors import ChangedLogError, LogError, MissingColumnsError, UnknownFormatError
 from pipeline.events import clean_events
+from pipeline.limits import limits
+from pipeline.names import printable
 from pipeline.readers import AUTO, find_format, find_logs
 from pipeline.readers.base import REJECTED, Format, Log, LogFile, reject, reject_file
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
@@ -33,15 +36,42 @@ class FoundFile:
     def name(self) -> str:
         """Return its path from the folder that the user named, as tables show it."""
         if self.is_named:
-            return self.path.name
-        return (Path(self.root.resolve().name) / self.path.relative_to(self.root)).as_posix()
+            return printable(self.path.name)
+        below = self.path.relative_to(self.root)
+        return printable((Path(self.root.resolve().name) / below).as_posix())
+
+    @property
+    def leads_out(self) -> bool:
+        """Say whether it is a link to somewhere outside of the folder that the user named.
+
+        Whoever may write a log may not thereby have any other file of this machine read.
+        """
+        inside = self.root.resolve()
+        return not self.is_named and not self.path.resolve().is_relative_to(inside)
 
     @cached_property
     def sha256(self) -> str:
         """Return the hash of its bytes, by which the store knows it."""
+        return self._hashed[0]
+
+    def check_unchanged(self) -> None:
+        """Raise `ChangedLogError` if it was written to since its hash was taken."""
+        _, size, time_ns = self._hashed
+        try:
+            is_now = self.path.stat()
+        except OSError as error:
+            raise ChangedLogError(self.path, f"it is gone: {error}") from error
+        if (is_now.st_size, is_now.st_mtime_ns) != (size, time_ns):
+            raise ChangedLogError(self.path)
+
+    @cached_property
+    def _hashed(self) -> tuple[str, int, int]:
+        """Return its hash, and its size and time of change before that was taken."""
         try:
             with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                was = os.fstat(file.fileno())
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                return digest, was.st_size, was.st_mtime_ns
         except OSError as error:
             raise LogError(self.path, f"it can't be read: {error}") from error
 
@@ -71,12 +101,16 @@ class NotALog:
 
 def find_files(paths: Sequence[Path]) -> list[FoundFile]:
     """Return every file that the user named, and every one in a folder, each once."""
-    found = {}
+    found: dict[Path, FoundFile] = {}
     for path in paths:
         for file in find_logs(path):
             is_named = file == path
             found.setdefault(
                 file.resolve(), FoundFile(file, path.parent if is_named else path, is_named)
+            )
+        if len(found) > limits().files:
+            raise LogError(
+                path, f"there are more than {limits().files:,} files", "name a folder inside it"
             )
     return list(found.values())
 
@@ -89,16 +123,35 @@ def parse_log(
 ) -> ParsedLog | NotALog:
     """Read one file. Rows of sessions in `known_sessions` are rejected as duplicates.
 
-    A file that a user named has to be a log; in a folder other files may lie about.
+    A file that a user named has to be a log; in a folder other files may lie about, among
+    them links out of it and files that are still being written.
     """
+    refused = refusal(found)
+    if refused is not None:
+        return refused
     try:
         format_ = find_format(format, found.path)
         log = _read(format_, LogFile(found.path, found.root, columns))
-    except (UnknownFormatError, MissingColumnsError) as error:
+        parsed = _group(found, format_, log, known_sessions)
+        found.check_unchanged()
+    except LogError as error:
         if found.is_named:
             raise
         return NotALog(found.name, error)
-    return _group(found, format_, log, known_sessions)
+    return parsed
+
+
+def refusal(found: FoundFile) -> NotALog | None:
+    """Return why a file in a folder can't be looked at, None if it can; named itself, raise."""
+    try:
+        if found.leads_out:
+            raise LogError(found.path, "it is a link out of the folder", "name it itself")
+        found.sha256  # noqa: B018 - here it is read for the first time
+    except LogError as error:
+        if found.is_named:
+            raise
+        return NotALog(found.name, error)
+    return None
 
 
 def _read(format_: Format, file: LogFile) -> Log:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import LogError
-from pipeline.readers import rrweb_events, rrweb_packing
+from pipeline.limits import limited
 from pipeline.readers.base import Log, LogFile
 from pipeline.readers.posthog import FORMAT as POSTHOG
 from pipeline.readers.rrweb import FORMAT
@@ -282,24 +282,21 @@ def test_what_unpacks_to_too_much_is_not_unpacked_whole():
     assert len(unpack(bomb, 100_000)) == 100_000
 
 
-def test_the_limit_holds_for_an_event_and_for_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_limit_holds_for_an_event_and_for_a_file(tmp_path: Path):
     moves = pack(MOVES)
     size = len(unpack(moves, 10_000))
-    monkeypatch.setattr(rrweb_packing, "MAX_FILE_BYTES", 2 * size)
-    log = read_array(tmp_path, moves, moves, moves)
+    with limited(packed_bytes=2 * size):
+        log = read_array(tmp_path, moves, moves, moves)
     assert rows(log, "line") == [(1,), (1,), (2,), (2,)]
     assert reasons(log) == [(3, "too_large", None)]
-    monkeypatch.setattr(rrweb_packing, "MAX_EVENT_BYTES", size - 1)
-    assert [row[1] for row in reasons(read_array(tmp_path, moves, MOVES))] == ["too_large"]
+    with limited(event_bytes=size - 1):
+        log = read_array(tmp_path, moves, MOVES)
+    assert [row[1] for row in reasons(log)] == ["too_large"]
 
 
-def test_an_event_beyond_the_limit_is_rejected_unread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(rrweb_events, "MAX_EVENT_BYTES", 500)
-    log = read_array(tmp_path, {"type": 2, "data": "x" * 500, "timestamp": 1}, MOVES)
+def test_an_event_beyond_the_limit_is_rejected_unread(tmp_path: Path):
+    with limited(event_bytes=500):
+        log = read_array(tmp_path, {"type": 2, "data": "x" * 500, "timestamp": 1}, MOVES)
     assert reasons(log) == [(1, "too_large", None)]
     assert rows(log, "line") == [(2,), (2,)]
 

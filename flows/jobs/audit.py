@@ -13,6 +13,7 @@ from pipeline.audit.case import Task, find_case
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.errors import DataError
 from pipeline.labels import read_labels
+from pipeline.names import for_spreadsheets
 from pipeline.publish import replacing, write_json
 from pipeline.sessions import Sessions
 from pipeline.store import load_sessions
@@ -39,7 +40,7 @@ def audit_stores(
         with replacing(to / "audit.png") as path:
             found.write_plot(path)
         with replacing(to / "device_decided.csv") as path:
-            found.decided.to_csv(path, index=False)
+            for_spreadsheets(found.decided).to_csv(path, index=False)
     return found
 
 

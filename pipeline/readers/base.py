@@ -3,7 +3,7 @@
 A reader is a module in this folder that has a `FORMAT`; it is found by that alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Format:
     is_generic: bool = False  # reads any table of its kind: asked after the others
     # Rows at these lines as text, for the quarantine. None: the rows may hold what people
     # typed, and nobody sees them.
-    quote: Callable[[Path, Int64[np.ndarray, " rows"]], list[str]] | None = None
+    quote: Callable[[Path, Int64[np.ndarray, " rows"]], Sequence[str | None]] | None = None
 
 
 def reject(line: Int64[np.ndarray, " rows"], reason: str) -> pa.Table:

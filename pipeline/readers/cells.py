@@ -47,11 +47,26 @@ _PRESSES = (Kind.DOWN, Kind.UP, Kind.CLICK)
 
 def words(column: pa.ChunkedArray) -> pa.DictionaryArray:
     """Return a column of words or numbers as one dictionary of strings; codes by first use."""
+    if _is_no_cell(column.type):
+        column = pa.chunked_array([pa.nulls(len(column), pa.string())])
     if not pa.types.is_dictionary(column.type):
         return column.cast(pa.string()).combine_chunks().dictionary_encode()
     if column.type == pa.dictionary(pa.int32(), pa.string()):
         return column.unify_dictionaries().combine_chunks()
     return words(column.cast(column.type.value_type))
+
+
+def _is_no_cell(type_: pa.DataType) -> bool:
+    """Say whether a column holds neither words nor numbers: lists, structs, bytes."""
+    return pa.types.is_nested(type_) or any(
+        is_bytes(type_)
+        for is_bytes in (
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_fixed_size_binary,
+            pa.types.is_binary_view,
+        )
+    )
 
 
 def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -61,7 +76,7 @@ def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         is_number = pc.match_substring_regex(column, _NUMBER)
         column = pc.utf8_trim_whitespace(pc.if_else(is_number, column, None))
-    if pa.types.is_temporal(column.type) or pa.types.is_nested(column.type):
+    if pa.types.is_temporal(column.type) or _is_no_cell(column.type):
         return pa.chunked_array([pa.nulls(len(column), pa.float64())])
     return column.cast(pa.float64(), safe=False)
 
@@ -79,7 +94,8 @@ def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
         )
     if unit == "t_iso":
         return _iso_us(column)
-    time = numbers(column).fill_null(np.nan).to_numpy() * US_PER[unit]
+    with np.errstate(over="ignore"):  # what is infinite then is no time
+        time = numbers(column).fill_null(np.nan).to_numpy() * US_PER[unit]
     is_time = np.abs(time) < _LARGEST_US  # false for NaN
     whole = np.rint(np.where(is_time, time, 0)).astype(np.int64)
     return pa.array(whole, mask=~is_time)

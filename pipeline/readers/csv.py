@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from jaxtyping import Int64
 
+from pipeline.limits import limits
 from pipeline.readers import opening
 from pipeline.readers.base import REJECTED, Format, Log, LogFile, reject, reject_file
 from pipeline.readers.tabular import REQUIRED, cell_types, check_header, log_names, to_log
@@ -64,15 +65,16 @@ def read_rows(text: bytes, header: Header, types: Mapping[str, tuple[str, pa.Dat
     line = opening.written_lines(opening.split_lines(text))[1:]  # some are empty, or bad
     if table is not None and table.num_rows == len(line):
         return Rows(table, line, REJECTED.empty_table())
-    return _read_as_text(opening.as_utf8(text), header, types, line)
+    return _read_as_text(text, header, types, line)
 
 
 def _read_typed(
     text: bytes, header: Header, types: Mapping[str, tuple[str, pa.DataType]]
 ) -> pa.Table | None:
     """Return the table if every cell is of its type, else None."""
+    body = pa.py_buffer(text)[header.end :]
     try:
-        return _parse(text, header, types, arrow_csv.ParseOptions(delimiter=header.separator))
+        return _parse(body, header, types, arrow_csv.ParseOptions(delimiter=header.separator))
     except pa.ArrowInvalid:
         return None
 
@@ -88,19 +90,33 @@ def _read_as_text(
     A quotation mark that isn't closed would swallow the rows after it. If the rows don't
     add up, marks are taken for characters like others, since a row is a line.
     """
+    body, line, too_long = _without_long_lines(text, header, line)
     strings = {ours: (name, pa.string()) for ours, (name, _) in types.items()}
-    table, uneven = _parse_evenly(text, header, strings, '"')
+    table, uneven = _parse_evenly(body, header, strings, '"')
     if table.num_rows + len(uneven) != len(line):
-        table, uneven = _parse_evenly(text, header, strings, False)
+        table, uneven = _parse_evenly(body, header, strings, False)
         unquoted = [pc.utf8_trim(column, '"') for column in table.columns]
         table = pa.table(unquoted, table.column_names)
     is_even = np.ones(len(line), bool)
     is_even[uneven] = False
-    return Rows(table, line[is_even], reject(line[~is_even], "wrong_number_of_columns"))
+    rejected = [reject(line[~is_even], "wrong_number_of_columns"), reject(too_long, "too_large")]
+    return Rows(table, line[is_even], pa.concat_tables(rejected))
+
+
+def _without_long_lines(
+    text: bytes, header: Header, line: Int64[np.ndarray, " rows"]
+) -> tuple[pa.Buffer, Int64[np.ndarray, " kept"], Int64[np.ndarray, " long"]]:
+    """Return the rows but those over the limit, as UTF-8, and the lines kept and left out."""
+    is_long = opening.line_bytes(opening.split_lines(text))[line - 1] > limits().line_bytes
+    body = text[header.end :]
+    if is_long.any():
+        lines = opening.split_lines(text).take(pa.array(line[~is_long] - 1))
+        body = b"".join(lines.to_pylist())
+    return pa.py_buffer(opening.as_utf8(body)), line[~is_long], line[is_long]
 
 
 def _parse_evenly(
-    text: bytes,
+    body: pa.Buffer,
     header: Header,
     types: Mapping[str, tuple[str, pa.DataType]],
     quote: Literal['"', False],
@@ -115,17 +131,16 @@ def _parse_evenly(
     options = arrow_csv.ParseOptions(
         delimiter=header.separator, quote_char=quote, invalid_row_handler=skip
     )
-    return _parse(text, header, types, options), uneven
+    return _parse(body, header, types, options), uneven
 
 
 def _parse(
-    text: bytes,
+    body: pa.Buffer,
     header: Header,
     types: Mapping[str, tuple[str, pa.DataType]],
     options: arrow_csv.ParseOptions,
 ) -> pa.Table:
     """Return the columns in `types` under our names."""
-    body = pa.py_buffer(text)[header.end :]
     if not body.size:
         return pa.table({ours: pa.array([], type_) for ours, (_, type_) in types.items()})
     table = arrow_csv.read_csv(

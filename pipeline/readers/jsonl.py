@@ -13,12 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 from jaxtyping import Int64
 
+from pipeline.limits import limits
 from pipeline.readers import opening
 from pipeline.readers.base import REJECTED, Format, Log, LogFile, reject, reject_file
-from pipeline.readers.tabular import REQUIRED, cell_types, log_names, to_log
+from pipeline.readers.rrweb_json import connect
+from pipeline.readers.tabular import REQUIRED, cell_types, check_header, log_names, to_log
 from pipeline.schemas import EVENTS
 
 _BLOCK_BYTES = 4 * 2**20
+_ASKED_LINES = 20
 
 
 def read_jsonl(file: LogFile) -> Log:
@@ -27,30 +30,52 @@ def read_jsonl(file: LogFile) -> Log:
     line = opening.written_lines(opening.split_lines(text))
     if not len(line):
         return Log(EVENTS.empty_table(), reject_file("empty_file"), {})
-    names = log_names(file.columns, _keys(text), file.path)
+    keys = _keys(text)
+    check_header(keys, file.path)
+    names = log_names(file.columns, keys, file.path)
     types = cell_types(names)
-    table = _read_typed(text, {name: types[ours] for ours, name in names.items()})
+    table = None
+    if _all_begin_as_objects(text, line):
+        table = _read_typed(text, {name: types[ours] for ours, name in names.items()})
     rejected = REJECTED.empty_table()
     if table is None or table.num_rows != len(line):
-        table, is_object = _read_as_text(opening.as_utf8(text), list(names.values()), line)
-        line, rejected = line[is_object], reject(line[~is_object], "not_a_json_object")
+        is_long = opening.line_bytes(opening.split_lines(text))[line - 1] > limits().line_bytes
+        rejected, line = reject(line[is_long], "too_large"), line[~is_long]
+        table, is_object = _read_as_text(text, list(names.values()), line, file.path)
+        others = reject(line[~is_object], "not_a_json_object")
+        line, rejected = line[is_object], pa.concat_tables([rejected, others])
     table = pa.table({ours: table[name] for ours, name in names.items()})
     return to_log(table, line, rejected, "jsonl", file.path)
 
 
+def _all_begin_as_objects(text: bytes, line: Int64[np.ndarray, " rows"]) -> bool:
+    """Say whether each written line begins with a brace.
+
+    Arrow 26 reads through a null pointer, and the process dies, where a block of text begins
+    with the value `null`; blocks begin where lines do.
+    """
+    starts = np.frombuffer(opening.split_lines(text).buffers()[1], np.int64)[line - 1]
+    return bool((np.frombuffer(text, np.uint8)[starts] == ord("{")).all())
+
+
 def _keys(text: bytes) -> list[str]:
-    """Return the keys of the objects at the beginning of the file."""
+    """Return the keys of the objects at the beginning of the file, endless lines left out."""
     keys: dict[str, None] = {}
-    for line in text[: opening.HEAD_BYTES].splitlines():
-        keys |= dict.fromkeys(_object(line))
+    start = n_read = 0
+    while start < len(text) and n_read < opening.HEAD_BYTES:
+        end = text.find(b"\n", start) % (len(text) + 1)
+        if end - start <= opening.HEAD_BYTES:
+            keys |= dict.fromkeys(_object(text[start:end]))
+            n_read += end - start
+        start = end + 1
     return list(keys)
 
 
 def _object(line: bytes) -> dict:
     """Return the JSON object in a line; if there is none, an empty one."""
     try:
-        value = json.loads(line)
-    except ValueError:
+        value = json.loads(line, parse_int=float)  # int() refuses thousands of digits
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -72,15 +97,14 @@ def _read_typed(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table | Non
 
 
 def _read_as_text(
-    text: bytes, names: list[str], line: Int64[np.ndarray, " rows"]
+    text: bytes, names: list[str], line: Int64[np.ndarray, " rows"], where: Path
 ) -> tuple[pa.Table, np.ndarray]:
     """Return the columns as strings, for the lines that are objects, and which those are."""
-    import duckdb  # half a second that a clean file need not pay
-
-    rows = opening.split_lines(text).take(pa.array(line - 1)).cast(pa.large_string())
+    lines = opening.split_lines(opening.as_utf8(text)).take(pa.array(line - 1))
+    rows = lines.cast(pa.large_string())
     table = pa.table({"row": rows})
     pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in names]
-    with duckdb.connect() as connection:
+    with connect(where) as connection:
         connection.register("rows", table)
         parsed = connection.sql(
             """
@@ -98,9 +122,16 @@ def _read_as_text(
 
 
 def recognise_jsonl(head: bytes, path: Path) -> bool:
-    """Say whether the first line is an object with as many keys as a log needs."""
-    first = opening.as_text(head).lstrip().split(b"\n", 1)[0]
-    return len(_object(first)) >= len(REQUIRED)
+    """Say whether one of the first lines is an object with as many keys as a log needs.
+
+    A line without end may be one; its columns are then looked for further down. Otherwise one
+    session's absurd row at the beginning of a log would hide all others.
+    """
+    lines = opening.as_text(head).lstrip().split(b"\n")
+    if not lines[0].startswith((b"{", b"null")):
+        return False
+    is_endless = len(lines) == 1 and len(head) >= opening.HEAD_BYTES
+    return is_endless or any(len(_object(line)) >= len(REQUIRED) for line in lines[:_ASKED_LINES])
 
 
 FORMAT = Format("jsonl", recognise_jsonl, read_jsonl, is_generic=True, quote=opening.quote_lines)

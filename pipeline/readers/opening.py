@@ -4,8 +4,11 @@ In a text format a row is a line; the functions here number lines from 1.
 """
 
 import codecs
+import io
+import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +16,12 @@ import pyarrow.compute as pc
 from jaxtyping import Int64
 
 from pipeline.errors import LogError
+from pipeline.limits import limits
+from pipeline.names import printable
 
 HEAD_BYTES = 65_536
 RAW_CHARACTERS = 1000  # of a rejected row are kept
+_CHUNK_BYTES = 8 * 2**20
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PACKED_SUFFIXES = {".gz", ".gzip", ".zst", ".zstd"}
 _LOG_SUFFIXES = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet"}
@@ -38,13 +44,40 @@ def _read(path: Path, n_bytes: int | None) -> bytes:
             packing = next(
                 (name for magic, name in _PACKED.items() if first.startswith(magic)), None
             )
+            n_file_bytes = file.seek(0, os.SEEK_END)
             file.seek(0)
             if packing is None:
-                return file.read(n_bytes)
+                return _read_within(file, n_bytes, limits().file_bytes, path)
+            most = most_unpacked_bytes(n_file_bytes)
             with pa.input_stream(file, compression=packing) as unpacked:
-                return unpacked.read(n_bytes)
-    except OSError as error:
+                return _read_within(unpacked, n_bytes, most, path)
+    except (OSError, pa.ArrowException) as error:
         raise LogError(path, f"it can't be read: {error}", "is the file complete?") from error
+
+
+def most_unpacked_bytes(n_file_bytes: int) -> int:
+    """Return how much a packed file of this size may hold: a small one can be endless."""
+    allowed = limits()
+    by_ratio = max(allowed.unpacked_free_bytes, allowed.unpacked_ratio * n_file_bytes)
+    return min(allowed.file_bytes, by_ratio)
+
+
+def _read_within(
+    file: BinaryIO | pa.NativeFile, n_bytes: int | None, most: int, path: Path
+) -> bytes:
+    """Return the first `n_bytes` of a stream; None: all, if they are no more than `most`."""
+    if n_bytes is not None:
+        return file.read(n_bytes)
+    content = io.BytesIO()
+    while chunk := file.read(_CHUNK_BYTES):
+        content.write(chunk)
+        if content.tell() > most:
+            raise LogError(
+                path,
+                f"it holds more than {most:,} bytes",
+                "split it, or set the limits of docs/limits.md",
+            )
+    return content.getvalue()
 
 
 def as_text(head_or_file: bytes) -> bytes:
@@ -96,6 +129,11 @@ def written_lines(lines: pa.LargeBinaryArray) -> Int64[np.ndarray, " rows"]:
     return np.flatnonzero(~is_empty) + 1
 
 
+def line_bytes(lines: pa.LargeBinaryArray) -> Int64[np.ndarray, " rows"]:
+    """Return how long each line is, its end included."""
+    return np.diff(np.frombuffer(lines.buffers()[1], np.int64)[: len(lines) + 1])
+
+
 def quote_lines(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str]:
     """Return these lines of a text file, cut at 1,000 characters."""
     rows = pc.binary_slice(
@@ -112,4 +150,4 @@ def bare_name(path: Path) -> str:
         suffix = Path(name).suffix
         if suffix.lower() in suffixes:
             name = name.removesuffix(suffix)
-    return name
+    return printable(name)

@@ -1,6 +1,8 @@
 """Parquet with a row an event; columns as in `tabular.py`, times as numbers or timestamps."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Int64
 
 from pipeline.errors import LogError
+from pipeline.limits import limits
 from pipeline.readers import opening
 from pipeline.readers.base import REJECTED, Format, Log, LogFile
 from pipeline.readers.tabular import check_header, log_names, to_log
@@ -16,28 +19,52 @@ from pipeline.readers.tabular import check_header, log_names, to_log
 MAGIC = b"PAR1"
 
 
-def _open(path: Path) -> pq.ParquetFile:
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Give a Parquet file; whatever Arrow says of it, then or later, is a `LogError`."""
+    content = opening.read_unpacked(path)
     try:
-        return pq.ParquetFile(pa.BufferReader(opening.read_unpacked(path)))
-    except pa.ArrowInvalid as error:
+        with pq.ParquetFile(pa.BufferReader(content)) as parquet:
+            _check_size(parquet.metadata.num_rows, len(content), path)
+            yield parquet
+    except (pa.ArrowException, OSError) as error:
         raise LogError(path, f"it is no Parquet file: {error}", "is the file complete?") from error
+
+
+def _check_size(n_rows: int, n_bytes: int, path: Path) -> None:
+    """Raise `LogError` for more rows than a log's bytes can hold: one word, a billion times."""
+    most = max(limits().free_rows, limits().rows_per_byte * n_bytes)
+    if n_rows > most:
+        raise LogError(
+            path,
+            f"it has {n_rows:,} rows in {n_bytes:,} bytes, at most {most:,} are read",
+            "set the limits of docs/limits.md",
+        )
 
 
 def read_parquet(file: LogFile) -> Log:
     """Return the log in a Parquet file; a row's line is its number, from 1."""
-    parquet = _open(file.path)
-    check_header(parquet.schema_arrow.names, file.path)
-    names = log_names(file.columns, parquet.schema_arrow.names, file.path)
-    table = parquet.read(columns=list(names.values()))
-    table = pa.table({ours: table[name] for ours, name in names.items()})
-    line = np.arange(1, table.num_rows + 1)
-    return to_log(table, line, REJECTED.empty_table(), "parquet", file.path)
+    with _opened(file.path) as parquet:
+        check_header(parquet.schema_arrow.names, file.path)
+        names = log_names(file.columns, parquet.schema_arrow.names, file.path)
+        table = parquet.read(columns=list(names.values()))
+        table = pa.table({ours: table[name] for ours, name in names.items()})
+        line = np.arange(1, table.num_rows + 1)
+        return to_log(table, line, REJECTED.empty_table(), "parquet", file.path)
 
 
-def quote_rows(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str]:
-    """Return these rows as JSON, cut at 1,000 characters."""
-    rows = _open(path).read().take(pa.array(line - 1)).to_pylist()
-    return [json.dumps(row, default=str)[: opening.RAW_CHARACTERS] for row in rows]
+def quote_rows(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str | None]:
+    """Return these rows as JSON, cut at 1,000 characters; null where Python has no such value."""
+    with _opened(path) as parquet:
+        rows = parquet.read().take(pa.array(line - 1))
+    return [_quote(rows.slice(i, 1)) for i in range(rows.num_rows)]
+
+
+def _quote(row: pa.Table) -> str | None:
+    try:
+        return json.dumps(row.to_pylist()[0], default=str)[: opening.RAW_CHARACTERS]
+    except (OverflowError, ValueError):  # a date after the year 9999, bytes that are no text
+        return None
 
 
 def recognise_parquet(head: bytes, path: Path) -> bool:

@@ -6,10 +6,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UnknownFormatError
+from pipeline.names import printable
 from pipeline.readers import opening
 from pipeline.readers.base import Log, LogFile, reject_file
 from pipeline.readers.csv import read_header, read_rows
-from pipeline.readers.tabular import cell_types, constant, to_log
+from pipeline.readers.tabular import cell_types, check_header, constant, to_log
 from pipeline.schemas import EVENTS
 
 _NAMES: Final = {"event": "state", "button": "button", "x": "x", "y": "y"}
@@ -31,6 +32,7 @@ def read_recording(file: LogFile, source: str, unit: str, session_id: str) -> Lo
         raise UnknownFormatError(
             file.path, f"it is no {source} log: it has no column {', '.join(sorted(missing))}"
         )
+    check_header(header.names, file.path)
     types = cell_types(names)
     rows = read_rows(text, header, {ours: (name, types[ours]) for ours, name in names.items()})
     n = rows.table.num_rows
@@ -39,5 +41,7 @@ def read_recording(file: LogFile, source: str, unit: str, session_id: str) -> Lo
     event = pc.if_else(is_scroll, "scroll", rows.table["event"].cast(pa.string()))
     table = rows.table.set_column(rows.table.column_names.index("event"), "event", event)
     table = table.append_column("session_id", constant(session_id, n))
-    table = table.append_column("account_id", constant(file.path.resolve().parent.name, n))
+    table = table.append_column(
+        "account_id", constant(printable(file.path.resolve().parent.name), n)
+    )
     return to_log(table, rows.line, rows.rejected, source, file.path)

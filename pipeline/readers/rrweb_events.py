@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from pipeline.limits import limits
 from pipeline.readers.base import REJECTED, Log
-from pipeline.readers.rrweb_packing import MAX_EVENT_BYTES, unpack_events
+from pipeline.readers.rrweb_packing import unpack_events
 from pipeline.schemas import EVENTS, Button, Kind
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def to_log(connection: "DuckDBPyConnection", recorded: pa.Table, source: str) ->
     numbered = recorded.append_column("row", pa.array(np.arange(recorded.num_rows)))
     connection.register("recorded", unpack_events(connection, numbered))
     connection.register("pointer_events", _pointer_events_table())
-    connection.execute(_TYPED_SQL, {"max_bytes": MAX_EVENT_BYTES, "event": json.dumps(_EVENT)})
+    parameters = {"max_bytes": limits().event_bytes, "event": json.dumps(_EVENT)}
+    connection.execute(_TYPED_SQL, parameters)
     codes = {"touch": _TOUCH, "no_button": Button.NONE.value, "scroll": Kind.SCROLL.value}
     connection.execute(_PARSED_SQL, codes)
     events = connection.sql(_EVENTS_SQL).to_arrow_table()

@@ -1,4 +1,4 @@
-"""The DuckDB that parses recorded events."""
+"""The DuckDB that parses JSON."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +28,7 @@ def connect(where: object) -> Iterator["DuckDBPyConnection"]:
         "autoload_known_extensions": False,
         "enable_external_access": False,
         "python_enable_replacements": False,
+        "temp_directory": "",  # what people typed is in there: it never goes to the disk
     }
     with duckdb.connect(config=settings) as connection:
         connection.execute(_MACROS_SQL)

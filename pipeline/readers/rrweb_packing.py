@@ -8,19 +8,17 @@ limited: a few kilobytes can hold gigabytes of zeros.
 import json
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.limits import limits
 from pipeline.readers.rrweb_text import mend_half_characters
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-MAX_EVENT_BYTES: Final = 64 * 2**20  # of JSON; full snapshots of large pages are some MiB
-MAX_FILE_BYTES: Final = 2**30  # of JSON from all the packed strings of a file
 
 _ZLIB_OR_GZIP = zlib.MAX_WBITS + 32  # told apart by the first bytes
 _NOTHING = pa.scalar("", pa.large_string())
@@ -86,11 +84,11 @@ def _unpack_strings(strings: Sequence[str]) -> tuple[list[str | None], list[str 
     """Return what JSON strings hold, or else null and the reason why not."""
     texts: list[str | None] = []
     reasons: list[str | None] = []
-    left_bytes = MAX_FILE_BYTES
+    event_bytes, left_bytes = limits().event_bytes, limits().packed_bytes
     for string in strings:
         text, reason = None, None
         try:
-            unpacked = unpack(json.loads(string), min(MAX_EVENT_BYTES, left_bytes))
+            unpacked = unpack(json.loads(string), min(event_bytes, left_bytes))
             left_bytes -= len(unpacked)
             text = mend_half_characters(unpacked).decode("utf-8", errors="replace")
         except UnpackError as error:

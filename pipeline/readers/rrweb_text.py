@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline.names import printable
 from pipeline.readers import opening
 from pipeline.readers.base import LogFile
 
@@ -39,4 +40,4 @@ def json_lines(text: bytes) -> pa.Table:
 def session_name(file: LogFile) -> str:
     """Return the file's path below the folder that the user named, without suffixes."""
     folder = file.path.parent.resolve().relative_to(file.root.resolve())
-    return (folder / opening.bare_name(file.path)).as_posix()
+    return printable((folder / opening.bare_name(file.path)).as_posix())

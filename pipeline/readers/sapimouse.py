@@ -5,6 +5,7 @@ Files of different accounts have the same name, so a session is called by folder
 
 from pathlib import Path
 
+from pipeline.names import printable
 from pipeline.readers import opening
 from pipeline.readers.base import Format, Log, LogFile
 from pipeline.readers.recording import has_header, read_recording
@@ -19,7 +20,8 @@ def recognise_sapimouse(head: bytes, path: Path) -> bool:
 
 def read_sapimouse(file: LogFile) -> Log:
     """Return the log of one session, named as folder and file; the folder is the account."""
-    session_id = f"{file.path.resolve().parent.name}/{opening.bare_name(file.path)}"
+    folder = printable(file.path.resolve().parent.name)
+    session_id = f"{folder}/{opening.bare_name(file.path)}"
     return read_recording(file, "sapimouse", "t_ms", session_id)
 
 

@@ -6,6 +6,7 @@ and `y` in CSS pixels. Optional: `event` (a word, see `cells.KINDS`; empty is a 
 `viewport_height` and `source`. `scroll_y` is known and not kept; other columns aren't read.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 
 from pipeline.errors import ConfigError, LogError, MissingColumnsError, did_you_mean
+from pipeline.limits import limits
 from pipeline.readers import cells
 from pipeline.readers.base import Log, reject
 from pipeline.schemas import EVENTS, Button, Kind
@@ -38,8 +40,14 @@ def check_mapping(columns: Mapping[str, str]) -> None:
 
 
 def check_header(found: Sequence[str], where: object) -> None:
-    """Raise `LogError` if two columns have one name."""
-    twice = sorted({name for name in found if found.count(name) > 1})
+    """Raise `LogError` if two columns have one name, or if there are absurdly many."""
+    if len(found) > limits().columns:
+        raise LogError(
+            where,
+            f"it has {len(found):,} columns, {limits().columns:,} are read",
+            "is it a log? docs/limits.md",
+        )
+    twice = sorted(name for name, n in Counter(found).items() if n > 1)
     if twice:
         raise LogError(where, f"more than one column is named {', '.join(twice)}", "rename them")
 
