@@ -12,7 +12,7 @@ from pipeline.replay.signature import Signatures
 
 LARGEST_RATIO: Final = 0.7  # beyond it a neighbour is no match, however few there are
 _N_NEAREST: Final = 16  # looked at for each movement
-_BLOCK: Final = 65_536  # movements at once
+_BLOCK: Final = 4_096  # movements at once
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def find_matches(
     is_searched: Bool[np.ndarray, " sessions"],
     chance: ViewChance,
 ) -> Matches:
-    """Return the matches of the sessions in `is_searched`, nearest first for each movement.
+    """Return the matches of the sessions in `is_searched`.
 
     Sessions of the same `identity` are one session that is there twice.
     """
@@ -48,10 +48,18 @@ def find_matches(
     radius[wanted] = chance.radius(found.vector[wanted])
     tree = cKDTree(found.vector)
     mine, other, ratio = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    by_radius = wanted[np.argsort(radius[wanted], kind="stable")]
     for start in range(0, len(wanted), _BLOCK):
-        block = wanted[start : start + _BLOCK]
-        distance, near = tree.query(found.vector[block], k=np.arange(1, _N_NEAREST + 1), workers=-1)
-        is_there = np.isfinite(distance)  # else there are fewer than `_N_NEAREST`
+        block = by_radius[start : start + _BLOCK]
+        # One limit a call: movements of like radius go together, or most would look too far.
+        limit = LARGEST_RATIO * radius[block[-1]]
+        distance, near = tree.query(
+            found.vector[block],
+            k=np.arange(1, _N_NEAREST + 1),
+            distance_upper_bound=np.nextafter(limit, np.inf),
+            workers=-1,
+        )
+        is_there = np.isfinite(distance)  # else no more lie within the limit
         near = np.where(is_there, near, block[:, None])
         share = distance / np.maximum(radius[block], 1e-9)[:, None]
         is_other = identity[found.session[near]] != identity[found.session[block]][:, None]
