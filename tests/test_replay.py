@@ -194,6 +194,12 @@ def test_people_are_not_taken_for_replays_of_each_other(chance):
     assert set(evidence.replay_of) == {None}
 
 
+def test_a_session_by_itself_repeats_nothing(chance):
+    for sessions in (people(1, seed=5), people(1, seed=5).take(np.zeros(0, np.int64))):
+        evidence = find_replays(record(sessions), chance)
+        assert (evidence.log_ratio == 0).all()
+
+
 def shaken(sessions: Sessions, sd_px: float) -> Sessions:
     rng = np.random.default_rng(9)
     x, y = rng.normal([sessions.x_px, sessions.y_px], sd_px)
