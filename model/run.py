@@ -26,6 +26,7 @@ from model.owner.population import Population
 from model.owner.profiles import Profiles
 from model.policy import Policy
 from pipeline.errors import NotFoundError, SchemaError
+from pipeline.places import RemotePath, local_copy, place
 from pipeline.publish import write_json, write_parquet
 from pipeline.reasons.usual import USUAL, Usual, load_usual
 from pipeline.replay.chance import Chance, chance_from, chance_json, reference_table
@@ -72,6 +73,13 @@ def config_json(config: RunConfig) -> dict[str, object]:
     return TypeAdapter(RunConfig).dump_python(config, mode="json")
 
 
+def training_folder(run: Path, name: str = "training") -> Path:
+    """Return the folder of an unfinished training: beside the RUN, on this machine's disk."""
+    if isinstance(run, RemotePath):
+        return Path(f"{run.name}.{name}")
+    return run.with_name(f"{run.name}.{name}")
+
+
 def save_model(model: TrainedModel, folder: Path) -> None:
     """Write the parts that decide a score to `folder`."""
     save_parameters(model.network, folder / "checkpoint")
@@ -90,7 +98,13 @@ def save_model(model: TrainedModel, folder: Path) -> None:
 
 def load_model(folder: Path) -> TrainedModel:
     """Return the trained model in a RUN."""
-    config = load_config(folder)
+    with local_copy(place(folder)) as files:
+        return _load(files, folder)
+
+
+def _load(folder: Path, where: Path) -> TrainedModel:
+    """Return the trained model in a folder on this machine's disk, called `where`."""
+    config = _config(folder, where)
     network = load_parameters(Network(config), folder / "checkpoint")
     return TrainedModel(
         config,
@@ -105,9 +119,13 @@ def load_model(folder: Path) -> TrainedModel:
 
 def load_config(folder: Path) -> RunConfig:
     """Return the settings of a RUN, without its network."""
+    return _config(place(folder), folder)
+
+
+def _config(folder: Path, where: Path) -> RunConfig:
     if not (folder / "config.json").is_file():
         hint = "`pointerprint train STORE --to RUN` makes one"
-        raise NotFoundError(folder, "there is no trained model here", hint)
+        raise NotFoundError(where, "there is no trained model here", hint)
     return _parse(folder / "config.json", RunConfig)
 
 

@@ -10,6 +10,7 @@
     +-- ConfigError       a setting that makes no sense, or a misspelt one
     +-- DataError         too little or contradictory data for what was asked
     +-- PublishError      a table that can't be written
+    +-- StorageError      an object store that refuses, or doesn't answer
     +-- WorkerError       a process or cluster that was to do the work is gone, or isn't there
 
 The command line prints one as `error: where: what`, then `hint: ...`, and exits with 1.
@@ -97,6 +98,10 @@ class DataError(PointerprintError):
 
 class PublishError(PointerprintError):
     """A table can't be written."""
+
+
+class StorageError(PointerprintError, OSError):
+    """An object store refuses, or doesn't answer."""
 
 
 class WorkerError(PointerprintError):

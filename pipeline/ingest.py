@@ -19,6 +19,7 @@ from pipeline.logs import (
     quarantine_table,
     refusal,
 )
+from pipeline.places import place
 from pipeline.publish import lock
 from pipeline.readers import AUTO
 from pipeline.readers.tabular import check_mapping
@@ -58,6 +59,7 @@ def ingest_logs(
     is an error and nothing is written: the files are read once more, first, to see.
     `progress` is called with the number of files that are done and of all.
     """
+    store = place(store)
     check_date(ingest_date)
     check_mapping(columns)
     files = find_files(paths)

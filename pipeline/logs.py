@@ -1,7 +1,6 @@
 """Log files in, `Sessions` out, with an account of every row: read, clean, group."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from pipeline.errors import ChangedLogError, LogError, MissingColumnsError, Unkn
 from pipeline.events import clean_events
 from pipeline.limits import limits
 from pipeline.names import printable
+from pipeline.places import place
 from pipeline.readers import AUTO, find_format, find_logs
 from pipeline.readers.base import REJECTED, Format, Log, LogFile, reject, reject_file
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
@@ -68,8 +68,8 @@ class FoundFile:
     def _hashed(self) -> tuple[str, int, int]:
         """Return its hash, and its size and time of change before that was taken."""
         try:
+            was = self.path.stat()
             with self.path.open("rb") as file:
-                was = os.fstat(file.fileno())
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 return digest, was.st_size, was.st_mtime_ns
         except OSError as error:
@@ -102,7 +102,7 @@ class NotALog:
 def find_files(paths: Sequence[Path]) -> list[FoundFile]:
     """Return every file that the user named, and every one in a folder, each once."""
     found: dict[Path, FoundFile] = {}
-    for path in paths:
+    for path in map(place, paths):
         for file in find_logs(path):
             is_named = file == path
             found.setdefault(

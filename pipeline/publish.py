@@ -4,15 +4,22 @@ A file is written under another name and renamed. A partition, a folder of files
 in a sibling of the table's folder, so that nothing but partitions ever lies in it:
 
     SCORES.staging/run_date=2026-11-01-7f3a.../   ->   SCORES/run_date=2026-11-01/
+
+An object store has no names to exchange. There the parts of a partition are put beside the old
+ones, under names of their own; then `_manifest.json`, which lists them, is replaced, as one object
+whole or not at all; then the old ones are deleted. Who reads by the manifest sees one or the other
+(`pipeline.published`).
 """
 
 import ctypes
 import errno
 import fcntl
+import hashlib
 import json
 import logging
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,11 +31,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import PublishError
+from pipeline.places import RemotePath, remove_tree
 
 log = logging.getLogger(__name__)
 
 MANIFEST: Final = "_manifest.json"
 SUCCESS: Final = "_SUCCESS"
+LAST: Final = (MANIFEST, SUCCESS)  # written after all others
 _AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # linux/fs.h
 
@@ -57,7 +66,16 @@ def write_json(content: Mapping[str, object], path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a hidden name beside `path` to write to; it takes the place of `path` at the end."""
+    """Give a hidden name beside `path` to write to; it takes the place of `path` at the end.
+
+    For an object store it is a file on this machine's disk, which is uploaded at the end.
+    """
+    if isinstance(path, RemotePath):
+        with tempfile.TemporaryDirectory(prefix="pointerprint-") as folder:
+            unfinished = Path(folder, path.name)
+            yield unfinished
+            path.upload(unfinished)
+        return
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +101,14 @@ def _flush(path: Path) -> None:
 
 @contextmanager
 def staging(target: Path, table: Path) -> Iterator[Path]:
-    """Give an empty folder beside `table` in which to make `target`; it is gone at the end."""
+    """Give an empty folder beside `table` in which to make `target`; it is gone at the end.
+
+    For an object store it is a folder on this machine's disk.
+    """
+    if isinstance(table, RemotePath):
+        with tempfile.TemporaryDirectory(prefix="pointerprint-") as folder:
+            yield Path(folder)
+        return
     staged = staging_folder(table) / f"{target.name}-{uuid.uuid4().hex}"
     try:
         staged.mkdir(parents=True)
@@ -101,6 +126,10 @@ def staging_folder(table: Path) -> Path:
 
 def remove_if_empty(folder: Path) -> None:
     """Take a folder away if nothing is in it."""
+    if isinstance(folder, RemotePath):
+        if not any(folder.iterdir()):
+            remove_tree(folder)
+        return
     try:
         folder.rmdir()
     except OSError as error:
@@ -123,6 +152,9 @@ def publish_partition(staged: Path, target: Path) -> Path:
     """
     if not (staged / SUCCESS).is_file():
         raise PublishError(target, f"{staged} has no {SUCCESS}: it is not complete")
+    if isinstance(target, RemotePath):
+        _publish_by_manifest(staged, target)
+        return target
     _flush(staged)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -136,6 +168,43 @@ def publish_partition(staged: Path, target: Path) -> Path:
     except OSError as error:
         raise PublishError(target, f"it can't be published: {error}") from error
     return target
+
+
+def _publish_by_manifest(staged: Path, target: RemotePath) -> None:
+    """Put the files of `staged` beside those of `target`, then the manifest, then clear up.
+
+    Files that the manifest lists get names that no other publishing gives; what is already
+    there stays as it is until the new manifest is.
+    """
+    mark = uuid.uuid4().hex[:8]
+    path = staged / MANIFEST
+    manifest = json.loads(path.read_text()) if path.is_file() else {}
+    listed = {name: _marked(name, mark) for name in manifest.get("files", ())}
+    paths = sorted(p for p in staged.rglob("*") if p.is_file())
+    names = {p: p.relative_to(staged).as_posix() for p in paths}
+    put = {p: target / listed.get(name, name) for p, name in names.items() if name not in LAST}
+    for source, destination in put.items():
+        _copy(source, destination)
+    if manifest:
+        write_json({**manifest, "files": list(listed.values())}, target / MANIFEST)
+    (target / SUCCESS).touch()
+    kept = {*put.values(), *(target / name for name in LAST)}
+    for old in target.rglob("*"):
+        if old not in kept and old.is_file():
+            old.unlink()
+
+
+def _marked(name: str, mark: str) -> str:
+    """Return `part-00000.parquet` as `part-00000-<mark>.parquet`."""
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}-{mark}{dot}{suffix}"
+
+
+def _copy(source: Path, destination: RemotePath) -> None:
+    if isinstance(source, RemotePath):
+        source.copy_to(destination)
+    else:
+        destination.upload(source)
 
 
 def exchange(one: Path, other: Path) -> bool:
@@ -168,10 +237,15 @@ def _replace_in_two_steps(staged: Path, target: Path) -> None:
 def lock(path: Path) -> Iterator[None]:
     """Hold the sibling `PATH.lock`, and wait while another process holds it.
 
+    An object store has no locks: there it keeps apart the writers on this machine only.
+
     The system lets go of it when the process ends, however that comes about. The file goes
     with the last who held it; after a crash it stays, and holds nobody up.
     """
     name = path.with_name(f"{path.name}.lock")
+    if isinstance(path, RemotePath):
+        digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+        name = Path(tempfile.gettempdir(), f"pointerprint-{digest}.lock")
     try:
         file = _take(name)
     except OSError as error:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pyarrow.parquet as pq
-
 from pipeline.logs import NO_COLUMNS, FoundFile, find_files, parse_files
+from pipeline.places import open_parquet
 from pipeline.readers import AUTO
 from pipeline.schemas import SESSIONS, check_schema
 from pipeline.sessions import Sessions
@@ -93,7 +92,7 @@ class _Weighed:
 def _row_groups(store: Path) -> Iterator[_Weighed]:
     """Give each row group of a store."""
     for path in part_paths(store):
-        with pq.ParquetFile(path) as parquet:
+        with open_parquet(path) as parquet:
             check_schema(parquet.schema_arrow, SESSIONS, path)
             for i in range(parquet.num_row_groups):
                 group = parquet.metadata.row_group(i)

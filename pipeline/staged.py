@@ -11,12 +11,12 @@ The digest is of the inputs, the model and the settings: with others, nothing is
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.places import remove_tree
 from pipeline.publish import lock, remove_if_empty, staging_folder, write_json
 
 
@@ -74,8 +74,8 @@ def open_staged(
     """
     folder = staging_folder(target.parent) / f"{target.name}-{digest}"
     for other in folder.parent.glob(f"{target.name}-*"):
-        if other != folder:
-            shutil.rmtree(other)
+        if other != folder and not other.name.endswith(".lock"):
+            _drop(other)
     path = folder / "begun.json"
     if not path.exists():
         write_json(begun, path)
@@ -84,5 +84,12 @@ def open_staged(
 
 def drop_staged(staged: StagedShards) -> None:
     """Take a run's shards away: they are published."""
-    shutil.rmtree(staged.folder)
+    _drop(staged.folder)
     remove_if_empty(staged.folder.parent)
+
+
+def _drop(folder: Path) -> None:
+    """Take a folder away, first what says that its shards are finished: this may be killed too."""
+    for note in folder.glob("shard-*.json"):
+        note.unlink()
+    remove_tree(folder)

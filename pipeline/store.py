@@ -20,10 +20,10 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Int64
 
 from pipeline.errors import ConfigError, NotFoundError
+from pipeline.places import open_parquet, place
 from pipeline.publish import write_json, write_parquet
 from pipeline.schemas import SESSIONS, check_schema
 from pipeline.sessions import (
@@ -147,19 +147,20 @@ def known_sessions(store: Path) -> set[str]:
 
 def _column(path: Path, name: str) -> set[str]:
     """Return the different values of a column of a part."""
-    parquet = pq.ParquetFile(path)
+    parquet = open_parquet(path)
     check_schema(parquet.schema_arrow, SESSIONS, path)
     return set(parquet.read(columns=[name])[name].to_pylist())
 
 
 def is_store(path: Path) -> bool:
     """Say whether a folder is a store, by its partitions."""
+    path = place(path)
     return path.is_dir() and any(path.glob("ingest_date=*"))
 
 
 def part_paths(store: Path, ingest_date: str | None = None) -> list[Path]:
     """Return the parts of a store, or of one day of it, in a fixed order."""
-    return sorted(store.glob(f"ingest_date={ingest_date or '*'}/part-*.parquet"))
+    return sorted(place(store).glob(f"ingest_date={ingest_date or '*'}/part-*.parquet"))
 
 
 def read_sessions(store: Path, ingest_date: str | None = None) -> Iterator[Sessions]:
@@ -174,7 +175,7 @@ def read_sessions(store: Path, ingest_date: str | None = None) -> Iterator[Sessi
 
 def read_row_groups(path: Path, groups: range | None = None) -> Iterator[Sessions]:
     """Give the sessions of a part, or of some of its row groups, a group at a time."""
-    with pq.ParquetFile(path) as parquet:
+    with open_parquet(path) as parquet:
         check_schema(parquet.schema_arrow, SESSIONS, path)
         for group in range(parquet.num_row_groups) if groups is None else groups:
             table = parquet.read_row_group(group, columns=SESSIONS.names)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flows.jobs.evaluate import read_scores
 from model.audit import Audit, audit
 from pipeline.audit.case import Task, find_case
 from pipeline.audit.shortcuts import find_shortcuts
@@ -15,6 +14,7 @@ from pipeline.errors import DataError
 from pipeline.labels import read_labels
 from pipeline.names import for_spreadsheets
 from pipeline.publish import replacing, write_json
+from pipeline.published import read_scores
 from pipeline.sessions import Sessions
 from pipeline.store import load_sessions
 

@@ -8,6 +8,7 @@ import pandas as pd
 from model.owner.score import enroll as enroll_sessions
 from model.run import PROFILES, load_model
 from pipeline.errors import ConfigError, DataError
+from pipeline.places import place
 from pipeline.publish import lock
 from pipeline.store import read_sessions
 
@@ -17,6 +18,7 @@ def enroll(stores: Sequence[Path], run: Path, device: str = "") -> pd.DataFrame:
 
     A session that is enrolled already is replaced, so the same store may be enrolled again.
     """
+    run = place(run)
     model = load_model(run)
     if model.profiles is None:
         raise ConfigError(

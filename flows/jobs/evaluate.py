@@ -5,34 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.dataset as ds
 
 from model.evaluate import Evaluation, evaluate
-from pipeline.errors import NotFoundError
 from pipeline.kinematics import KINEMATIC_FEATURES, session_features
 from pipeline.labels import read_labels
 from pipeline.publish import write_json
-from pipeline.schemas import SCORES, check_schema
+from pipeline.published import read_scores
 from pipeline.sessions import Sessions
 from pipeline.store import load_sessions
 from pipeline.windows import WindowConfig, cut_windows
-
-
-def open_scores(scores: Path) -> ds.Dataset:
-    """Return the partitions of a SCORES folder, with their `run_date`, yet to be read."""
-    if not any(scores.glob("run_date=*/*.parquet")):
-        raise NotFoundError(
-            scores, "there are no scores here", "`pointerprint score LOG --model RUN --to SCORES`"
-        )
-    found = ds.dataset(scores, partitioning="hive", exclude_invalid_files=False)
-    check_schema(found.schema, SCORES, scores)
-    return found
-
-
-def read_scores(scores: Path) -> pa.Table:
-    """Return all partitions of a SCORES folder, with their `run_date`."""
-    return open_scores(scores).to_table()
 
 
 def session_feature_frame(sessions: Sessions, window: WindowConfig) -> pd.DataFrame:

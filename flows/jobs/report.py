@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from flows.jobs.evaluate import open_scores
 from flows.jobs.inputs import each_sessions
 from model.agreement import agreement_json
 from model.config import RunConfig
@@ -19,6 +18,7 @@ from model.run import load_config
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.labels import read_labels
 from pipeline.publish import MANIFEST, replacing
+from pipeline.published import open_scores
 from pipeline.reasons.usual import load_usual
 from pipeline.report.cases import case_blocks, code_words, measured_reasons, queue_row
 from pipeline.report.day import day_json

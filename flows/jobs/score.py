@@ -7,24 +7,21 @@ shards that are missing; memory does not grow with the number of sessions.
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from flows.jobs.gather import Replays, gather
 from flows.jobs.inputs import each_sessions
+from flows.jobs.partition import Begun, Replays, make_partition
 from flows.jobs.replays import search_replays
 from flows.jobs.shards import Work, score_shard
 from flows.jobs.workers import by_processes, on_cluster
 from model.run import TrainedModel, load_model
-from pipeline.errors import DataError
 from pipeline.logs import NO_COLUMNS, refuse_no_logs
+from pipeline.places import place
 from pipeline.readers import AUTO
 from pipeline.schemas import SCORES
 from pipeline.shards import Shard, inputs_digest, plan_shards
-from pipeline.staged import alone_with, drop_staged, open_staged
 from pipeline.store import check_date
 
 log = logging.getLogger(__name__)
@@ -54,23 +51,32 @@ def score(
     `workers` processes, or those of a Dask cluster, shards are scored at the same time.
     """
     check_date(run_date)
+    paths, run, scores = [place(path) for path in paths], place(run), place(scores)
     target = scores / f"run_date={run_date}"
     model = load_model(run)
     shards = plan_shards(paths)
     searches = replays and model.chance is not None
     began = time.monotonic()
-    with alone_with(target):
-        staged, begun = open_staged(
-            target,
-            inputs_digest(shards, _what_decides(model, format, columns, searches)),
-            {"run_id": uuid.uuid4().hex, "scored_at": datetime.now(UTC).isoformat()},
-        )
-        scored_at = datetime.fromisoformat(begun["scored_at"])
+
+    def score_missing(begun: Begun, missing: Sequence[Shard]) -> None:
         work = Work(
-            run, model.model_id, begun["run_id"], scored_at, staged, format, columns, searches
-        )
-        manifest = {
-            **begun,
+            run, model.model_id, begun.run_id, begun.scored_at, begun.staged,
+            format, columns, searches,
+        )  # fmt: skip
+        _score(work, shards, missing, workers, scheduler, progress)
+        _refuse_no_logs(work, shards)
+
+    def search(begun: Begun) -> Replays | None:
+        earlier = each_sessions(history, format, columns)
+        evidence = search_replays(begun.staged, len(shards), earlier, model.chance or {})
+        return Replays(evidence, model.calibration.base_rate, model.policy.medium_threshold)
+
+    counts = make_partition(
+        target,
+        shards,
+        inputs_digest(shards, _what_decides(model, format, columns, searches)),
+        score_missing,
+        {
             "model_id": model.model_id,
             "threshold": model.policy.threshold,
             "inputs": [path.name for path in paths],
@@ -81,16 +87,9 @@ def score(
                 "columns": dict(columns),
             },
             "run": str(run.absolute()),
-        }
-        try:
-            _score_missing(work, shards, workers, scheduler, progress)
-            _refuse_no_logs(work, shards)
-            found = _replays(work, shards, history, model) if searches else None
-            counts = gather(staged, shards, target, manifest, found)
-        except DataError:  # no second try with these inputs would come to another end
-            drop_staged(staged)
-            raise
-        drop_staged(staged)
+        },
+        search if searches else lambda begun: None,
+    )
     seconds = time.monotonic() - began
     log.info("scored %(n_sessions)d sessions, flagged %(n_flagged)d", counts)
     log.info("%.1f s, %.0f sessions a second", seconds, counts["n_sessions"] / seconds)
@@ -111,21 +110,19 @@ def _what_decides(
     }
 
 
-def _score_missing(
+def _score(
     work: Work,
     shards: Sequence[Shard],
+    missing: Sequence[Shard],
     workers: int,
     scheduler: str | None,
     progress: Callable[[int, int], None],
 ) -> None:
     """Score the shards that aren't finished."""
-    notes = {shard.number: work.staged.read_note(shard.number) for shard in shards}
-    missing = [shard for shard in shards if notes[shard.number] is None]
+    notes = [work.staged.read_note(shard.number) for shard in shards]
+    n_done = sum(note["n_sessions"] for note in notes if note)
     n_all = sum(shard.n_sessions for shard in shards)
     n_all = n_all if all(shard.is_of_store for shard in shards) else 0
-    n_done = sum(note["n_sessions"] for note in notes.values() if note)
-    if len(missing) < len(shards):
-        log.info("%d of %d shards are there already", len(shards) - len(missing), len(shards))
 
     def show(n_more: int) -> None:
         nonlocal n_done
@@ -143,15 +140,6 @@ def _score_missing(
     else:
         for shard in missing:
             score_shard(work, shard, show)
-
-
-def _replays(
-    work: Work, shards: Sequence[Shard], history: Sequence[Path], model: TrainedModel
-) -> Replays:
-    """Return the search for replays: it goes on as its evidence is asked for."""
-    earlier = each_sessions(history, work.format, work.columns)
-    evidence = search_replays(work.staged, len(shards), earlier, model.chance or {})
-    return Replays(evidence, model.calibration.base_rate, model.policy.medium_threshold)
 
 
 def _refuse_no_logs(work: Work, shards: Sequence[Shard]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.jobs.inputs import today
 from pipeline.errors import DataError
+from pipeline.places import place
 from pipeline.publish import lock
 from pipeline.schemas import QUARANTINE
 from pipeline.simulate.generators import ALL
@@ -16,7 +17,7 @@ def simulate(
     store: Path, to: Path, bots: Sequence[str] = ALL, per_session: int = 1, seed: int = 0
 ) -> int:
     """Write twins of every session in `store` that is not fraud to the store `to`; count them."""
-    n_twins = 0
+    to, n_twins = place(to), 0
     with lock(to):
         for number, sessions in enumerate(read_sessions(store)):
             twins = simulate_twins(sessions.take(sessions.label != 1), bots, per_session, seed)

@@ -22,11 +22,12 @@ from model.network import Network
 from model.owner.train import OwnerEpoch
 from model.plots import plot_training
 from model.policy import fit_policy
-from model.run import TrainedModel, save_model
+from model.run import TrainedModel, save_model, training_folder
 from model.score import look, score_sessions
 from model.train import Epoch, balance_groups, fit
 from pipeline.errors import ConfigError, DataError
 from pipeline.groups import group_sessions
+from pipeline.places import place
 from pipeline.publish import publish_partition, staging, write_json
 from pipeline.reasons.usual import measure_usual
 from pipeline.replay.chance import measure_chance
@@ -57,13 +58,14 @@ def train(
 
     The fraud task learns from labels, the owner task from accounts.
     """
+    run = place(run)
     if config.task == "owner":
         if simulate:
             raise ConfigError("--simulate", "the owner task learns no bots", "leave it out")
         return train_owner(stores, run, config, resume, progress)
     sessions, split = training_sessions(load_sessions(stores), config, simulate)
     assert_no_crossing(split.kept_apart(), split.part)
-    state_dir = run.with_name(f"{run.name}.training")
+    state_dir = training_folder(run)
     standard = standardise(sessions, config.standard).sessions
     network, history = fit(
         standard,

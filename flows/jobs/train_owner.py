@@ -24,7 +24,7 @@ from model.owner.train import OwnerEpoch, fit_owner
 from model.owner.trials import WHOLE, Trials, make_trials, split_enrolment
 from model.plots import plot_training
 from model.policy import Policy, fit_policy
-from model.run import TrainedModel, save_model
+from model.run import TrainedModel, save_model, training_folder
 from pipeline.errors import DataError
 from pipeline.publish import publish_partition, staging, write_json
 from pipeline.reasons.usual import measure_usual
@@ -54,7 +54,7 @@ def train_owner(
     """
     sessions = owned_sessions(load_sessions(stores))
     split = split_owners(sessions, config)
-    first_dir, refit_dir = (run.with_name(f"{run.name}.{name}") for name in ("training", "refit"))
+    first_dir, refit_dir = (training_folder(run, name) for name in ("training", "refit"))
     if not resume:  # what an earlier training left is not this one's
         shutil.rmtree(refit_dir, ignore_errors=True)
     known = sessions.take(split.indices("train"))

@@ -1,0 +1,82 @@
+"""Published partitions in, their rows out: by the manifest, which is the one thing that switches.
+
+On a disk a partition is a folder that is replaced at once, and its manifest lists what lies in it.
+In an object store old parts lie beside new ones for some seconds, and only the manifest tells which
+are which. A reader of this module sees one or the other, whole.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from pipeline.errors import NotFoundError
+from pipeline.places import RemotePath, open_parquet, place
+from pipeline.publish import MANIFEST
+from pipeline.schemas import SCORES, check_schema
+
+_HINT = "`pointerprint score LOG --model RUN --to SCORES` makes some"
+_TRIES = 20  # while others replace it, again and again
+_PAUSE_S = 0.1
+
+
+def partition_files(partition: Path) -> list[Path]:
+    """Return the parts of a partition, in order; without a manifest, all there are."""
+    path = partition / MANIFEST
+    listed = json.loads(path.read_text()).get("files") if path.is_file() else None
+    if listed is None:
+        return sorted(partition.glob("*.parquet"))
+    return [partition / name for name in listed]
+
+
+def read_partition(partition: Path) -> pa.Table:
+    """Return the rows of one partition of SCORES."""
+    return _again_if_replaced(lambda: _read(place(partition)))
+
+
+def _again_if_replaced(read: Callable[[], pa.Table]) -> pa.Table:
+    """Read once more if parts are gone that the manifest listed: it was replaced in between."""
+    for _ in range(_TRIES - 1):
+        with suppress(FileNotFoundError):
+            return read()
+        time.sleep(_PAUSE_S)
+    return read()
+
+
+def _read(partition: Path) -> pa.Table:
+    tables = []
+    for path in partition_files(partition):
+        with open_parquet(path) as parquet:
+            check_schema(parquet.schema_arrow, SCORES, path)
+            tables.append(parquet.read())
+    if not tables:
+        raise NotFoundError(partition, "there are no scores here", _HINT)
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def open_scores(scores: Path) -> ds.Dataset:
+    """Return the partitions of a SCORES folder, with their `run_date`, yet to be read."""
+    scores = place(scores)
+    partitions = sorted(scores.glob("run_date=*"))
+    files = [file for partition in partitions for file in partition_files(partition)]
+    if not files:
+        raise NotFoundError(scores, "there are no scores here", _HINT)
+    is_remote = isinstance(scores, RemotePath)
+    found = ds.dataset(
+        [file.key if isinstance(file, RemotePath) else str(file) for file in files],
+        format="parquet",
+        partitioning="hive",
+        filesystem=scores.store if is_remote else None,
+        partition_base_dir=scores.key if is_remote else str(scores),
+    )
+    check_schema(found.schema, SCORES, scores)
+    return found
+
+
+def read_scores(scores: Path) -> pa.Table:
+    """Return all partitions of a SCORES folder, with their `run_date`."""
+    return _again_if_replaced(lambda: open_scores(scores).to_table())
