@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flows.cli import app
+from flows.run_settings import settings_toml
 
 WIDTH = 100  # fixed: the page must not depend on whose terminal made it
 PAGE = Path(__file__).resolve().with_name("cli.md")
@@ -40,6 +41,7 @@ def cli_page() -> str:
     """Return the whole page."""
     sections = [f"```\n{help_page()}\n```\n"]
     sections += [f"## {name}\n\n```\n{help_page(name)}\n```\n" for name in command_names()]
+    sections.append(f"## Every setting\n\n```toml\n{settings_toml()}```\n")
     return "\n".join([HEADING, *sections])
 
 

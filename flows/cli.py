@@ -1,39 +1,44 @@
 """The command line: one short function a command; each calls one job.
 
-Neither JAX nor Prefect is loaded until a command needs it: `--help` does not wait for them.
+No NumPy, pandas, JAX or Prefect is loaded until a command needs it: `--help` waits for none.
 """
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
-from importlib import metadata
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from flows.progress import QUIET, print_epoch, progress
 from model.config import RunConfig
+from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError
-from pipeline.windows import WindowConfig
 from rasterize.canvas import Canvas
-
-if TYPE_CHECKING:  # it would load JAX
-    from model.owner.train import OwnerEpoch
-    from model.train import Epoch
 
 Task = Literal["owner", "fraud"]
 FormatName = Literal["auto", "csv", "jsonl", "parquet", "balabit", "sapimouse", "rrweb", "posthog"]
 
+EVERYWHERE = """Everywhere: --quiet shows no progress, NO_COLOR=1 no colours; -h, --help explains a
+command. Results go to stdout, all else to stderr."""
+SETTINGS = """Settings of the model: --task owner, --seed 1, --train.epochs 20 and so on,
+or a TOML with --config. `pointerprint settings` prints them all and what they are for."""
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("pointerprint")
+
+
 app = App(
     name="pointerprint",
     help="Fraud detection that looks at how a mouse moves.",
-    help_format="markdown",
-    version=lambda: metadata.version("pointerprint"),
+    help_format="plaintext",  # Markdown would cost a third of the time
+    help_epilogue=EVERYWHERE,
+    version=_version,
     version_flags=["--version"],
 )
 
@@ -64,7 +69,7 @@ def ingest(
 
     _require(logs, "ingest", "LOG")
     known = read_labels(labels).to_pydict() if labels else None
-    with _progress("reading", "files") as show:
+    with progress("reading", "files") as show:
         report = ingest_logs(
             logs,
             to,
@@ -116,7 +121,7 @@ def simulate(
     print(f"{n_twins:,} simulated sessions\n{to}")
 
 
-@app.command
+@app.command(help_epilogue=SETTINGS)
 def train(
     *stores: Path,
     to: Annotated[Path, Parameter(help="A new folder for the trained model: the RUN.")],
@@ -124,15 +129,15 @@ def train(
         bool, Parameter(negative=(), help="Add simulated bots: legitimate sessions suffice.")
     ] = False,
     resume: Annotated[bool, Parameter(negative=(), help="Go on where it was cut short.")] = False,
-    config: Annotated[Path | None, Parameter(help="A TOML with any of the settings below.")] = None,
-    settings: Annotated[RunConfig, Parameter(name="*")] = RunConfig(),
+    config: Annotated[Path | None, Parameter(help="A TOML with any of the settings.")] = None,
+    settings: Annotated[RunConfig, Parameter(name="*", show=False)] = RunConfig(),
 ) -> None:
     """Train on the labelled sessions of stores; print the figures on the sessions held out."""
     _prepare()
     _require(stores, "train", "STORE")
     from flows.jobs.train import train as job
 
-    evaluation = job(stores, to, settings, simulate, resume, progress=_print_epoch)
+    evaluation = job(stores, to, settings, simulate, resume, progress=print_epoch)
     print(evaluation.to_text())
     print(to)
 
@@ -181,7 +186,7 @@ def score(
 
     _require(sources, "score", "LOG|STORE")
     day, names = date or today(), parse_columns(columns)
-    with _progress("scoring", "sessions") as show:
+    with progress("scoring", "sessions") as show:
         partition = job(
             sources, model, to, day, format, names, show,
             history=tuple(history or ()), replays=replays, workers=workers, scheduler=scheduler,
@@ -255,7 +260,7 @@ def report(
     _prepare()
     from flows.jobs.report import report as job
 
-    with _progress("drawing", "cases") as show:
+    with progress("drawing", "cases") as show:
         pages = job(scores, to, date, labels, tuple(store or ()), model, limit, show)
     print("\n".join(map(str, pages)))
 
@@ -270,7 +275,35 @@ def demo(
     _prepare()
     from flows.jobs.demo import demo as job
 
-    print(job(sample_data, to, _print_epoch))
+    print(job(sample_data, to, print_epoch))
+
+
+@app.command
+def info(*, json: AsJson = False) -> None:
+    """Say what is installed, which devices there are, and what would be used."""
+    _prepare()
+    from flows.jobs.info import info_text, installation
+
+    found = installation()
+    _print_json(found) if json else print(info_text(found))
+
+
+@app.command
+def settings(
+    *,
+    config: Annotated[Path | None, Parameter(help="A TOML whose settings are shown.")] = None,
+    values: Annotated[RunConfig, Parameter(name="*", show=False)] = RunConfig(),
+) -> None:
+    """Print every setting of `train`, its value and what it is for, as a TOML for --config."""
+    from flows.run_settings import settings_toml
+
+    print(settings_toml(values), end="")
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
+    """Print a script that lets a shell complete commands and options."""
+    print(app.generate_completion(shell=shell))
 
 
 def parse_columns(text: str | None) -> dict[str, str]:
@@ -314,41 +347,6 @@ def _prepare() -> None:
     prepare_jax()
 
 
-@contextmanager
-def _progress(verb: str, things: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows on stderr how far a job is: a bar, or few lines in a log.
-
-    It is called with the number of things done, and of all of them (0: nobody knows).
-    """
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(verb), BarColumn(), MofNCompleteColumn(), TextColumn(things), console=console
-    )
-    task = bar.add_task(verb, total=None)
-    shown = [0]
-
-    def show(n_done: int, n_all: int) -> None:
-        if console.is_terminal:
-            bar.start()
-            bar.update(task, completed=n_done, total=n_all or None)
-        elif n_done == n_all or n_done >= 2 * shown[0]:
-            shown[0] = max(n_done, 1)
-            of_all = f" of {n_all:,}" if n_all else ""
-            console.print(f"{verb}: {n_done:,}{of_all} {things}", highlight=False)
-
-    try:
-        yield show
-    finally:
-        if console.is_terminal:
-            bar.stop()
-
-
-def _print_epoch(epoch: "Epoch | OwnerEpoch") -> None:
-    number, *results = asdict(epoch).items()
-    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in results)
-    print(f"epoch {number[1]}: {told}", file=sys.stderr, flush=True)
-
-
 def _print_json(content: object) -> None:
     print(json.dumps(content, indent=2))
 
@@ -356,6 +354,9 @@ def _print_json(content: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error the user can mend is one line, not a traceback."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    quiet = "--quiet" in arguments
+    arguments = [argument for argument in arguments if argument != "--quiet"]
+    token = QUIET.set(quiet)
     try:
         app.config = _config_file(arguments)
         app(arguments, exit_on_error=False, print_error=True)
@@ -364,3 +365,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PointerprintError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        QUIET.reset(token)

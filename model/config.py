@@ -1,14 +1,10 @@
-"""Every setting of a trained run, with defaults that work. (No JAX here.)"""
+"""Every setting of a trained run, with defaults that work. (No JAX or NumPy here.)"""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from model.policy import PolicyConfig
+from pipeline.config import AS_RECORDED, Pooling, SplitConfig, StandardConfig, WindowConfig
 from pipeline.errors import ConfigError
-from pipeline.scores import Pooling
-from pipeline.splits import SplitConfig
-from pipeline.standard import AS_RECORDED, StandardConfig
-from pipeline.windows import WindowConfig
 from rasterize.canvas import Canvas
 
 Task = Literal["fraud", "owner"]
@@ -160,6 +156,24 @@ class ScoreConfig:
 
     pooling: Pooling = "mean"
     min_events: int = 8  # fewer: abstain
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """How much suspicion of legitimate sessions is allowed."""
+
+    budgets: tuple[float, ...] = (0.001, 0.01, 0.05)  # shares of legitimate sessions flagged
+    budget: float = 0.01  # the one in force: `is_flagged` and band `high`
+    confidence: float = 0.75  # that a budget holds for people who weren't there
+    n_resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse budgets that are none."""
+        if self.budget not in self.budgets:
+            raise ConfigError("policy.budget", f"{self.budget} is not one of {self.budgets}")
+        if not all(0 < budget < 1 for budget in self.budgets):
+            raise ConfigError("policy.budgets", f"{self.budgets}", "shares between 0 and 1")
 
 
 @dataclass(frozen=True)

@@ -14,26 +14,9 @@ import pandas as pd
 from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
 
 from model.bootstrap import FEW_GROUPS
-from pipeline.errors import ConfigError, DataError, SchemaError
+from model.config import PolicyConfig
+from pipeline.errors import DataError, SchemaError
 from pipeline.scores import bands_of
-
-
-@dataclass(frozen=True)
-class PolicyConfig:
-    """How much suspicion of legitimate sessions is allowed."""
-
-    budgets: tuple[float, ...] = (0.001, 0.01, 0.05)  # shares of legitimate sessions flagged
-    budget: float = 0.01  # the one in force: `is_flagged` and band `high`
-    confidence: float = 0.75  # that a budget holds for people who weren't there
-    n_resamples: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse budgets that are none."""
-        if self.budget not in self.budgets:
-            raise ConfigError("policy.budget", f"{self.budget} is not one of {self.budgets}")
-        if not all(0 < budget < 1 for budget in self.budgets):
-            raise ConfigError("policy.budgets", f"{self.budgets}", "shares between 0 and 1")
 
 
 @dataclass(frozen=True)

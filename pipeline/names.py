@@ -1,15 +1,12 @@
-"""Words that a log, or whoever named its file, chose: fit to show, to store, to open in a sheet."""
+"""Words that a log, or whoever named its file, chose: fit to show and to store."""
 
 import re
 from typing import Final
-
-import pandas as pd
 
 # Control characters, and marks that turn the direction of what is written behind them.
 _UNFIT: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def is_fit(name: str, most_characters: int) -> bool:
@@ -23,16 +20,3 @@ def printable(text: str) -> str:
     The newline too: a file's name could otherwise write a line of its own into an error.
     """
     return _UNFIT.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose words no spreadsheet takes for a formula when its CSV is opened.
-
-    An apostrophe before the word is what spreadsheets themselves use to say "text".
-    """
-    words = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
-    return frame.assign(**{str(name): frame[name].map(_as_text) for name in words})
-
-
-def _as_text(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

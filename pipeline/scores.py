@@ -2,18 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
 
+from pipeline.config import Pooling
 from pipeline.errors import ConfigError
 from pipeline.schemas import SCORES, Kind
 from pipeline.sessions import Sessions
 from pipeline.windows import Windows
-
-Pooling = Literal["mean", "max", "top_mean", "logmeanexp"]
 
 BANDS = ("low", "medium", "high", "abstained")
 

@@ -8,43 +8,23 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int8, Int64, Shaped
 
+from pipeline.config import SplitConfig
 from pipeline.deal import FREE, agree, deal_groups, deal_times, lies_within
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import DataError
 from pipeline.groups import Groups, group_sessions, parse_twins
 from pipeline.sessions import Sessions
 
 PARTS = ("train", "valid", "calib", "test")
 """Fit the network · stop in time · calibrate and set thresholds · measure, once."""
 
-Kind = Literal["person", "generator", "account", "session", "source_file", "time"]
-
 LEFT_OUT = FREE
 _MIN_PEOPLE = 2  # the owner task compares people with each other
-
-
-@dataclass(frozen=True)
-class SplitConfig:
-    """How sessions are dealt out."""
-
-    by: tuple[Kind, ...] = ("person", "generator")  # what is kept apart
-    shares: tuple[float, float, float, float] = (0.5, 0.15, 0.15, 0.2)  # of groups, as in PARTS
-    task: Literal["fraud", "owner"] = "fraud"  # "owner": labels are not needed
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse shares that are none."""
-        if min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-6:
-            raise ConfigError(
-                "split.shares", f"{self.shares} are not shares", "at least 0, together 1"
-            )
-        if not self.by:
-            raise ConfigError("split.by", "empty", f"keep apart {', '.join(get_args(Kind))}")
 
 
 @dataclass(frozen=True)

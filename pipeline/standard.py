@@ -11,32 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from pipeline.errors import ConfigError
+from pipeline.config import StandardConfig
 from pipeline.schemas import Kind
 from pipeline.sessions import EVENT_COLUMNS, Sessions
 from pipeline.windows import Windows
-
-
-@dataclass(frozen=True)
-class StandardConfig:
-    """The plain recorder."""
-
-    period_ms: float = 16.0  # at most one event in each; 0: every event
-    grid_px: float = 1.0  # positions are rounded to this; 0: as recorded
-    longest_rest_ms: float = 125.0  # a longer time between two events counts as this; 0: as it was
-    changes_only: bool = True  # an event in the place of the one before is left out
-    buttons: bool = False  # False: every event is a move
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        if min(self.period_ms, self.grid_px, self.longest_rest_ms) < 0:
-            raise ConfigError("standard", f"{self} has a size below 0", "0 turns a step off")
-
-
-AS_RECORDED = StandardConfig(
-    period_ms=0.0, grid_px=0.0, longest_rest_ms=0.0, changes_only=False, buttons=True
-)
-"""Nothing is taken away."""
 
 
 @dataclass(frozen=True)

@@ -6,32 +6,12 @@ lays a batch of them out as points of one shape.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Int8, Int32, Int64, Shaped
 
-from pipeline.errors import ConfigError
+from pipeline.config import WindowConfig
 from pipeline.sessions import Sessions
-
-
-@dataclass(frozen=True)
-class WindowConfig:
-    """How a session is cut. docs/decisions/0002-windows.md has the comparison."""
-
-    rule: Literal["moves", "gap", "both"] = "moves"
-    max_events: int = 256  # longest window, in events
-    gap_ms: int = 1000  # with "gap" and "both": a longer rest ends a window
-    min_events: int = 8  # a shorter window is no evidence and is not looked at
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that can't be."""
-        if not 2 <= self.min_events <= self.max_events:
-            raise ConfigError(
-                "window",
-                f"min_events {self.min_events} and max_events {self.max_events} don't fit",
-                "2 <= min_events <= max_events",
-            )
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,22 @@
 """The command line: exit codes, what goes to stdout and what to stderr."""
 
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from conftest import ROOT
 from tiny import TINY, untrained
 
 import flows.cli
-from flows.cli import main, parse_columns
-from model.run import save_model
+from flows.cli import app, main, parse_columns
+from flows.run_settings import settings_toml
+from model.config import RunConfig
+from model.run import config_json, save_model
 from pipeline.errors import ConfigError
 
 LOG = "sid,when,left,top\n" + "".join(f"a,{i * 10},{i * i},{i}\n" for i in range(20))
@@ -190,3 +196,117 @@ def test_python_m_flows_is_the_command_line(folder):
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr == f"error: {folder}/no.csv: there is no such file or folder\n"
     assert (version.returncode, version.stdout) == (0, "0.1.0\n")
+
+
+SLOW = {"numpy", "pandas", "pyarrow", "jax", "prefect", "scipy", "duckdb", "matplotlib", "PIL"}
+
+
+@pytest.mark.parametrize("line", ["--help", "train --help", "--version", "settings", "scor"])
+def test_help_waits_for_nothing_slow(line):
+    code = (
+        "import sys\n"
+        "from flows.cli import main\n"
+        "try:\n"
+        f"    main({line.split()!r})\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(re.findall(r"'([^']+)'", found.stdout.splitlines()[-1]))
+    assert "cyclopts" in loaded
+    assert not loaded & SLOW
+
+
+@pytest.mark.parametrize("command", [name for name in app if not name.startswith("-")])
+def test_every_help_page_fits_a_screen(run, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, _ = run(command, "--help")
+
+    assert code == 0
+    assert len(out.splitlines()) <= 50
+
+
+def test_quiet_shows_no_progress(run):
+    arguments = ("ingest", "log.csv", "--to", "store", "--columns", COLUMNS)
+    code, out, err = run(*arguments, "--quiet")
+
+    assert (code, err) == (0, "")
+    assert out.endswith("store\n")
+    code, _, err = run("ingest", "no.csv", "--to", "store", "--quiet")
+    assert (code, err.count("\n")) == (1, 1)  # an error is no progress
+    assert run(*arguments, "--date", "2026-11-02")[2] != ""  # and it isn't quiet for ever
+
+
+def test_the_settings_are_a_toml_of_all_of_them():
+    assert tomllib.loads(settings_toml()) == config_json(RunConfig())
+    changed = RunConfig(seed=3, task="owner")
+    assert tomllib.loads(settings_toml(changed)) == config_json(changed)
+    commented = [line for line in settings_toml().splitlines() if "  # " in line]
+    assert any("min_events = 8  # a shorter window is no evidence" in line for line in commented)
+
+
+def test_printed_settings_are_taken_as_config(run, folder, monkeypatch):
+    calls = []
+    monkeypatch.setattr("flows.jobs.train.train", lambda *args, **_: calls.append(args) or Figures)
+    code, out, _ = run("settings", "--canvas.size", 32)
+    assert code == 0
+    (folder / "run.toml").write_text(out)
+    code, _, err = run("train", "store", "--to", "model", "--config", "run.toml")
+
+    assert (code, err) == (0, "")
+    assert calls[0][2] == RunConfig(canvas=calls[0][2].canvas)
+    assert calls[0][2].canvas.size == 32
+
+
+def test_info_says_what_would_be_used(run):
+    found = json.loads(run("info", "--json")[1])
+    assert found["packages"]["jax"]
+    assert found["devices"][0]["platform"] == found["used"]["backend"]
+    text = run("info")[1]
+    assert found["packages"]["jax"] in text
+    assert f"{found['used']['processors']} processors" in text
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_commands(run, shell):
+    code, out, _ = run("completion", shell)
+    assert code == 0
+    assert all(name in out for name in ("ingest", "score", "--labels"))
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> str:
+    """Return what a command line shows on a terminal."""
+    ours, theirs = pty.openpty()
+    keep = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows", *arguments],
+        cwd=ROOT, env=keep | {"TERM": "xterm-256color"} | environment, stdout=theirs, stderr=theirs,
+    ) as program:  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            shown += part
+        program.wait()
+    os.close(ours)
+    return shown.decode()
+
+
+COLOR = re.compile(r"\x1b\[[\d;]*(3[0-7]|38)[\d;]*m")
+
+
+def test_colour_is_for_terminals_that_want_it():
+    assert COLOR.search(on_a_terminal("--help"))
+    assert not COLOR.search(on_a_terminal("--help", NO_COLOR="1"))
+    piped = subprocess.run(
+        [sys.executable, "-m", "flows", "--help"], cwd=ROOT, capture_output=True, check=True
+    )
+    assert b"\x1b" not in piped.stdout

@@ -17,8 +17,9 @@ from pipeline.accounts import IngestReport
 from pipeline.errors import LogError
 from pipeline.ingest import ingest_logs
 from pipeline.logs import FoundFile, ParsedLog, parse_log
-from pipeline.names import for_spreadsheets, is_fit
+from pipeline.names import is_fit
 from pipeline.readers.rrweb_json import connect
+from pipeline.spreadsheets import for_spreadsheets
 from pipeline.store import load_sessions, quarantine_folder
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,6 +10,7 @@ from conftest import make_sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.config import GroupKind, SplitConfig
 from pipeline.deal import cut_shares, deal_times, lies_within
 from pipeline.errors import ConfigError, DataError
 from pipeline.groups import group_sessions, parse_twins
@@ -17,8 +18,6 @@ from pipeline.sessions import Sessions
 from pipeline.splits import (
     LEFT_OUT,
     PARTS,
-    Kind,
-    SplitConfig,
     assert_no_crossing,
     split_sessions,
 )
@@ -163,7 +162,7 @@ def test_a_label_that_is_not_known_is_left_out():
 
 
 @given(
-    st.lists(st.sampled_from(get_args(Kind)), min_size=1, unique=True),
+    st.lists(st.sampled_from(get_args(GroupKind)), min_size=1, unique=True),
     st.sampled_from(["fraud", "owner"]),
     st.sampled_from([(0.5, 0.15, 0.15, 0.2), THREE_PARTS, (0.5, 0.0, 0.0, 0.5)]),
     st.integers(0, 2**32 - 1),

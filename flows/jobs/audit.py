@@ -12,10 +12,10 @@ from pipeline.audit.case import Task, find_case
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.errors import DataError
 from pipeline.labels import read_labels
-from pipeline.names import for_spreadsheets
 from pipeline.publish import replacing, write_json
 from pipeline.published import read_scores
 from pipeline.sessions import Sessions
+from pipeline.spreadsheets import for_spreadsheets
 from pipeline.store import load_sessions
 
 

@@ -1,0 +1,59 @@
+"""How far a job is, on stderr: a bar on a terminal, few plain lines elsewhere, nothing if quiet."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # it would load JAX
+    from model.owner.train import OwnerEpoch
+    from model.train import Epoch
+
+QUIET: Final[ContextVar[bool]] = ContextVar("QUIET", default=False)
+"""Whether --quiet was asked for."""
+
+
+@contextmanager
+def progress(verb: str, things: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows how far a job is.
+
+    It is called with the number of things done, and of all of them (0: nobody knows).
+    """
+    if QUIET.get():
+        yield lambda n_done, n_all: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn(verb), BarColumn(), MofNCompleteColumn(), TextColumn(things), console=console
+    )
+    task = bar.add_task(verb, total=None)
+    shown = [0]
+
+    def show(n_done: int, n_all: int) -> None:
+        if console.is_terminal:
+            bar.start()
+            bar.update(task, completed=n_done, total=n_all or None)
+        elif n_done == n_all or n_done >= 2 * shown[0]:
+            shown[0] = max(n_done, 1)
+            of_all = f" of {n_all:,}" if n_all else ""
+            console.print(f"{verb}: {n_done:,}{of_all} {things}", highlight=False)
+
+    try:
+        yield show
+    finally:
+        if console.is_terminal:
+            bar.stop()
+
+
+def print_epoch(epoch: "Epoch | OwnerEpoch") -> None:
+    """Show what an epoch of training came to."""
+    if QUIET.get():
+        return
+    number, *results = asdict(epoch).items()
+    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in results)
+    print(f"epoch {number[1]}: {told}", file=sys.stderr, flush=True)
