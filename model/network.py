@@ -17,7 +17,7 @@ from model.config import RunConfig
 from model.habits import HabitsMLP
 from model.trace import TraceCNN, traces, valid_segments
 from pipeline.sessions import Sessions
-from pipeline.windows import Windows, pad_windows
+from pipeline.windows import Points, Windows, pad_windows
 from rasterize.canvas import Canvas
 from rasterize.draw import Paths, draw, to_device
 
@@ -107,3 +107,18 @@ def predict(
     if not outputs:
         return np.zeros((0, network.head[...].shape[1]), np.float32)
     return np.concatenate(jax.device_get(outputs))[: len(windows)]
+
+
+def predict_points(
+    network: Network, points: Points, batch_size: int = SCORING_BATCH
+) -> Float32[np.ndarray, "windows outputs"]:
+    """Run `network` over windows that are laid out already, as `predict` does."""
+    graph, params = nnx.split(network)
+    outputs = []
+    for begin in range(0, len(points), batch_size):
+        chosen = np.arange(begin, begin + batch_size)
+        some = points.take(np.where(chosen < len(points), chosen, begin))
+        outputs.append(_forward(graph, params, to_device(some)))
+    if not outputs:
+        return np.zeros((0, network.head[...].shape[1]), np.float32)
+    return np.concatenate(jax.device_get(outputs))[: len(points)]

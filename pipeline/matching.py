@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from pipeline.errors import ConfigError
-from pipeline.sessions import EVENT_COLUMNS, Sessions
+from pipeline.sessions import Sessions
 from pipeline.simulate.movements import MovementConfig, find_movements
 
 
@@ -97,17 +97,14 @@ def cut_stretches(sessions: Sessions, moves: Moves, n_moves: int, at_most: int =
     start = moves.first[chosen]
     stop = moves.last[np.flatnonzero(chosen) + n_moves - 1] + 1
     n_events = stop - start
-    row = np.cumsum(n_events) - n_events
-    event = np.arange(n_events.sum()) + np.repeat(start - row, n_events)
-    columns = {name: getattr(sessions, name)[event] for name in EVENT_COLUMNS}
-    columns["t_us"] = columns["t_us"] - np.repeat(sessions.t_us[start], n_events)
-    stretches = sessions.take(moves.session[chosen])
+    offsets = np.append(0, np.cumsum(n_events))
+    event = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], n_events)
+    stretches = sessions.gather(moves.session[chosen], event, offsets)
     ids = [f"{i}@{n}" for i, n in zip(stretches.session_id, place[chosen] // n_moves, strict=True)]
     return replace(
         stretches,
-        **columns,
+        t_us=stretches.t_us - np.repeat(sessions.t_us[start], n_events),
         session_id=np.array(ids, object),
-        offsets=np.append(row, n_events.sum()).astype(np.int64),
     )
 
 
@@ -166,7 +163,7 @@ def chain_moves(
     first_row = np.cumsum(n_events) - n_events
     event = moves.first[move] + np.arange(len(move)) - first_row[move]
     starts = place % n == 0
-    columns = {name: getattr(sessions, name)[event] for name in EVENT_COLUMNS}
+    columns = {}
     for name in ("x_px", "y_px"):
         column = getattr(sessions, name).astype(np.float64)
         columns[name] = _joined(column, moves, move, event, starts, 0).astype(np.float32)
@@ -175,14 +172,13 @@ def chain_moves(
     chosen = np.flatnonzero(starts)
     offsets = np.append(first_row[chosen], len(move)).astype(np.int64)
     columns["t_us"] = t_us - np.repeat(t_us[offsets[:-1]], np.diff(offsets))
-    chained = sessions.take(moves.session[chosen])
+    chained = sessions.gather(moves.session[chosen], event, offsets)
     number = place[chosen] // n
     ids = [f"{o}#{i}" for o, i in zip(owner[chosen], number, strict=True)]
     return replace(
         chained,
         **columns,
         session_id=np.array(ids, object),
-        offsets=offsets,
     )
 
 

@@ -51,6 +51,15 @@ class Sessions:
         counts = self.n_events[indices]
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         events = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], counts)
+        return self.gather(indices, events, offsets)
+
+    def gather(
+        self,
+        indices: Shaped[np.ndarray, " chosen"],
+        events: Int64[np.ndarray, " events"],
+        offsets: Int64[np.ndarray, " chosen+1"],
+    ) -> "Sessions":
+        """Return the sessions at `indices`, of these `events` instead of all their own."""
         columns = {}
         for field in fields(self):
             column = getattr(self, field.name)

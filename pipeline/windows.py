@@ -48,6 +48,12 @@ class Points:
         """Return the number of windows."""
         return len(self.n_points)
 
+    def take(self, indices: Shaped[np.ndarray, " chosen"]) -> "Points":
+        """Return the windows at `indices`."""
+        return Points(
+            **{field.name: getattr(self, field.name)[indices] for field in fields(Points)}
+        )
+
 
 def concatenate_points(parts: Sequence[Points]) -> Points:
     """Put several batches of one shape end to end."""

@@ -12,10 +12,12 @@ import pytest
 from conftest import make_sessions
 from tiny import TINY, untrained
 
+from flows.jobs import replays
 from flows.jobs.score import score
 from model.config import HabitsConfig, TraceConfig
 from model.run import load_model, save_model
 from pipeline.errors import SchemaError
+from pipeline.replay import signature
 from pipeline.replay.chance import ViewChance, fit_chance, measure_chance
 from pipeline.replay.evidence import FEWEST, MOST_EVIDENCE, find_replays
 from pipeline.replay.recordings import concatenate_recordings, record
@@ -145,6 +147,21 @@ def test_what_has_no_shape_has_no_signature():
         assert [len(found[view]) for view in VIEWS] == [0, 0, 0]
 
 
+def test_blocks_of_movements_are_not_seen_in_the_signatures(monkeypatch):
+    sessions = people(20, seed=1)
+    at_once = sign(sessions)
+    monkeypatch.setattr(signature, "_BLOCK", 64)
+    for view, found in sign(sessions).items():
+        np.testing.assert_array_equal(found.session, at_once[view].session)
+        np.testing.assert_allclose(found.vector, at_once[view].vector, atol=1e-6)
+
+
+def test_only_so_many_movements_of_a_session_are_compared(monkeypatch, movements):
+    all_of_them = vectors(movements)
+    monkeypatch.setattr(signature, "MOST_A_SESSION", 7)
+    np.testing.assert_allclose(vectors(movements), all_of_them[:7], atol=1e-6)
+
+
 def test_accidents_are_as_frequent_as_they_are_said_to_be(chance):
     others = record(people(80, seed=2))
     for view, of_view in chance.items():
@@ -175,6 +192,12 @@ def test_people_are_not_taken_for_replays_of_each_other(chance):
     evidence = find_replays(record(people(150, seed=5)), chance)
     assert (evidence.log_ratio == 0).all()
     assert set(evidence.replay_of) == {None}
+
+
+def test_a_session_by_itself_repeats_nothing(chance):
+    for sessions in (people(1, seed=5), people(1, seed=5).take(np.zeros(0, np.int64))):
+        evidence = find_replays(record(sessions), chance)
+        assert (evidence.log_ratio == 0).all()
 
 
 def shaken(sessions: Sessions, sd_px: float) -> Sessions:
@@ -442,6 +465,35 @@ def test_scoring_names_replays_and_counts_them(run, tmp_path):
     pd.testing.assert_series_equal(
         off.loc[others, "fraud_score"], together.loc[others, "fraud_score"]
     )
+
+
+def test_beyond_the_limit_a_replay_is_found_beside_its_original_or_in_the_history(
+    run, tmp_path, monkeypatch, caplog
+):
+    """Three stores are three shards: originals, copies of them, and the originals' own day."""
+    originals, copies = people(8, seed=6, day=1), named(people(3, seed=6), "copy", day=2)
+    paths = [store(tmp_path / "a", originals), store(tmp_path / "b", copies)]
+    earlier = [store(tmp_path / "c", named(originals, "earlier", day=1))]
+
+    def replays_of(name, **kwargs):
+        partition = score(paths, run, tmp_path / name, DAY, **kwargs)
+        found = pd.read_parquet(partition).set_index("session_id")["replay_of"]
+        return found.loc[copies.session_id].tolist()
+
+    assert replays_of("together") == ["human0", "human1", "human2"]
+    assert "blocks" not in caplog.text
+    monkeypatch.setattr(replays, "MOST_MOVEMENTS", 100)
+    assert pd.isna(replays_of("apart")).all()
+    assert "2 blocks" in caplog.text
+    assert replays_of("with history", history=earlier) == ["earlier0", "earlier1", "earlier2"]
+
+
+def test_of_a_long_history_the_last_sessions_are_kept(monkeypatch, caplog):
+    first, second = people(4, seed=1, name="first"), people(4, seed=2, name="second")
+    monkeypatch.setattr(replays, "MOST_MOVEMENTS", record(second).n_movements)
+    (kept,) = replays._recorded([first, second])
+    assert kept.session_id.tolist() == second.session_id.tolist()
+    assert "the first 4 sessions" in caplog.text
 
 
 def test_fit_chance_counts_no_one_against_themselves(chance):

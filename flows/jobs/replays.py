@@ -26,7 +26,7 @@ from pipeline.staged import StagedShards
 
 log = logging.getLogger(__name__)
 
-MOST_MOVEMENTS: Final = 500_000  # searched in at once, and as many earlier ones
+MOST_MOVEMENTS: Final = 200_000  # searched in at once, and as many earlier ones
 
 
 def search_replays(
@@ -71,18 +71,18 @@ def _blocks(staged: StagedShards, n_shards: int) -> Iterator[list[int]]:
 
 
 def _recorded(history: Iterable[Sessions]) -> list[Recordings]:
-    """Return recordings of earlier sessions, as many as are searched in."""
-    recordings: list[Recordings] = []
-    n_movements = 0
+    """Return recordings of earlier sessions: of too many, those that are named last."""
+    kept: list[Recordings] = []
+    n_movements = n_dropped = 0
     for sessions in history:
-        recordings.append(record(sessions, is_earlier=True))
-        n_movements += recordings[-1].n_movements
-        if n_movements > MOST_MOVEMENTS:
-            log.warning(
-                "the first %d movements of the history are compared with, no more", n_movements
-            )
-            break
-    return recordings
+        kept.append(record(sessions, is_earlier=True))
+        n_movements += kept[-1].n_movements
+        while n_movements > MOST_MOVEMENTS and len(kept) > 1:
+            n_movements -= kept[0].n_movements
+            n_dropped += len(kept.pop(0))
+    if n_dropped:
+        log.warning("history: the first %d sessions are too many to be searched", n_dropped)
+    return kept
 
 
 def _none() -> Evidence:

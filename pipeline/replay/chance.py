@@ -69,8 +69,14 @@ class ViewChance:
         self, probability: float, n_others: Real[np.ndarray, "*shape"], largest: float
     ) -> Float64[np.ndarray, "*shape"]:
         """Return the ratio within which one of `n_others` comes by accident so probably."""
-        expected = -np.log1p(-probability) / np.maximum(n_others, 1)
-        return np.minimum((expected / self._rate) ** (1 / DIMENSION), largest)
+        return self.ratio(-np.log1p(-probability), n_others, largest)
+
+    def ratio(
+        self, expected: float, n_others: Real[np.ndarray, "*shape"], largest: float
+    ) -> Float64[np.ndarray, "*shape"]:
+        """Return the ratio within which so many of `n_others` are expected by accident."""
+        each = expected / np.maximum(n_others, 1)
+        return np.minimum((each / self._rate) ** (1 / DIMENSION), largest)
 
     @property
     def _rate(self) -> float:

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from scipy.special import betaln, gammaln
 
 from pipeline.replay.chance import Chance, ViewChance
-from pipeline.replay.matches import LARGEST_RATIO, Matches, find_matches
+from pipeline.replay.matches import Matches, find_matches
 from pipeline.replay.recordings import Recordings
 from pipeline.replay.signature import Signatures
 
@@ -109,7 +109,7 @@ def _count(
     n_own = np.bincount(found.session, minlength=n_sessions)
     crowding = _crowding(found, matches.radius, chance, n_sessions)
     n_others = (len(found) - n_own) * crowding
-    limit = chance.limit(_ACCIDENT, n_others, LARGEST_RATIO)
+    limit = chance.limit(_ACCIDENT, n_others, matches.largest_ratio)
     # Where even a copy, rounded to whole px, would be too far, a match can't be told.
     is_distinctive = limit[found.session] * matches.radius >= _ROUNDING_PX / found.spread_px
     n = np.bincount(found.session[is_distinctive], minlength=n_sessions)
@@ -121,11 +121,11 @@ def _count(
     anywhere = _log_ratio(k, n, chance.probability(limit, n_others), chance.spread)
 
     n_in_one = crowding[copy] * n_own[original]
-    is_near = matches.ratio <= chance.limit(_ACCIDENT, n_in_one, LARGEST_RATIO)
+    is_near = matches.ratio <= chance.limit(_ACCIDENT, n_in_one, matches.largest_ratio)
     pair, k_pair = _pairs(matches.take(is_near), found.session, n_sessions)
     copy, original = pair // n_sessions, pair % n_sessions
     n_in_one = crowding[copy] * n_own[original]
-    p_pair = chance.probability(chance.limit(_ACCIDENT, n_in_one, LARGEST_RATIO), n_in_one)
+    p_pair = chance.probability(chance.limit(_ACCIDENT, n_in_one, matches.largest_ratio), n_in_one)
     in_one = _log_ratio(k_pair, n[copy], p_pair, chance.spread) - np.log(max(n_sessions - 1, 1))
     by_strength = np.lexsort((k_pair, in_one, copy))
     strongest = by_strength[np.flatnonzero(np.diff(copy[by_strength], append=-1))]
@@ -201,6 +201,7 @@ def _log_ratio(
     Any share is as likely as any other. Accidents are beta-binomial: sessions differ in how
     often they have one.
     """
+    p = np.maximum(p, 1e-12)  # of a session that is alone it is 0
     a, b = p * (1 / spread - 1), (1 - p) * (1 / spread - 1)
     ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
     log_ratio = -np.log(n + 1) - ways - betaln(k + a, n - k + b) + betaln(a, b)

@@ -1,7 +1,7 @@
 """Sessions in, `Recordings` out: their signatures, and when and by whom they were made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Shaped
 
 from pipeline.publish import replacing
-from pipeline.replay.signature import VIEWS, Signatures, View, sign
+from pipeline.replay.signature import VIEWS, Signatures, View, concatenate_signatures, sign
 from pipeline.sessions import Sessions
 
 
@@ -59,12 +59,11 @@ def concatenate_recordings(parts: Sequence[Recordings]) -> Recordings:
 
 
 def _end_to_end(parts: Sequence[Signatures], starts: np.ndarray) -> Signatures:
-    session = [part.session + start for part, start in zip(parts, starts, strict=False)]
-    return Signatures(
-        session=np.concatenate(session),
-        start_ms=np.concatenate([part.start_ms for part in parts]),
-        spread_px=np.concatenate([part.spread_px for part in parts]),
-        vector=np.concatenate([part.vector for part in parts]),
+    return concatenate_signatures(
+        [
+            replace(part, session=part.session + start)
+            for part, start in zip(parts, starts, strict=False)
+        ]
     )
 
 

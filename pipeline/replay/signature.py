@@ -12,7 +12,9 @@ The points of a path are spread by its length, and a little by its time: another
 same path changes little, and yet a pause in its middle shows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -24,6 +26,7 @@ from pipeline.simulate.movements import Movements, find_movements
 View = Literal["same", "skewed", "pair"]
 
 VIEWS: Final[tuple[View, ...]] = get_args(View)
+MOST_A_SESSION: Final = 4_096  # movements; what comes after them isn't compared
 MIN_EVENTS: Final = 5  # a movement of fewer has hardly a shape
 MIN_SPREAD_PX: Final = 15.0  # root mean square distance from its middle; less is all rounding
 _GRID: Final = 64  # points at even times, before they are spread by length
@@ -32,7 +35,7 @@ _TIME_SHARE: Final = 0.25  # of the spread that goes by time
 _NARROW_PX: Final = 2.0  # a path as narrow as this isn't widened to a shape of noise
 _N_POINTS: Final = 16
 _N_WAVES: Final = 6  # slowest parts of a discrete cosine transform: the rest is mostly noise
-_BLOCK: Final = 16_384  # movements at once
+_BLOCK: Final = 8_192  # movements at once, about: memory
 
 _WAVES: Final = (
     np.sqrt(2 / _N_POINTS)
@@ -45,7 +48,6 @@ class Signatures:
     """Signatures of one view; number `i` is of session `session[i]`, in order of sessions."""
 
     session: Int64[np.ndarray, " signatures"]
-    start_ms: Int64[np.ndarray, " signatures"]  # of the movement, since the session's first event
     spread_px: Float32[np.ndarray, " signatures"]  # its size on the screen
     vector: Float32[np.ndarray, "signatures dimensions"]
 
@@ -55,29 +57,58 @@ class Signatures:
 
     def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Signatures":
         """Return the signatures at these indices, or where a mask is true."""
-        return Signatures(
-            self.session[chosen], self.start_ms[chosen], self.spread_px[chosen], self.vector[chosen]
-        )
+        return Signatures(self.session[chosen], self.spread_px[chosen], self.vector[chosen])
 
 
 def sign(sessions: Sessions) -> dict[View, Signatures]:
-    """Return the signatures of every movement that is long enough to have a shape."""
+    """Return the signatures of every movement that is long enough to have a shape.
+
+    Of a session with more than `MOST_A_SESSION` of them the first ones are taken.
+    """
     movements = find_movements(sessions)
     is_long = movements.last - movements.first + 1 >= MIN_EVENTS
-    movements = Movements(movements.first[is_long], movements.last[is_long])
+    first, last = movements.first[is_long], movements.last[is_long]
+    session = np.searchsorted(sessions.offsets, first, side="right") - 1
+    kept = np.arange(len(first)) - np.searchsorted(session, session) < MOST_A_SESSION
+    first, last, session = first[kept], last[kept], session[kept]
+    parts = [
+        _sign_block(sessions, Movements(first[i:j], last[i:j]), session[i:j])
+        for i, j in _blocks(session)
+    ]
+    return {view: concatenate_signatures([part[view] for part in parts]) for view in VIEWS}
+
+
+def concatenate_signatures(parts: Sequence[Signatures]) -> Signatures:
+    """Put the signatures of several blocks end to end."""
+    return Signatures(
+        np.concatenate([part.session for part in parts]),
+        np.concatenate([part.spread_px for part in parts]),
+        np.concatenate([part.vector for part in parts]),
+    )
+
+
+def _blocks(session: Int64[np.ndarray, " movements"]) -> list[tuple[int, int]]:
+    """Return stretches of whole sessions of about `_BLOCK` movements; at least one, maybe empty."""
+    starts = np.searchsorted(session, session[::_BLOCK])
+    bounds = np.unique(np.append(starts, len(session)))
+    return list(pairwise(bounds.tolist())) or [(0, 0)]
+
+
+def _sign_block(
+    sessions: Sessions, movements: Movements, session: Int64[np.ndarray, " movements"]
+) -> dict[View, Signatures]:
+    """Return the signatures of some movements: those of whole sessions."""
     path = _even_times(sessions, movements)
     spread_px = _spread(path)
     is_wide = spread_px >= MIN_SPREAD_PX
-    path, spread_px, first = path[is_wide], spread_px[is_wide], movements.first[is_wide]
-    session = np.searchsorted(sessions.offsets, first, side="right") - 1
-    start_ms = sessions.t_us[first] // 1000
+    path, spread_px, session = path[is_wide], spread_px[is_wide], session[is_wide]
     in_a_row = np.flatnonzero(session[1:] == session[:-1])
     then = path[in_a_row + 1, ::2] + path[in_a_row, -1:]  # what lies between is left out
     both = np.concatenate([path[in_a_row, ::2], then], axis=1)
     return {
-        "same": Signatures(session, start_ms, spread_px, _vectors(path)),
-        "skewed": Signatures(session, start_ms, spread_px, _vectors(path, is_skewed=True)),
-        "pair": Signatures(session[in_a_row], start_ms[in_a_row], _spread(both), _vectors(both)),
+        "same": Signatures(session, spread_px, _vectors(path)),
+        "skewed": Signatures(session, spread_px, _vectors(_unskewed(path))),
+        "pair": Signatures(session[in_a_row], _spread(both), _vectors(both)),
     }
 
 
@@ -130,13 +161,10 @@ def _centred(path: Complex64[np.ndarray, "rows points"]) -> Complex64[np.ndarray
 
 
 def _vectors(
-    path: Complex64[np.ndarray, "rows points"], is_skewed: bool = False
+    path: Complex64[np.ndarray, "rows points"],
 ) -> Float32[np.ndarray, "rows dimensions"]:
     """Return signatures of paths at even times: first all along, then all across."""
-    blocks = [path[i : i + _BLOCK] for i in range(0, len(path), _BLOCK)] or [path]
-    shapes = [_unskewed(block) if is_skewed else block for block in blocks]
-    paths = [_canonical(_at_places(shape, _by_length(shape), _N_POINTS)) for shape in shapes]
-    waves = np.concatenate([path @ _WAVES for path in paths])
+    waves = _canonical(_at_places(path, _by_length(path), _N_POINTS)) @ _WAVES
     return np.concatenate([waves.real, waves.imag], axis=1)
 
 

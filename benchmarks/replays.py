@@ -1,0 +1,217 @@
+"""Replays of people's recordings, and how many of them the search finds.
+
+    python -m benchmarks.replays [--seed 0] [--json FILE]
+
+Needs the recordings in POINTERPRINT_DATA (default ../shared/data). What chance repeats is
+measured on half of SapiMouse's people. Sessions are stretches of ten moves, the length of a
+visit, of the other half, of Balabit's people and of the sample's one person: neither recorder
+of the last two is in the reference. Printed as Markdown:
+
+- false alarms: sessions that nobody replayed
+- one session replayed: a later session is an earlier one, changed
+- moves stitched: sessions of moves of a library, each changed by itself
+- bots: 18 families, 500 sessions each, among people
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.replay_attacks import ATTACKS, all_of_it, rotation, stitch
+from benchmarks.sources import of_accounts, read_all, recordings_folder
+from model.bootstrap import wilson_interval
+from pipeline.matching import chain_moves, cut_stretches, find_moves
+from pipeline.replay.chance import Chance, measure_chance
+from pipeline.replay.evidence import Evidence, find_replays
+from pipeline.replay.recordings import record
+from pipeline.replay.verdict import REPLAY_SHARE
+from pipeline.sessions import Sessions, concatenate_sessions
+
+COUNTS: Final = -np.log(REPLAY_SHARE)  # evidence from here on counts, where half are frauds
+BUDGET: Final = 0.001
+N_COPIES: Final = 100
+LIBRARIES: Final = (50, 200, 1000)  # moves
+EARLIER, LATER = (np.datetime64(f"2026-11-{day:02}", "us") for day in (1, 2))
+
+
+def stretches(sessions: Sessions, at_most: int) -> Sessions:
+    """Return stretches of ten moves, so many of a session at most."""
+    return cut_stretches(sessions, find_moves(sessions), 10, at_most)
+
+
+def chained(sessions: Sessions, rng: np.random.Generator) -> Sessions:
+    """Return sessions of ten moves each, of recordings of a single move."""
+    moves = find_moves(sessions)
+    return chain_moves(sessions, moves, np.full(len(moves), "one"), rng)
+
+
+def dated(sessions: Sessions, day: np.datetime64, prefix: str = "") -> Sessions:
+    """Return sessions begun on `day`, their names with a prefix."""
+    ids = np.array([f"{prefix}{name}" for name in sessions.session_id], object)
+    return replace(sessions, session_id=ids, started_at=np.full(len(sessions), day))
+
+
+def search(sessions: Sequence[Sessions], chance: Chance) -> tuple[Evidence, float]:
+    """Return the evidence on all of these, and how many seconds it took."""
+    begun = time.monotonic()
+    evidence = find_replays(record(concatenate_sessions(sessions)), chance)
+    return evidence, time.monotonic() - begun
+
+
+def false_alarms(people: dict[str, Sessions], chance: Chance) -> dict[str, Any]:
+    """Return, of each set of people, how many sessions are called replays."""
+    rows = {}
+    for name, sessions in people.items():
+        evidence, seconds = search([sessions], chance)
+        told = np.sort(evidence.log_ratio)[::-1]
+        n = int((told >= COUNTS).sum())
+        rows[name] = {
+            "n_sessions": len(sessions),
+            "n_called": n,
+            "interval": [
+                wilson_interval(n, len(sessions)).low,
+                wilson_interval(n, len(sessions)).high,
+            ],
+            "at_budget": float(max(told[int(BUDGET * len(told))], 0)),
+            "seconds": seconds,
+        }
+        print(f"  {name}: {rows[name]}", file=sys.stderr, flush=True)
+    return rows
+
+
+def replayed(
+    originals: Sessions, chance: Chance, rng: np.random.Generator, needed: float
+) -> dict[str, Any]:
+    """Return, of each attack, how many copies are found, and the original named."""
+    victims = originals.take(rng.permutation(len(originals))[:N_COPIES])
+    rows = {}
+    for name, attack in ATTACKS.items():
+        copies = dated(attack(rng, victims), LATER, "copy of ")
+        evidence, _ = search([dated(originals, EARLIER), copies], chance)
+        n, of_copies = len(originals), evidence.log_ratio[len(originals) :]
+        rows[name] = {
+            "n_copies": len(copies),
+            "found": float(np.mean(of_copies >= COUNTS)),
+            "found_at_budget": float(np.mean(of_copies > needed)),
+            "named": float(np.mean(evidence.replay_of[n:] == victims.session_id)),
+            "originals_blamed": int((evidence.log_ratio[:n] >= COUNTS).sum()),
+        }
+    return rows
+
+
+def stitched(
+    sources: Sessions, bystanders: Sessions, chance: Chance, rng: np.random.Generator, needed: float
+) -> dict[str, Any]:
+    """Return how many sessions of stitched moves are found, the library itself unknown."""
+    rows = {}
+    for n_library in LIBRARIES:
+        for name, attack in (("turned", rotation), ("changed in every way", all_of_it)):
+            made = stitch(rng, sources, N_COPIES, n_library, attack)
+            evidence, _ = search([bystanders, made], chance)
+            of_made = evidence.log_ratio[len(bystanders) :]
+            rows[f"{n_library} moves, {name}"] = {
+                "n_sessions": len(made),
+                "found": float(np.mean(of_made >= COUNTS)),
+                "found_at_budget": float(np.mean(of_made > needed)),
+                "bystanders_blamed": int((evidence.log_ratio[: len(bystanders)] >= COUNTS).sum()),
+            }
+    return rows
+
+
+def families(bots: Sessions, bystanders: Sessions, chance: Chance, needed: float) -> dict[str, Any]:
+    """Return, of each family of bots among people, how many sessions are found."""
+    rows = {}
+    for name in np.unique(bots.account_id.astype(str)):
+        family = of_accounts(bots, [name])
+        evidence, _ = search([bystanders, family], chance)
+        of_family = evidence.log_ratio[len(bystanders) :]
+        rows[name] = {
+            "n_sessions": len(family),
+            "found": float(np.mean(of_family >= COUNTS)),
+            "found_at_budget": float(np.mean(of_family > needed)),
+            "bystanders_blamed": int((evidence.log_ratio[: len(bystanders)] >= COUNTS).sum()),
+        }
+    return rows
+
+
+def measure(data: Path, seed: int) -> dict[str, Any]:
+    """Return every figure."""
+    rng = np.random.default_rng(seed)
+    sapimouse, balabit = read_all(data / "sapimouse"), read_all(data / "balabit")
+    names = rng.permutation(np.unique(sapimouse.account_id.astype(str)))
+    chance = measure_chance(of_accounts(sapimouse, names[: len(names) // 2]))
+    if chance is None:
+        sys.exit("too few movements to know what chance repeats")
+    others = of_accounts(sapimouse, names[len(names) // 2 :])
+    people = {
+        "SapiMouse, the other half": stretches(others, 100),
+        "Balabit": stretches(balabit, 10),
+        "sample, one person": chained(read_all(data / "human_recordings"), rng),
+    }
+    whole = {"SapiMouse, whole sessions": others, "Balabit, whole sessions": balabit}
+    alarms = false_alarms(people | whole, chance)
+    needed = max(alarms[name]["at_budget"] for name in people)
+    few = {name: of.take(rng.permutation(len(of))[:1000]) for name, of in people.items()}
+    bystanders, sources = few["SapiMouse, the other half"], few["Balabit"]
+    bots = read_all(data / "bots", account="generator")
+    return {
+        "counts_from": COUNTS,
+        "needed_at_budget": needed,
+        "false_alarms": alarms,
+        "replayed": {n: replayed(of, chance, rng, needed) for n, of in few.items()},
+        "stitched": stitched(sources, bystanders, chance, rng, needed),
+        "bots": families(bots, bystanders, chance, needed),
+    }
+
+
+def to_text(report: dict[str, Any]) -> str:
+    """Return the report as Markdown tables."""
+    lines = ["| nobody replayed | sessions | called a replay | evidence at 0.1 % | seconds |"]
+    lines.append("|---|---|---|---|---|")
+    for name, row in report["false_alarms"].items():
+        low, high = row["interval"]
+        lines.append(
+            f"| {name} | {row['n_sessions']:,} | {row['n_called']} "
+            f"({row['n_called'] / row['n_sessions']:.2%} [{low:.2%}, {high:.2%}]) "
+            f"| {row['at_budget']:.1f} | {row['seconds']:.0f} |"
+        )
+    sets = report["replayed"]
+    lines += [f"\n| replayed | {' | '.join(sets)} |", "|---" * (1 + len(sets)) + "|"]
+    for attack in ATTACKS:
+        cells = [
+            f"{row['found']:.0%}, {row['found_at_budget']:.0%}, {row['named']:.0%}"
+            for row in (of[attack] for of in sets.values())
+        ]
+        lines.append(f"| {attack} | {' | '.join(cells)} |")
+    for kind in ("stitched", "bots"):
+        lines += [f"\n| {kind} | found | at 0.1 % | people blamed |", "|---|---|---|---|"]
+        lines += [
+            f"| {name} | {row['found']:.0%} | {row['found_at_budget']:.0%} "
+            f"| {row['bystanders_blamed']} |"
+            for name, row in report[kind].items()
+        ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    data = recordings_folder("sapimouse", "balabit", "human_recordings", "bots")
+    report = measure(data, options.seed)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1, default=float))
+    print(to_text(report))
+
+
+if __name__ == "__main__":
+    main()
