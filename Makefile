@@ -31,7 +31,11 @@ check: setup ## Check format, lint, types and import contracts
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-bench: setup ## Run the benchmarks (they need the recordings in POINTERPRINT_DATA)
+bench: setup ## Run the benchmarks (those that need recordings, in POINTERPRINT_DATA, say so and skip)
+	$(BIN)/python -m benchmarks.replays
+	$(BIN)/python -m benchmarks.sapimouse
+	$(BIN)/python -m benchmarks.balabit
+	$(BIN)/python -m benchmarks.delbot
 	$(BIN)/python -m benchmarks.window_rules
 
 clean: ## Take away what was made

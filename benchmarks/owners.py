@@ -103,7 +103,7 @@ def time_stretches(sessions: Sessions, seconds: float) -> tuple[Sessions, np.nda
     part = sessions.t_us // int(seconds * 1e6)
     last_us = sessions.t_us[sessions.offsets[1:] - 1]
     n_whole = np.floor(last_us / (seconds * 1e6) + 0.1).astype(np.int64)
-    every = 1 + (n_whole - 1) // STRETCHES_A_SESSION
+    every = 1 + np.maximum(n_whole - 1, 0) // STRETCHES_A_SESSION
     kept = np.flatnonzero((part < n_whole[owner]) & (part % every[owner] == 0))
     is_first = np.append(True, (np.diff(owner[kept]) != 0) | (np.diff(part[kept]) != 0))
     start = np.flatnonzero(is_first[: len(kept)])

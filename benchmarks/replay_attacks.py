@@ -111,15 +111,14 @@ def resample(rng: np.random.Generator, sessions: Sessions, period_ms: float = 16
     stays = np.append(False, (np.abs(np.diff(place)) < 0.5) & (np.diff(owner) == 0))
     kept = ~stays  # a page says nothing of a pointer at rest
     plain = np.zeros(int(kept.sum()), np.int8)
-    return _moved(
-        replace(
-            sessions,
-            offsets=np.append(0, np.cumsum(np.bincount(owner[kept], minlength=len(sessions)))),
-            t_us=t_us[kept],
-            kind=plain + np.int8(Kind.MOVE),
-            button=plain,
-        ),
-        place[kept],
+    return replace(
+        sessions,
+        offsets=np.append(0, np.cumsum(np.bincount(owner[kept], minlength=len(sessions)))),
+        t_us=t_us[kept],
+        x_px=np.rint(place.real[kept]).astype(np.float32),
+        y_px=np.rint(place.imag[kept]).astype(np.float32),
+        kind=plain + np.int8(Kind.MOVE),
+        button=plain,
     )
 
 

@@ -12,15 +12,13 @@ from model.device import prepare_jax
 prepare_jax()
 
 import argparse
-import os
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from flows.jobs.inputs import each_sessions
+from benchmarks.sources import read_all, recordings_folder
 from model.config import RunConfig, TrainConfig
 from model.metrics import roc_auc
 from model.score import look
@@ -37,10 +35,7 @@ POOLINGS = ("mean", "top_mean", "logmeanexp", "max")
 
 def load(data: Path) -> Sessions:
     """Return SapiMouse's people (label 0) and the bots (label 1, account = the generator)."""
-    people = concatenate_sessions(list(each_sessions([data / "sapimouse"])))
-    bots = concatenate_sessions(
-        list(each_sessions([data / "bots"], columns={"account_id": "generator"}))
-    )
+    people, bots = read_all(data / "sapimouse"), read_all(data / "bots", account="generator")
     return concatenate_sessions(
         [
             replace(people, label=np.zeros(len(people), np.int8)),
@@ -85,10 +80,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
-    data = Path(os.environ.get("POINTERPRINT_DATA", "../shared/data"))
-    if not data.is_dir():
-        sys.exit(f"no recordings at {data}: set POINTERPRINT_DATA to their folder")
-    sessions = load(data)
+    sessions = load(recordings_folder("sapimouse", "bots"))
     print(f"| rule | events | abstained | {' | '.join(POOLINGS)} |")
     print("|---" * (3 + len(POOLINGS)) + "|")
     for rule, size in RULES:

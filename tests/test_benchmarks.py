@@ -1,0 +1,126 @@
+"""Benchmarks: what they make of recordings before anything is measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_sessions
+
+from benchmarks.delbot import rows_of
+from benchmarks.owners import STRETCHES_A_SESSION, time_stretches
+from benchmarks.replay_attacks import ATTACKS, stitch
+from benchmarks.sapimouse import claims_of
+from benchmarks.sources import recordings_folder, with_settings
+from model.config import RunConfig
+from pipeline.matching import find_moves
+from pipeline.sessions import Sessions
+
+
+@pytest.fixture
+def recorded() -> Sessions:
+    """Return four sessions of three reaches each, with rests in between."""
+    paths = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        t_ms, at, path = 0.0, np.array([500.0, 400.0]), []
+        for _ in range(3):
+            to = at + rng.uniform(100, 300, 2) * rng.choice([-1, 1], 2)
+            for share in np.linspace(0, 1, 40) ** 2:
+                path.append((t_ms, *np.rint(at + share * (to - at))))
+                t_ms += 10
+            at, t_ms = to, t_ms + 600
+        paths.append(path)
+    return make_sessions(*paths, account_id=np.array(["a", "a", "b", "b"], object))
+
+
+def test_without_recordings_a_benchmark_says_so_and_stops(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("POINTERPRINT_DATA", str(tmp_path))
+    assert recordings_folder() == tmp_path
+    with pytest.raises(SystemExit) as stopped:
+        recordings_folder("balabit")
+    assert stopped.value.code == 0
+    assert "skipped: no recordings with balabit" in capsys.readouterr().out
+
+
+def test_settings_are_literals_or_words():
+    config = with_settings(
+        RunConfig(), ["owner.epochs=3", "cnn.widths=(8,)", "owner.hold_out=people"]
+    )
+    assert (config.owner.epochs, config.cnn.widths) == (3, (8,))
+    assert config.owner.hold_out == "people"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_keeps_the_sessions_and_whole_pixels(recorded, name):
+    played = ATTACKS[name](np.random.default_rng(0), recorded)
+    assert played.session_id.tolist() == recorded.session_id.tolist()
+    np.testing.assert_array_equal(played.x_px, np.rint(played.x_px))
+    for start, stop in zip(played.offsets[:-1], played.offsets[1:], strict=True):
+        assert stop - start > 20
+        assert (np.diff(played.t_us[start:stop]) >= 0).all()
+
+
+def test_another_clock_ticks_evenly_and_is_silent_at_rest(recorded):
+    played = ATTACKS["another clock, 20 Hz"](np.random.default_rng(0), recorded)
+    assert (played.t_us % 50_000 == 0).all()
+    first = played.t_us[: played.offsets[1]]
+    assert np.diff(first).max() > 400_000  # the rest between two reaches
+
+
+def test_a_turn_keeps_distances(recorded):
+    played = ATTACKS["turned"](np.random.default_rng(0), recorded)
+    for start, stop in zip(recorded.offsets[:-1], recorded.offsets[1:] - 1, strict=True):
+        before, after = (
+            np.hypot(of.x_px[stop] - of.x_px[start], of.y_px[stop] - of.y_px[start])
+            for of in (recorded, played)
+        )
+        assert after == pytest.approx(before, abs=2)
+
+
+def test_stitched_sessions_are_ten_moves_of_the_library(recorded):
+    made = stitch(np.random.default_rng(0), recorded, 5, 2, ATTACKS["exact copy"])
+    assert len(made) == 5
+    moves = find_moves(made)
+    assert np.bincount(moves.session).tolist() == [10] * 5
+    assert len(np.unique(np.rint(moves.distance_px))) <= 2
+
+
+def test_delbot_shares_of_a_screen_become_pixels(tmp_path):
+    path = tmp_path / "circles_bot_x" / "circleHide_1.txt"
+    path.parent.mkdir()
+    path.write_text("resolution:1536,864\n5.5,Pressed,0.5,0.25\n9,Move,1,1\n")
+    assert rows_of(path) == [
+        ("circles_bot_x/circleHide_1", "circles_bot_x", "5.5", "pressed", 768.0, 216.0, 1536, 864),
+        ("circles_bot_x/circleHide_1", "circles_bot_x", "9", "move", 1536.0, 864.0, 1536, 864),
+    ]
+    path.write_text("resolution:1536,864\n5,Move,693,333\n")
+    assert rows_of(path)[0][4:] == (693.0, 333.0, 1536, 864)
+
+
+def test_a_session_is_cut_in_stretches_of_a_length():
+    def ticks(seconds: float) -> list[tuple]:
+        return [(100.0 * i, i, 0) for i in range(round(10 * seconds) + 1)]
+
+    sessions = make_sessions(ticks(4.6), ticks(2.95), ticks(0.5), ticks(40))
+    cut, whose = time_stretches(sessions, 2.0)
+    assert whose.tolist() == [0, 0, 1] + [3] * STRETCHES_A_SESSION
+    assert cut.n_events.tolist() == [20] * len(cut)
+    assert (cut.t_us[cut.offsets[:-1]] == 0).all()
+    # Stretches of the long one are spread over it, not its first ones.
+    assert cut.x_px[cut.offsets[3:-1]].tolist() == [0, 100, 200, 300]
+    assert len(time_stretches(make_sessions(), 2.0)[0]) == 0
+
+
+def test_claims_are_every_session_as_every_account(recorded):
+    claims = claims_of(recorded, np.array(["a", "b"]))
+    assert claims.account_id.tolist() == ["a"] * 4 + ["b"] * 4
+    assert claims.label.tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
+    assert len(set(claims.session_id)) == 8
+    np.testing.assert_array_equal(claims.t_us, np.tile(recorded.t_us, 2))
+
+
+def test_benchmarks_are_named_in_make_bench():
+    root = Path(__file__).resolve().parent.parent
+    named = (root / "Makefile").read_text()
+    for name in ("replays", "sapimouse", "balabit", "delbot"):
+        assert f"-m benchmarks.{name}" in named
