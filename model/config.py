@@ -126,8 +126,11 @@ class OwnerConfig:
     window: WindowConfig = field(default_factory=lambda: WindowConfig(max_events=128))
     standard: StandardConfig = AS_RECORDED  # what is taken away from sessions before they are cut
     embedding: int = 64  # numbers a window
+    habits: bool = True  # join the embedding as they are, beside what is learnt
+    mirrored: bool = True  # how people differ is learnt from made-up siblings, too: who swap sides,
+    paces: tuple[float, ...] = (0.8, 1.25)  # and who take so many times as long
     picture: bool = False  # whether the network draws and looks at the picture, too
-    dimensions: int = 40  # of the embedding: the axes along which people are compared
+    dimensions: int = 100  # of the embedding: the axes along which people are compared
     epochs: int = 20  # all of them: nothing is stopped early
     windows_per_session: int = 256  # at most, spread evenly
     label_smoothing: float = 0.1
@@ -139,12 +142,13 @@ class OwnerConfig:
     def __post_init__(self) -> None:
         """Refuse sizes that can't be."""
         sizes = (self.embedding, self.epochs, self.windows_per_session)
-        if min(sizes) < 1 or not 1 <= self.dimensions <= self.embedding:
+        if min(sizes) < 1 or self.dimensions < 1 or min(self.paces, default=1.0) <= 0:
             raise ConfigError(
                 "owner",
                 f"embedding {self.embedding}, epochs {self.epochs}, "
-                f"windows_per_session {self.windows_per_session}, dimensions {self.dimensions}",
-                "at least 1 each, and dimensions at most embedding",
+                f"windows_per_session {self.windows_per_session}, dimensions {self.dimensions}, "
+                f"paces {self.paces}",
+                "at least 1 each, and paces above 0",
             )
         if not 0 <= self.min_maturity < 1:
             raise ConfigError("owner", f"min_maturity {self.min_maturity}", "0 to below 1")

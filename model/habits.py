@@ -2,7 +2,9 @@
 
 A picture shows where a path led; what a person does again and again shows in the distributions
 of small things. Each is a histogram over the window's events. Shares enter as square roots, so
-that distances between two windows are Hellinger's. Measured: docs/decisions/0007-owner.md.
+that distances between two windows are Hellinger's; a few events more are counted as if spread
+evenly, so that a share of one event in two says less than of fifty in a hundred. Measured:
+docs/decisions/0007-owner.md.
 """
 
 from itertools import pairwise
@@ -31,6 +33,10 @@ _DRAG_PX = (0.5, 3, 20)
 _SPEED_LEVELS_PX_S = (0.0, 300.0, 1200.0, np.inf)  # slow, at ease, fast
 _N_SECTORS = 16
 _SECTORS = tuple(np.arange(1, _N_SECTORS) - 0.5)
+_CHANGE_SIGN = (-0.6, -0.15, 0.15, 0.6)  # braked hard, a little, steady, and faster
+_N_SIGNS = len(_CHANGE_SIGN) + 1
+_PAIRS = tuple(np.arange(1, _N_SIGNS**2) - 0.5)  # a change, and the one before
+_MADE_UP = 3.0  # events that are counted as if spread evenly over a histogram's bins
 _SCALE = 8.0  # brings the square roots of shares to about unit variance
 
 
@@ -59,12 +65,16 @@ def habits(paths: Paths) -> Float[Array, "batch habits"]:
     turn = (turn + jnp.pi) % (2 * jnp.pi) - jnp.pi
     log_speed = jnp.log1p(speed)
     change = log_speed - _at(log_speed, before)
+    change_before = _at(change, before)
+    has_two = has_before & _at(has_before, before)
+    pair = _N_SIGNS * _bin(change, _CHANGE_SIGN) + _bin(change_before, _CHANGE_SIGN)
     sector = jnp.round(heading / (2 * jnp.pi / _N_SECTORS)) % _N_SECTORS
     counted = [
         _Histogram(speed, moves, _SPEED_PX_S),
         _Histogram(step_px, moves, _STEP_PX),
         _Histogram(turn, has_before, _TURN_RAD),
         _Histogram(change, has_before, _SPEED_CHANGE),
+        _Histogram(pair, has_two, _PAIRS),
         _Histogram(rest_ms, inside, _REST_MS),
         *_clicks(paths, valid, rest_ms),
     ]
@@ -72,6 +82,7 @@ def habits(paths: Paths) -> Float[Array, "batch habits"]:
         at_level = (speed >= slow) & (speed < fast)
         counted.append(_Histogram(sector, moves & at_level, _SECTORS))
         counted.append(_Histogram(jnp.abs(turn), has_before & at_level, _TURN_SIZE_RAD))
+        counted.append(_Histogram(change, has_before & at_level, _SPEED_CHANGE))
     return jnp.concatenate([*map(_roots, counted), _rates(paths, valid)], axis=1)
 
 
@@ -105,13 +116,21 @@ def _rates(paths: Paths, valid: Bool[Array, "batch points"]) -> Float[Array, "ba
 
 
 def _roots(histogram: _Histogram) -> Float[Array, "batch bins"]:
-    """Return the roots of the shares, less that of equal shares; all zero where nothing counts."""
+    """Return the roots of the shares, less that of equal shares: 0 where nothing counts."""
     values, counted, edges = histogram
     above = counted[..., None] & (values[..., None] >= jnp.asarray(edges, values.dtype))
     total = counted.sum(axis=1, keepdims=True)
     beyond = jnp.concatenate([total, above.sum(axis=1), jnp.zeros_like(total)], axis=1)
-    share = (beyond[:, :-1] - beyond[:, 1:]) / jnp.maximum(total, 1)
-    return jnp.where(total > 0, _SCALE * (jnp.sqrt(share) - (len(edges) + 1) ** -0.5), 0.0)
+    n_bins = len(edges) + 1
+    share = (beyond[:, :-1] - beyond[:, 1:] + _MADE_UP / n_bins) / (total + _MADE_UP)
+    return _SCALE * (jnp.sqrt(share) - n_bins**-0.5)
+
+
+def _bin(
+    values: Float[Array, "batch places"], edges: tuple[float, ...]
+) -> Float[Array, "batch places"]:
+    """Return between which two of `edges` each value lies, counted from 0."""
+    return (values[..., None] >= jnp.asarray(edges, values.dtype)).sum(-1).astype(values.dtype)
 
 
 def _last_where(mask: Bool[Array, "batch places"]) -> Shaped[Array, "batch places"]:
@@ -128,8 +147,8 @@ def _next_where(mask: Bool[Array, "batch places"]) -> Shaped[Array, "batch place
 
 
 def _at(
-    values: Float[Array, "batch places"], place: Shaped[Array, "batch places"]
-) -> Float[Array, "batch places"]:
+    values: Shaped[Array, "batch places"], place: Shaped[Array, "batch places"]
+) -> Shaped[Array, "batch places"]:
     return jnp.take_along_axis(values, place.clip(0, values.shape[1] - 1), axis=1)
 
 
@@ -150,9 +169,9 @@ N_HABITS = (
     sum(
         len(edges) + 1
         for edges in (
-            *(_SPEED_PX_S, _STEP_PX, _TURN_RAD, _SPEED_CHANGE, _REST_MS),
+            *(_SPEED_PX_S, _STEP_PX, _TURN_RAD, _SPEED_CHANGE, _PAIRS, _REST_MS),
             *(_HOLD_MS, _BEFORE_MS, _BETWEEN_MS, _DRAG_PX),
-            *3 * (_SECTORS, _TURN_SIZE_RAD),
+            *3 * (_SECTORS, _TURN_SIZE_RAD, _SPEED_CHANGE),
         )
     )
     + 3

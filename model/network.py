@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float32, PRNGKeyArray
 
 from model.cnn import CNN
 from model.config import RunConfig
-from model.habits import HabitsMLP
+from model.habits import N_HABITS, HabitsMLP, habits
 from model.trace import TraceCNN, traces, valid_segments
 from pipeline.sessions import Sessions
 from pipeline.windows import Points, Windows, pad_windows
@@ -28,8 +28,9 @@ class Network(nnx.Module):
     """Draws each window on its canvas, looks at the picture, along the path, and at habits.
 
     It gives a logit of fraud. For the owner task it gives an embedding: windows of one hand lie
-    close together; there, by default, the picture is for people only: on people never seen it
-    made the network worse (docs/decisions/0007-owner.md).
+    close together. That is what it has learnt, and behind it the habits as they are, which know
+    people never seen better than anything learnt from few (docs/ablation.md); the picture is
+    there, by default, for people only.
     """
 
     def __init__(self, config: RunConfig):
@@ -45,6 +46,8 @@ class Network(nnx.Module):
         n_features = 2 * sum(widths[-1] for widths in (sees, follows) if widths)
         n_features += config.habits.width
         n_outputs = config.owner.embedding if is_owner else 1
+        self.n_learnt = n_outputs
+        self.shows_habits = is_owner and config.owner.habits
         # An embedding of zeros would teach nothing; a logit of zero is the fair first guess.
         spread = n_features**-0.5 if is_owner else 0.0
         head = spread * rng.standard_normal((n_features, n_outputs), np.float32)
@@ -71,7 +74,13 @@ class Network(nnx.Module):
         if dropout_key is not None:
             kept = jax.random.bernoulli(dropout_key, 1 - self.dropout, features.shape)
             features = jnp.where(kept, features / (1 - self.dropout), 0)
-        return features @ self.head[...] + self.bias[...][None, :]
+        outputs = features @ self.head[...] + self.bias[...][None, :]
+        return jnp.concatenate([outputs, habits(paths)], axis=1) if self.shows_habits else outputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Return how many numbers it gives of a window."""
+        return self.n_learnt + (N_HABITS if self.shows_habits else 0)
 
 
 def compute_dtype() -> jnp.dtype:
@@ -105,7 +114,7 @@ def predict(
         points = pad_windows(sessions, windows.take(chosen), n_points)
         outputs.append(_forward(graph, params, to_device(points)))
     if not outputs:
-        return np.zeros((0, network.head[...].shape[1]), np.float32)
+        return np.zeros((0, network.n_outputs), np.float32)
     return np.concatenate(jax.device_get(outputs))[: len(windows)]
 
 
@@ -120,5 +129,5 @@ def predict_points(
         some = points.take(np.where(chosen < len(points), chosen, begin))
         outputs.append(_forward(graph, params, to_device(some)))
     if not outputs:
-        return np.zeros((0, network.head[...].shape[1]), np.float32)
+        return np.zeros((0, network.n_outputs), np.float32)
     return np.concatenate(jax.device_get(outputs))[: len(points)]

@@ -28,7 +28,7 @@ from pipeline.scores import pool_logits
 from pipeline.sessions import Sessions
 from pipeline.splits import Split
 from pipeline.standard import throttle_sessions
-from pipeline.windows import Windows, concatenate_points, cut_windows, pad_windows
+from pipeline.windows import Windows, concatenate_points, cut_windows, pad_windows, thin_windows
 from rasterize.draw import Paths, to_device
 
 log = logging.getLogger(__name__)
@@ -129,17 +129,6 @@ def window_weights(
     session_share = 1 / (sessions_in_group[code] * groups_in_class[label]).clip(1)
     weights = per_window * session_share[session_of_window]
     return (weights / weights.sum()).astype(np.float32)
-
-
-def thin_windows(windows: Windows, at_most: int) -> Windows:
-    """Keep at most so many windows of each session, spread evenly over it."""
-    n = np.bincount(windows.session)
-    begin = np.cumsum(n) - n
-    rank = np.arange(len(windows)) - begin[windows.session]
-    kept = np.minimum(n, at_most)[windows.session]
-    return windows.take(
-        (rank * kept) // n[windows.session] != ((rank - 1) * kept) // n[windows.session]
-    )
 
 
 def fit(

@@ -93,6 +93,17 @@ def _split_long(
     return np.repeat(start, parts) + part * np.repeat(length, parts) // np.repeat(parts, parts)
 
 
+def thin_windows(windows: Windows, at_most: int) -> Windows:
+    """Keep at most so many windows of each session, spread evenly over it."""
+    n = np.bincount(windows.session)
+    begin = np.cumsum(n) - n
+    rank = np.arange(len(windows)) - begin[windows.session]
+    kept = np.minimum(n, at_most)[windows.session]
+    return windows.take(
+        (rank * kept) // n[windows.session] != ((rank - 1) * kept) // n[windows.session]
+    )
+
+
 def pad_windows(sessions: Sessions, windows: Windows, n_points: int) -> Points:
     """Lay `windows` out as `n_points` places each; what is longer is cut at the end."""
     length = np.minimum(windows.stop - windows.start, n_points)

@@ -12,9 +12,9 @@ from model.checkpoint import load_parameters, load_training, save_parameters
 from model.cnn import CNN, Conv, count_macs
 from model.config import CNNConfig, RunConfig, TraceConfig, TrainConfig
 from model.network import Network, predict
-from model.train import Epoch, fit, thin_windows, window_weights
+from model.train import Epoch, fit, window_weights
 from pipeline.errors import ConfigError, NotFoundError
-from pipeline.windows import WindowConfig, Windows, cut_windows
+from pipeline.windows import WindowConfig, Windows, cut_windows, thin_windows
 from rasterize.canvas import Canvas
 
 SMALL = RunConfig(

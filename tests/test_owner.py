@@ -17,9 +17,11 @@ from flows.jobs.train import train
 from flows.jobs.train_owner import owned_sessions, split_owners
 from model.config import HabitsConfig, OwnerConfig
 from model.habits import N_HABITS, habits
+from model.network import Network, predict
 from model.owner.population import Evidence, Population, fit_population, session_means
 from model.owner.profiles import Profiles
 from model.owner.score import embed
+from model.owner.siblings import with_siblings
 from model.owner.trials import WHOLE, make_trials, split_enrolment
 from model.run import load_model, save_model
 from model.score import score_sessions
@@ -148,6 +150,44 @@ def test_people_of_one_session_each_say_nothing_of_sessions():
         fit_population(embeddings, of_window, person, 2)
 
 
+# --- siblings
+
+
+def test_siblings_are_other_people_who_swap_sides_or_take_their_time():
+    sessions = hands(2, 1)
+    everyone = with_siblings(sessions, OwnerConfig(paces=(0.5,)))
+    assert everyone.account_id.tolist() == [
+        "account0", "account1", "account0 mirrored", "account1 mirrored", "account0 x0.5",
+        "account1 x0.5",
+    ]  # fmt: skip
+    _, _, mirrored, other, quick, _ = (everyone.take(np.array([i])) for i in range(6))
+    own = sessions.take(np.array([0]))
+    np.testing.assert_allclose(np.diff(mirrored.x_px), -np.diff(own.x_px), atol=1e-3)
+    assert mirrored.x_px.min() == pytest.approx(own.x_px.min(), abs=1e-3)
+    np.testing.assert_array_equal(mirrored.y_px, own.y_px)
+    np.testing.assert_array_equal(quick.t_us, np.rint(own.t_us / 2))
+    assert not np.array_equal(other.x_px, mirrored.x_px)
+
+
+def test_siblings_can_be_turned_off():
+    sessions = hands(2, 1)
+    assert len(with_siblings(sessions, OwnerConfig(mirrored=False, paces=()))) == len(sessions)
+
+
+def test_habits_join_what_is_learnt_and_the_accounts_are_named_by_the_rest():
+    network, plain = (
+        Network(OWNER),
+        Network(replace(OWNER, owner=replace(OWNER.owner, habits=False))),
+    )
+    sessions = hands(1, 1)
+    windows = cut_windows(sessions, TINY.window)
+    both, learnt = (predict(n, sessions, windows, 32) for n in (network, plain))
+    assert both.shape[1] == network.n_outputs == OWNER.owner.embedding + N_HABITS
+    np.testing.assert_allclose(both[:, : OWNER.owner.embedding], learnt, rtol=1e-5)
+    points = to_device(pad_windows(sessions, windows, 32))
+    np.testing.assert_allclose(both[:, OWNER.owner.embedding :], habits(points), atol=1e-4)
+
+
 # --- habits
 
 
@@ -167,6 +207,26 @@ def test_habits_have_the_size_that_is_promised_and_do_not_see_the_place():
     assert seen.shape == (2, N_HABITS)
     assert np.isfinite(seen).all()
     np.testing.assert_allclose(seen[0], seen[1], atol=0.2)  # float32 positions round
+
+
+def test_a_share_of_few_events_says_less_than_the_same_share_of_many():
+    few, many = ([(16 * i, 4.0 * i, 0.0) for i in range(n)] for n in (8, 32))
+    of_few, of_many = habits_of(few, many)
+    of_speed = slice(0, 11)
+    assert of_few[of_speed].argmax() == of_many[of_speed].argmax()
+    assert 0 < of_few[of_speed].max() < of_many[of_speed].max()
+
+
+def test_habits_know_what_a_change_of_speed_follows():
+    steps = {"alternating": [2, 20] * 12, "in pairs": [2, 2, 20, 20] * 6}
+    paths = [
+        [(16 * i, float(x), 0.0) for i, x in enumerate(np.cumsum(of))] for of in steps.values()
+    ]
+    seen = habits_of(*paths)
+    begin = 11 + 11 + 13 + 9  # behind speeds, steps, turns and changes
+    pairs = seen[:, begin : begin + 25]
+    assert pairs[0].argmax() in (4, 20)  # up after down, down after up
+    assert pairs[1][[4, 20]].max() < pairs[0].max()
 
 
 def test_habits_tell_slow_from_fast_and_long_from_short_presses():
@@ -268,7 +328,7 @@ def test_an_immature_profile_abstains(run):
 
 def test_an_account_may_have_a_profile_for_each_device(run):
     model, sessions = load_model(run), hands()
-    means = Evidence(np.zeros((1, OWNER.owner.embedding), np.float32), np.array([4]))
+    means = Evidence(np.zeros((1, model.network.n_outputs), np.float32), np.array([4]))
     both = model.profiles.extended(
         replace(sessions.take(np.array([0])), session_id=np.array(["other"], object)),
         means,

@@ -20,6 +20,7 @@ from model.network import Network
 from model.owner.population import Population, fit_population
 from model.owner.profiles import Profiles
 from model.owner.score import embed, enroll
+from model.owner.siblings import with_siblings
 from model.owner.train import OwnerEpoch, fit_owner
 from model.owner.trials import WHOLE, Trials, make_trials, split_enrolment
 from model.plots import plot_training
@@ -113,7 +114,8 @@ def split_owners(sessions: Sessions, config: RunConfig) -> Split:
 
 def population_of(network: Network, config: RunConfig, sessions: Sessions) -> Population:
     """Return how the hands of `sessions` differ, as the network sees them."""
-    windows, embeddings = embed(network, config, sessions)
+    sessions = with_siblings(sessions, config.owner)
+    windows, embeddings = embed(network, config, sessions, config.owner.windows_per_session)
     return fit_population(embeddings, windows.session, sessions.account_id, config.owner.dimensions)
 
 

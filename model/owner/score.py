@@ -11,7 +11,7 @@ from model.owner.population import Evidence, session_means
 from model.owner.profiles import Profiles, compare
 from pipeline.sessions import Sessions
 from pipeline.standard import standardise
-from pipeline.windows import Windows, cut_windows
+from pipeline.windows import Windows, cut_windows, thin_windows
 
 
 class OwnerLogits(NamedTuple):
@@ -24,11 +24,15 @@ class OwnerLogits(NamedTuple):
 
 
 def embed(
-    network: Network, config: RunConfig, sessions: Sessions
+    network: Network, config: RunConfig, sessions: Sessions, at_most: int | None = None
 ) -> tuple[Windows, Float32[np.ndarray, "windows features"]]:
-    """Return the windows of `sessions`, as events recorded, and the embedding of each."""
+    """Return the windows of `sessions`, as events recorded, and the embedding of each.
+
+    With `at_most`, so many of each session, spread evenly.
+    """
     standard = standardise(sessions, config.owner.standard)
     windows = cut_windows(standard.sessions, config.owner.window)
+    windows = windows if at_most is None else thin_windows(windows, at_most)
     embeddings = predict(network, standard.sessions, windows, config.owner.window.max_events)
     return standard.recorded(windows), embeddings
 

@@ -19,11 +19,11 @@ from jaxtyping import Array, Float, Float64, Int, Int64, PRNGKeyArray
 from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
 from model.network import Network
-from model.train import descend, make_optimizer, thin_windows
+from model.train import descend, make_optimizer
 from pipeline.errors import DataError
 from pipeline.sessions import Sessions
 from pipeline.standard import standardise
-from pipeline.windows import cut_windows, pad_windows
+from pipeline.windows import cut_windows, pad_windows, thin_windows
 from rasterize.draw import Paths, to_device
 
 _BALANCE = 0.75  # of accounts: 1 all alike, 0 by their number of windows
@@ -48,7 +48,8 @@ class AccountHead(nnx.Module):
 
     def __call__(self, embedding: Float[Array, "batch features"]) -> Float[Array, "batch accounts"]:
         """Return how the embedding speaks for each account."""
-        return jax.nn.relu(embedding) @ self.weights[...] + self.bias[...][None, :]
+        learnt = embedding[:, : self.weights[...].shape[0]]  # the rest are habits as they are
+        return jax.nn.relu(learnt) @ self.weights[...] + self.bias[...][None, :]
 
 
 class Namer(nnx.Module):

@@ -1,0 +1,1 @@
+"""Which encoding and which network tell hands apart: the same short training for each."""
