@@ -125,6 +125,7 @@ class OwnerConfig:
 
     window: WindowConfig = field(default_factory=lambda: WindowConfig(max_events=128))
     standard: StandardConfig = AS_RECORDED  # what is taken away from sessions before they are cut
+    learns: Literal["auto", "always", "never"] = "auto"  # an embedding; auto: with few accounts
     embedding: int = 64  # numbers a window
     habits: bool = True  # join the embedding as they are, beside what is learnt
     mirrored: bool = True  # how people differ is learnt from made-up siblings, too: who swap sides,
@@ -135,7 +136,8 @@ class OwnerConfig:
     windows_per_session: int = 256  # at most, spread evenly
     label_smoothing: float = 0.1
     hold_out: Literal["auto", "people", "sessions"] = "auto"  # what is kept from training
-    enough_people: int = 20  # "auto": with fewer accounts, sessions are held out
+    enough_people: int = 20  # "auto": with fewer, sessions are held out, an embedding is learnt
+    folds: int = 5  # of people, where nothing is learnt: each is judged by what the others teach
     refit: bool = True  # train once more on everything after the figures are taken
     min_maturity: float = 0.3  # a profile that knows less of its hand abstains
 
@@ -150,6 +152,12 @@ class OwnerConfig:
                 f"paces {self.paces}",
                 "at least 1 each, and paces above 0",
             )
+        if self.learns == "never" and not self.habits:
+            raise ConfigError(
+                "owner", "learns is never and habits are off", "a profile needs one of them"
+            )
+        if self.folds < 2:
+            raise ConfigError("owner.folds", f"{self.folds}", "2 or more")
         if not 0 <= self.min_maturity < 1:
             raise ConfigError("owner", f"min_maturity {self.min_maturity}", "0 to below 1")
 

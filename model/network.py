@@ -29,8 +29,8 @@ class Network(nnx.Module):
 
     It gives a logit of fraud. For the owner task it gives an embedding: windows of one hand lie
     close together. That is what it has learnt, and behind it the habits as they are, which know
-    people never seen better than anything learnt from few (docs/ablation.md); the picture is
-    there, by default, for people only.
+    people never seen better than anything learnt from few (docs/ablation.md); with
+    `owner.learns = "never"` they are all. The picture is there, by default, for people only.
     """
 
     def __init__(self, config: RunConfig):
@@ -38,21 +38,24 @@ class Network(nnx.Module):
         self.canvas: Canvas = nnx.static(config.canvas)
         self.dropout = config.cnn.dropout
         is_owner = config.task == "owner"
-        sees = () if is_owner and not config.owner.picture else config.cnn.widths
-        follows = config.trace.widths
+        learns = not (is_owner and config.owner.learns == "never")
+        sees = config.cnn.widths if learns and (config.owner.picture or not is_owner) else ()
+        follows = config.trace.widths if learns else ()
+        width = config.habits.width if learns else 0
         self.cnn = CNN(config.cnn, len(config.canvas.channels), rng=rng) if sees else None
         self.trace = TraceCNN(config.trace, rng=rng) if follows else None
-        self.habits = HabitsMLP(config.habits.width, rng=rng) if config.habits.width else None
-        n_features = 2 * sum(widths[-1] for widths in (sees, follows) if widths)
-        n_features += config.habits.width
-        n_outputs = config.owner.embedding if is_owner else 1
-        self.n_learnt = n_outputs
+        self.habits = HabitsMLP(width, rng=rng) if width else None
         self.shows_habits = is_owner and config.owner.habits
+        self.n_learnt = (config.owner.embedding if is_owner else 1) if learns else 0
+        if not learns:  # a network without any number can't be written
+            self.head = nnx.Param(np.ones((1, N_HABITS), np.float32))
+            return
+        n_features = 2 * sum(widths[-1] for widths in (sees, follows) if widths) + width
         # An embedding of zeros would teach nothing; a logit of zero is the fair first guess.
         spread = n_features**-0.5 if is_owner else 0.0
-        head = spread * rng.standard_normal((n_features, n_outputs), np.float32)
+        head = spread * rng.standard_normal((n_features, self.n_learnt), np.float32)
         self.head = nnx.Param(head.astype(np.float32))
-        self.bias = nnx.Param(np.zeros(n_outputs, np.float32))
+        self.bias = nnx.Param(np.zeros(self.n_learnt, np.float32))
 
     def features(self, paths: Paths) -> Float[Array, "batch features"]:
         """Return what picture, path and habits show of each window."""
@@ -70,6 +73,8 @@ class Network(nnx.Module):
         self, paths: Paths, dropout_key: PRNGKeyArray | None = None
     ) -> Float[Array, "batch outputs"]:
         """Return a logit, or an embedding; with a key, features drop out."""
+        if not self.n_learnt:
+            return habits(paths) * self.head[...]
         features = self.features(paths)
         if dropout_key is not None:
             kept = jax.random.bernoulli(dropout_key, 1 - self.dropout, features.shape)

@@ -1,5 +1,6 @@
 """The owner task: embeddings, the population they are compared in, profiles, and the jobs."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,16 +14,17 @@ from tiny import TINY, easy_store, untrained
 
 from flows.cli import main
 from flows.jobs.enroll import enroll
+from flows.jobs.owner_trials import deal_folds
 from flows.jobs.train import train
-from flows.jobs.train_owner import owned_sessions, split_owners
-from model.config import HabitsConfig, OwnerConfig
+from flows.jobs.train_owner import owned_sessions, settled, split_owners
+from model.config import HabitsConfig, OwnerConfig, RunConfig
 from model.habits import N_HABITS, habits
 from model.network import Network, predict
 from model.owner.population import Evidence, Population, fit_population, session_means
 from model.owner.profiles import Profiles
 from model.owner.score import embed
 from model.owner.siblings import with_siblings
-from model.owner.trials import WHOLE, make_trials, split_enrolment
+from model.owner.trials import WHOLE, Trials, join_trials, make_trials, split_enrolment
 from model.run import load_model, save_model
 from model.score import score_sessions
 from pipeline.errors import ConfigError, DataError
@@ -148,6 +150,66 @@ def test_people_of_one_session_each_say_nothing_of_sessions():
     embeddings, of_window, person = embeddings_of(n_sessions=1)
     with pytest.raises(DataError, match="0 of them with two sessions"):
         fit_population(embeddings, of_window, person, 2)
+
+
+# --- folds of people, nothing learnt
+
+
+def test_auto_is_decided_by_how_many_accounts_there_are():
+    few, many = (settled(RunConfig(task="owner"), n).owner for n in (10, 30))
+    assert (few.hold_out, few.learns) == ("sessions", "always")
+    assert (many.hold_out, many.learns) == ("people", "never")
+    without = RunConfig(task="owner", owner=OwnerConfig(habits=False))
+    assert settled(without, 30).owner.learns == "always"
+    with pytest.raises(ConfigError, match="a profile needs one of them"):
+        OwnerConfig(habits=False, learns="never")
+
+
+def test_folds_are_of_whole_people_and_alike_in_size():
+    person = np.repeat([f"p{i}" for i in range(23)], 3)
+    fold = deal_folds(person, 5, seed=1)
+    assert all(len(set(fold[person == name])) == 1 for name in person)
+    assert np.bincount(fold).max() - np.bincount(fold).min() <= 3
+    assert len(set(deal_folds(person[:9], 5, seed=1))) == 3
+
+
+@pytest.fixture(scope="module")
+def crowd_run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("crowd")
+    config = replace(OWNER, owner=replace(OWNER.owner, hold_out="people", learns="never"))
+    train([store_of(hands(24), folder / "store")], folder / "run", config)
+    return folder / "run"
+
+
+def test_where_nothing_is_learnt_everybody_is_tested_by_what_the_others_teach(crowd_run):
+    figures = json.loads((crowd_run / "metrics.json").read_text())
+    assert figures["overall"]["roc_auc"]["value"] > 0.9
+    split = json.loads((crowd_run / "split.json").read_text())
+    assert split["parts"]["test"]["n_people"] == 24
+    assert split["notes"] == ["5 folds of people, each tested by what the others teach"]
+    assert json.loads((crowd_run / "history.json").read_text()) == {"epochs": []}
+    assert load_model(crowd_run).policy.n_people == 24
+
+
+def test_a_model_that_has_learnt_nothing_enrols_and_tells_owner_from_impostor(crowd_run, tmp_path):
+    shutil.copytree(crowd_run, tmp_path / "run")
+    new = hands(4, first=300)
+    enrolled = np.arange(len(new)) % 5 < 3
+    enroll([store_of(new.take(enrolled), tmp_path / "store")], tmp_path / "run")
+    tried = new.take(~enrolled)
+    own = scores(tmp_path / "run", tried)["fraud_score"]
+    other = replace(tried, account_id=np.roll(tried.account_id, 2))
+    assert own.median() < 0.5 < scores(tmp_path / "run", other)["fraud_score"].median()
+
+
+def test_trials_of_several_sets_are_joined_with_their_sessions():
+    ones = np.ones(2, np.int64)
+    trials = Trials(
+        np.array([0, 1]), np.array(["a", "b"]), ones, ones, np.zeros(2), np.zeros(2, np.int8)
+    )
+    joined = join_trials([(np.array([4, 7]), trials), (np.array([5, 2]), trials)])
+    assert joined.session.tolist() == [4, 7, 5, 2]
+    assert joined.account.tolist() == ["a", "b", "a", "b"]
 
 
 # --- siblings

@@ -5,8 +5,8 @@ somebody else's. Stretches are of one window and more, so that a calibration hol
 much evidence there is.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,14 @@ class Trials:
     def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Trials":
         """Return the trials at `chosen`."""
         return Trials(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+
+def join_trials(parts: Sequence[tuple[Int64[np.ndarray, " own"], Trials]]) -> Trials:
+    """Return trials of several sets of sessions as one; each set says which sessions it held."""
+    moved = [replace(trials, session=which[trials.session]) for which, trials in parts]
+    return Trials(
+        *(np.concatenate([getattr(t, f) for t in moved]) for f in Trials.__dataclass_fields__)
+    )
 
 
 def split_enrolment(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
