@@ -12,10 +12,12 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml
 
+from flows import cli_site
+from flows.columns import parse_columns
 from flows.progress import QUIET, print_epoch, progress
 from model.config import RunConfig
 from pipeline.config import WindowConfig
-from pipeline.errors import ConfigError, NotFoundError, PointerprintError
+from pipeline.errors import NotFoundError, PointerprintError
 from rasterize.canvas import Canvas
 
 Task = Literal["owner", "fraud"]
@@ -128,6 +130,10 @@ def train(
     simulate: Annotated[
         bool, Parameter(negative=(), help="Add simulated bots: legitimate sessions suffice.")
     ] = False,
+    feedback: Annotated[
+        list[Path] | None,
+        Parameter(help="SCORES beside which labels were fed back; the stores' own count anyway."),
+    ] = None,
     resume: Annotated[bool, Parameter(negative=(), help="Go on where it was cut short.")] = False,
     config: Annotated[Path | None, Parameter(help="A TOML with any of the settings.")] = None,
     settings: Annotated[RunConfig, Parameter(name="*", show=False)] = RunConfig(),
@@ -137,7 +143,9 @@ def train(
     _require(stores, "train", "STORE")
     from flows.jobs.train import train as job
 
-    evaluation = job(stores, to, settings, simulate, resume, progress=print_epoch)
+    evaluation = job(
+        stores, to, settings, simulate, resume, print_epoch, feedback=tuple(feedback or ())
+    )
     print(evaluation.to_text())
     print(to)
 
@@ -164,7 +172,9 @@ def enroll(
 @app.command
 def score(
     *sources: Path,
-    model: Annotated[Path, Parameter(help="The RUN that train made.")],
+    model: Annotated[
+        Path, Parameter(help="The RUN that train made, or a folder of models: its champion.")
+    ],
     to: Annotated[Path, Parameter(help="The SCORES folder.")],
     date: RunDate = None,
     format: Format = "auto",
@@ -178,6 +188,9 @@ def score(
     scheduler: Annotated[
         str | None, Parameter(help="Score on a Dask cluster: tcp://HOST:PORT.")
     ] = None,
+    budget: Annotated[
+        float | None, Parameter(help="Of false alarms, one the model knows; default: its own.")
+    ] = None,
 ) -> None:
     """Score every session of logs or stores into the Parquet partition of a day."""
     _prepare()
@@ -190,6 +203,7 @@ def score(
         partition = job(
             sources, model, to, day, format, names, show,
             history=tuple(history or ()), replays=replays, workers=workers, scheduler=scheduler,
+            budget=budget,
         )  # fmt: skip
     print(partition)
 
@@ -306,15 +320,7 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
     print(app.generate_completion(shell=shell))
 
 
-def parse_columns(text: str | None) -> dict[str, str]:
-    """Return `session_id=sid,t_ms=ts` as a mapping from our names to the log's."""
-    pairs = [pair.partition("=") for pair in text.split(",")] if text else []
-    wrong = [ours for ours, equals, theirs in pairs if not (ours and equals and theirs)]
-    if wrong:
-        raise ConfigError(
-            "--columns", f"{wrong[0]!r} has no name on both sides", "such as session_id=sid,t_ms=ts"
-        )
-    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+cli_site.add_to(app)
 
 
 def _config_file(arguments: Sequence[str]) -> tuple[Toml, ...]:

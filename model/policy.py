@@ -6,7 +6,7 @@ threshold is taken only if, with `confidence`, the rate over all people that the
 from keeps the budget. docs/evaluation.md shows what that changes.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
 
 from model.bootstrap import FEW_GROUPS
 from model.config import PolicyConfig
-from pipeline.errors import DataError, SchemaError
+from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.scores import bands_of
 
 
@@ -49,6 +49,17 @@ class Policy:
     def medium_threshold(self) -> float:
         """Return the score from which on the band is `medium`: that of the loosest budget."""
         return min(self.thresholds[-1].threshold, self.threshold)
+
+    def with_budget(self, budget: float) -> "Policy":
+        """Return the policy with another of its budgets in force."""
+        known = [t.budget for t in self.thresholds]
+        if budget not in known:
+            raise ConfigError(
+                "budget",
+                f"the model has no threshold for {budget:g}",
+                f"it has {', '.join(f'{b:g}' for b in known)}; others take another training",
+            )
+        return replace(self, budget=budget)
 
     def band(self, scores: Float[np.ndarray, " sessions"]) -> Shaped[np.ndarray, " sessions"]:
         """Return `low`, `medium`, `high`, or `abstained` for NaN."""

@@ -25,8 +25,9 @@ from model.network import Network
 from model.owner.population import Population
 from model.owner.profiles import Profiles
 from model.policy import Policy
+from model.registry import resolve_run
 from pipeline.errors import NotFoundError, SchemaError
-from pipeline.places import RemotePath, local_copy, place
+from pipeline.places import RemotePath, local_copy
 from pipeline.publish import write_json, write_parquet
 from pipeline.reasons.usual import USUAL, Usual, load_usual
 from pipeline.replay.chance import Chance, chance_from, chance_json, reference_table
@@ -96,21 +97,26 @@ def save_model(model: TrainedModel, folder: Path) -> None:
         write_json(model.usual.to_json(), folder / USUAL)
 
 
-def load_model(folder: Path) -> TrainedModel:
-    """Return the trained model in a RUN."""
-    with local_copy(place(folder)) as files:
-        return _load(files, folder)
+def load_model(folder: Path, budget: float | None = None) -> TrainedModel:
+    """Return the trained model in a RUN, or the champion of a folder of models.
+
+    With `budget`, that budget of false alarms is in force instead of the one it was trained for.
+    """
+    run = resolve_run(folder)
+    with local_copy(run) as files:
+        return _load(files, run, budget)
 
 
-def _load(folder: Path, where: Path) -> TrainedModel:
+def _load(folder: Path, where: Path, budget: float | None) -> TrainedModel:
     """Return the trained model in a folder on this machine's disk, called `where`."""
     config = _config(folder, where)
     network = load_parameters(Network(config), folder / "checkpoint")
+    policy = Policy.from_json(_read(folder / "policy.json"))
     return TrainedModel(
         config,
         network,
         Calibration.from_json(_read(folder / "calibration.json")),
-        Policy.from_json(_read(folder / "policy.json")),
+        policy if budget is None else policy.with_budget(budget),
         _load_profiles(folder) if config.task == "owner" else None,
         _load_chance(folder) if (folder / CHANCE).is_file() else None,
         load_usual(folder),
@@ -118,8 +124,9 @@ def _load(folder: Path, where: Path) -> TrainedModel:
 
 
 def load_config(folder: Path) -> RunConfig:
-    """Return the settings of a RUN, without its network."""
-    return _config(place(folder), folder)
+    """Return the settings of a RUN, or of a folder of models' champion, without its network."""
+    run = resolve_run(folder)
+    return _config(run, run)
 
 
 def _config(folder: Path, where: Path) -> RunConfig:

@@ -72,11 +72,13 @@ def _spelt_as_numbers(table: pa.Table) -> pa.Table:
     )
 
 
-def _read_csv(path: Path) -> pa.Table:
-    """Read delimited text by Python's own reader: a session's id may hold line breaks."""
+def csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header of delimited text and its rows, each with its line.
+
+    By Python's own reader: a session's id, or a note, may hold line breaks.
+    """
     text = opening.as_utf8(opening.read_text(path))
     header = read_header(text)
-    _check_columns(header.names, path)
     reader = csv.reader(io.StringIO(text.decode(), newline=""), delimiter=header.separator)
     rows = []
     try:
@@ -84,12 +86,18 @@ def _read_csv(path: Path) -> pa.Table:
             if len(cells) not in (0, len(header.names)):
                 what = f"line {reader.line_num} has another number of columns than the header"
                 raise DataError(path, what)
-            rows += [cells] if cells else []
+            rows += [(reader.line_num, cells)] if cells else []
     except csv.Error as error:
         raise DataError(path, f"line {reader.line_num}: {error}") from error
-    columns = dict(zip(header.names, zip(*rows, strict=True), strict=True))
-    names = [name for name in LABELS.names if name in columns]
-    table = pa.table({name: pa.array(columns[name][1:], pa.string()) for name in names})
+    return header.names, rows[1:]
+
+
+def _read_csv(path: Path) -> pa.Table:
+    header, rows = csv_rows(path)
+    _check_columns(header, path)
+    names = [name for name in LABELS.names if name in header]
+    columns = {name: [cells[header.index(name)] for _, cells in rows] for name in names}
+    table = pa.table({name: pa.array(columns[name], pa.string()) for name in names})
     for i, name in enumerate(names):
         if name != "label":
             table = table.set_column(i, name, without_shield(table[name]))

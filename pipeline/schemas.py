@@ -167,6 +167,40 @@ LABELS = pa.schema(
     metadata={"schema": "labels", "version": "1"},
 )
 
+# A row a thing said about a session by whoever looked at it; the latest counts.
+FEEDBACK = pa.schema(
+    [
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("label", pa.int8()),  # 1 fraud, 0 legitimate; null: unsure
+        pa.field("note", pa.string()),
+        pa.field("given_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("source_file", pa.string(), nullable=False),
+        pa.field("line", pa.int64(), nullable=False),  # of the file, from 1
+    ],
+    metadata={"schema": "feedback", "version": "1"},
+)
+
+# A row a measure of a day and a test: how far it is from the model's reference.
+DRIFT = pa.schema(
+    [
+        pa.field("measure", pa.string(), nullable=False),
+        pa.field("unit", pa.string(), nullable=False),
+        pa.field("test", _DICTIONARY, nullable=False),  # psi, ks; count: of the sessions alone
+        pa.field("value", pa.float64(), nullable=False),  # of the test
+        pa.field("by_chance", pa.float64()),  # its mean if nothing has changed
+        pa.field("p_value", pa.float64()),  # for all tests of the day together; null: not tested
+        pa.field("level", _DICTIONARY, nullable=False),  # ok, some, strong, too_few
+        pa.field("day_value", pa.float64()),  # median, or the share of `word`, 0 to 1
+        pa.field("reference_value", pa.float64()),
+        pa.field("word", pa.string()),  # whose share has changed most
+        pa.field("n_sessions", pa.int64(), nullable=False),
+        pa.field("n_effective", pa.float64(), nullable=False),  # worth counting apart
+        pa.field("model_id", pa.string(), nullable=False),
+        pa.field("checked_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ],
+    metadata={"schema": "drift", "version": "1"},
+)
+
 
 def check_schema(found: pa.Schema, expected: pa.Schema, where: object) -> None:
     """Raise `SchemaError` unless a file's schema has the columns that `expected` had then.

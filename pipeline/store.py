@@ -35,6 +35,7 @@ from pipeline.sessions import (
 
 GROUP_SESSIONS: Final = 4096  # of a row group, at most
 GROUP_EVENTS: Final = 2_000_000
+_DAY = "ingest_date="
 
 
 @dataclass(frozen=True)
@@ -152,15 +153,29 @@ def _column(path: Path, name: str) -> set[str]:
     return set(parquet.read(columns=[name])[name].to_pylist())
 
 
+def day_folder(store: Path, ingest_date: str) -> Path:
+    """Return the partition of one day: wherever a store is read, it may stand for the store."""
+    return store / f"{_DAY}{check_date(ingest_date)}"
+
+
+def ingest_days(store: Path) -> list[str]:
+    """Return the days of which a store has sessions, in their order."""
+    return sorted({path.parent.name.removeprefix(_DAY) for path in part_paths(store)})
+
+
 def is_store(path: Path) -> bool:
-    """Say whether a folder is a store, by its partitions."""
+    """Say whether a folder is a store, by its partitions, or one of these."""
     path = place(path)
-    return path.is_dir() and any(path.glob("ingest_date=*"))
+    is_day = path.name.startswith(_DAY) and any(path.glob("part-*.parquet"))
+    return path.is_dir() and (is_day or any(path.glob(f"{_DAY}*")))
 
 
 def part_paths(store: Path, ingest_date: str | None = None) -> list[Path]:
     """Return the parts of a store, or of one day of it, in a fixed order."""
-    return sorted(place(store).glob(f"ingest_date={ingest_date or '*'}/part-*.parquet"))
+    store = place(store)
+    if store.name.startswith(_DAY):
+        return sorted(store.glob("part-*.parquet"))
+    return sorted(store.glob(f"{_DAY}{ingest_date or '*'}/part-*.parquet"))
 
 
 def read_sessions(store: Path, ingest_date: str | None = None) -> Iterator[Sessions]:

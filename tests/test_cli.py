@@ -7,13 +7,16 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 from tiny import TINY, untrained
 
 import flows.cli
-from flows.cli import app, main, parse_columns
+from flows.cli import app, main
+from flows.columns import parse_columns
 from flows.run_settings import settings_toml
 from model.config import RunConfig
 from model.run import config_json, save_model
@@ -64,6 +67,11 @@ def run(capsys):
         ("score log.csv --model model --to scores", "model: there is no trained model here"),
         ("evaluate scores --labels no.csv", "there are no scores here"),
         ("demo --sample-data no", "no sample data here"),
+        ("label store --from no.csv", "no.csv: there is no such file"),
+        ("models promote x", "no model 'x' among 0"),
+        ("models rollback", "there is no earlier champion"),
+        ("site --set stor=a", "did you mean store?"),
+        ("site --settings no.toml", "no.toml: there is no such file"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_1(run, line, message):
@@ -165,6 +173,49 @@ def test_score_prints_the_partition_and_nothing_else(run, folder):
     assert (code, out) == (0, "scores/run_date=2026-11-01\n")
     assert err == "scoring: 1 sessions\n"
     assert (folder / "scores" / "run_date=2026-11-01" / "_SUCCESS").exists()
+
+
+def test_labels_are_fed_back_and_counted(run, folder):
+    run("ingest", "log.csv", "--to", "store", "--columns", COLUMNS)
+    (folder / "labels.csv").write_text("session_id,label\na,fraud\nb,1\n")
+    code, out, _ = run("label", "store", "--from", "labels.csv")
+
+    assert code == 0
+    assert out == (
+        "1 labels added: 1 fraud, 0 legitimate, 0 unsure; 0 known before\n"
+        "1 unknown sessions: 'b'\nstore.feedback\n"
+    )
+    assert json.loads(run("label", "store", "--from", "labels.csv", "--json")[1])["n_same"] == 1
+
+
+def test_a_model_is_promoted_scores_and_is_rolled_back(run, folder):
+    ids = []
+    for seed in (1, 2):
+        save_model(untrained(replace(TINY, seed=seed)), folder / f"run{seed}")
+        (folder / f"run{seed}" / "_SUCCESS").touch()
+        code, out, _ = run("models", "promote", f"run{seed}")
+        assert code == 0
+        ids.append(out.strip().rpartition("/")[2])
+    listed = json.loads(run("models", "list", "--json")[1])
+    assert [(entry["model_id"], entry["is_champion"]) for entry in listed] == [
+        *((ids[0], False), (ids[1], True)),
+    ]
+    assert f"* {ids[1]}  fraud" in run("models", "list")[1]
+    run("models", "rollback")
+    run("score", "log.csv", "--model", "models", "--to", "scores", "--columns", COLUMNS)
+
+    (partition,) = (folder / "scores").iterdir()
+    assert set(pd.read_parquet(partition)["model_id"]) == {ids[0]}
+
+
+def test_settings_are_printed_as_toml_and_json(run, folder):
+    (folder / "pointerprint.toml").write_text("workers = 3\n")
+    code, out, err = run("site", "--set", "budget=0.05")
+
+    assert (code, err) == (0, "")
+    assert f"workers = 3  # {folder}/pointerprint.toml: workers" in out
+    assert "budget = 0.05  # --set budget" in out
+    assert json.loads(run("site", "--json")[1])["workers"] == 3
 
 
 def test_draw_prints_the_picture(run, folder):

@@ -74,7 +74,9 @@ def test_the_cleaning_rules_are_those_of_the_code():
     assert [rule for rule in rules if rule not in page] == []
 
 
-@pytest.mark.parametrize("name", ["SESSIONS", "QUARANTINE", "SCORES", "REASONS", "LABELS"])
+@pytest.mark.parametrize(
+    "name", ["SESSIONS", "QUARANTINE", "SCORES", "REASONS", "LABELS", "FEEDBACK", "DRIFT"]
+)
 def test_every_column_of_every_table_is_described(name):
     page = (ROOT / "docs" / "tables.md").read_text()
     cells = " ".join(row.split("|")[1] for row in page.splitlines() if row.startswith("| `"))

@@ -17,8 +17,10 @@ from pipeline.sessions import Sessions
 from pipeline.store import (
     Part,
     check_date,
+    day_folder,
     drop_unfinished,
     group_bounds,
+    ingest_days,
     is_store,
     known_files,
     known_sessions,
@@ -79,6 +81,18 @@ def test_one_day_can_be_read_alone(store):
     write(store, named("b"), "1", "2026-11-02")
     (of_day,) = read_sessions(store, "2026-11-02")
     assert of_day.session_id.tolist() == ["b"]
+
+
+def test_a_days_folder_may_stand_for_the_store(store):
+    write(store, named("a"))
+    write(store, named("b"), "1", "2026-11-02")
+    day = day_folder(store, "2026-11-02")
+
+    assert ingest_days(store) == ["2026-11-01", "2026-11-02"]
+    assert is_store(day)
+    assert not is_store(day_folder(store, "2026-11-03"))
+    assert load_sessions([day]).session_id.tolist() == ["b"]
+    assert known_sessions(day) == {"b"}
 
 
 def test_sessions_come_in_row_groups_of_bounded_size(store, monkeypatch):

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from model.owner.score import enroll as enroll_sessions
+from model.registry import resolve_run
 from model.run import PROFILES, load_model
 from pipeline.errors import ConfigError, DataError
-from pipeline.places import place
+from pipeline.feedback import latest_labels, relabelled
 from pipeline.publish import lock
 from pipeline.store import read_sessions
 
@@ -18,7 +19,7 @@ def enroll(stores: Sequence[Path], run: Path, device: str = "") -> pd.DataFrame:
 
     A session that is enrolled already is replaced, so the same store may be enrolled again.
     """
-    run = place(run)
+    run = resolve_run(run)
     model = load_model(run)
     if model.profiles is None:
         raise ConfigError(
@@ -30,7 +31,9 @@ def enroll(stores: Sequence[Path], run: Path, device: str = "") -> pd.DataFrame:
     with lock(run):
         profiles = load_model(run).profiles or model.profiles
         for store in stores:
-            for sessions in read_sessions(store):
+            latest = latest_labels([store])
+            for found in read_sessions(store):
+                sessions = relabelled(found, latest)
                 profiles = enroll_sessions(model.network, model.config, profiles, sessions, device)
         if not profiles.table.num_rows:
             raise DataError(

@@ -16,6 +16,7 @@ from flows.jobs.partition import Begun, Replays, make_partition
 from flows.jobs.replays import search_replays
 from flows.jobs.shards import Work, score_shard
 from flows.jobs.workers import by_processes, on_cluster
+from model.registry import resolve_run
 from model.run import TrainedModel, load_model
 from pipeline.logs import NO_COLUMNS, refuse_no_logs
 from pipeline.places import place
@@ -43,17 +44,20 @@ def score(
     replays: bool = True,
     workers: int = 1,
     scheduler: str | None = None,
+    budget: float | None = None,
 ) -> Path:
     """Score every session in `paths` and publish `SCORES/run_date=...`, whole or not at all.
 
     Replays are looked for among these sessions and those of `history`, which aren't scored.
     `progress` is called with how many sessions are done, and of how many (0: not known). With
     `workers` processes, or those of a Dask cluster, shards are scored at the same time.
+    `run` may be a folder of models: the one that is champion now scores to the end.
     """
     check_date(run_date)
     paths, run, scores = [place(path) for path in paths], place(run), place(scores)
     target = scores / f"run_date={run_date}"
-    model = load_model(run)
+    run = resolve_run(run)
+    model = load_model(run, budget)
     shards = plan_shards(paths)
     searches = replays and model.chance is not None
     began = time.monotonic()
@@ -61,7 +65,7 @@ def score(
     def score_missing(begun: Begun, missing: Sequence[Shard]) -> None:
         work = Work(
             run, model.model_id, begun.run_id, begun.scored_at, begun.staged,
-            format, columns, searches,
+            format, columns, searches, budget,
         )  # fmt: skip
         _score(work, shards, missing, workers, scheduler, progress)
         _refuse_no_logs(work, shards)
@@ -92,7 +96,10 @@ def score(
     )
     seconds = time.monotonic() - began
     log.info("scored %(n_sessions)d sessions, flagged %(n_flagged)d", counts)
-    log.info("%.1f s, %.0f sessions a second", seconds, counts["n_sessions"] / seconds)
+    log.info(
+        "%(seconds).1f s, %(sessions_per_s).0f sessions a second",
+        {"seconds": seconds, "sessions_per_s": counts["n_sessions"] / seconds},
+    )
     return target
 
 

@@ -32,13 +32,14 @@ class Work:
     format: str
     columns: Mapping[str, str]
     keeps_recordings: bool
+    budget: float | None = None  # of false alarms; None: the model's own
 
 
 def score_shard(
     work: Work, shard: Shard, progress: Callable[[int], None] = lambda n_sessions: None
 ) -> int:
     """Score and stage a shard, and return how many sessions it has."""
-    model = _model(work.run, work.model_id)
+    model = _model(work.run, work.model_id, work.budget)
 
     def judge(sessions: Sessions) -> tuple[pa.Table, Recordings | None]:
         rows = score_sessions(model, work.model_id, sessions, work.run_id, work.scored_at)
@@ -66,9 +67,9 @@ def score_shard(
 
 
 @lru_cache(maxsize=1)
-def _model(run: Path, model_id: str) -> TrainedModel:
+def _model(run: Path, model_id: str, budget: float | None) -> TrainedModel:
     """Return the model, loaded once a process; a worker must find the one that was meant."""
-    model = load_model(run)
+    model = load_model(run, budget)
     if model.model_id != model_id:
         raise DataError(
             run,

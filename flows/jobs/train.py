@@ -13,6 +13,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 
 from flows.jobs.evaluate import session_feature_frame
+from flows.jobs.reference import training_reference
 from flows.jobs.train_owner import train_owner
 from model.calibrate import fit_calibration
 from model.config import RunConfig
@@ -26,10 +27,12 @@ from model.run import TrainedModel, save_model, training_folder
 from model.score import look, score_sessions
 from model.train import Epoch, balance_groups, fit
 from pipeline.errors import ConfigError, DataError
+from pipeline.feedback import labelled_sessions
 from pipeline.groups import group_sessions
 from pipeline.places import place
 from pipeline.publish import publish_partition, staging, write_json
 from pipeline.reasons.usual import measure_usual
+from pipeline.reference import write_reference
 from pipeline.replay.chance import measure_chance
 from pipeline.schemas import LABELS
 from pipeline.sessions import Sessions, concatenate_sessions
@@ -37,7 +40,6 @@ from pipeline.simulate.generators import ALL
 from pipeline.simulate.twins import simulate_twins
 from pipeline.splits import Split, assert_no_crossing, split_sessions
 from pipeline.standard import standardise
-from pipeline.store import load_sessions
 from pipeline.windows import cut_windows
 
 log = logging.getLogger(__name__)
@@ -53,17 +55,20 @@ def train(
     simulate: bool = False,
     resume: bool = False,
     progress: Callable[[Epoch | OwnerEpoch], None] = lambda epoch: None,
+    feedback: Sequence[Path] = (),
 ) -> Evaluation:
     """Train on the sessions of `stores`, publish `run`; give its figures on TEST.
 
-    The fraud task learns from labels, the owner task from accounts.
+    The fraud task learns from labels, the owner task from accounts. Labels that were fed back
+    beside the stores, or beside the SCORES in `feedback`, count before those of the logs.
     """
     run = place(run)
     if config.task == "owner":
         if simulate:
             raise ConfigError("--simulate", "the owner task learns no bots", "leave it out")
-        return train_owner(stores, run, config, resume, progress)
-    sessions, split = training_sessions(load_sessions(stores), config, simulate)
+        return train_owner(labelled_sessions(stores, feedback), run, config, resume, progress)
+    known = labelled_sessions(stores, feedback)
+    sessions, split = training_sessions(known, config, simulate)
     assert_no_crossing(split.kept_apart(), split.part)
     state_dir = training_folder(run)
     standard = standardise(sessions, config.standard).sessions
@@ -85,8 +90,10 @@ def train(
     model = replace(model, chance=measure_chance(people), usual=usual)
     test = sessions.take(split.indices("test"))
     evaluation = test_figures(model, test)
+    reference = training_reference(model, sessions, split, ("calib", "test"))
     with staging(run, run) as staged:
         save_model(model, staged)
+        write_reference(reference, staged)
         write_json(evaluation.to_json(), staged / "metrics.json")
         write_json(split.to_json(), staged / "split.json")
         write_json({"epochs": [asdict(epoch) for epoch in history]}, staged / "history.json")

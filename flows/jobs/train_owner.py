@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Int64
 
 from flows.jobs.owner_trials import CrossFitted, HeldOut, population_of
+from flows.jobs.reference import training_reference
 from model.config import RunConfig
 from model.evaluate import Evaluation
 from model.model_card import owner_card
@@ -22,10 +23,10 @@ from model.run import TrainedModel, save_model, training_folder
 from pipeline.errors import DataError
 from pipeline.publish import publish_partition, staging, write_json
 from pipeline.reasons.usual import measure_usual
+from pipeline.reference import write_reference
 from pipeline.replay.chance import measure_chance
 from pipeline.sessions import Sessions
 from pipeline.splits import PARTS, Split, assert_no_crossing, split_sessions
-from pipeline.store import load_sessions
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +34,20 @@ _SHARES = (0.6, 0.0, 0.2, 0.2)  # nothing is stopped early: no part validates
 
 
 def train_owner(
-    stores: Sequence[Path],
+    sessions: Sessions,
     run: Path,
     config: RunConfig,
     resume: bool = False,
     progress: Callable[[OwnerEpoch], None] = lambda epoch: None,
 ) -> Evaluation:
-    """Train on the accounts of `stores`, publish `run`; give the figures on hands held out.
+    """Train on the accounts of `sessions`, publish `run`; give the figures on hands held out.
 
     Calibration, thresholds and figures come from a network that has not seen the sessions
     they are made on. With `config.owner.refit` the network that is published is then trained
     on all sessions, as scikit-learn's `CalibratedClassifierCV(ensemble=False)` does it. Where
     nothing is learnt but how people differ, folds of people stand for the parts of a split.
     """
-    sessions = owned_sessions(load_sessions(stores))
+    sessions = owned_sessions(sessions)
     config = settled(config, len(set(sessions.account_id)))
     learns = config.owner.learns == "always"
     split = split_owners(sessions, config)
@@ -72,8 +73,10 @@ def train_owner(
     profiles = Profiles.empty(population_of(network, config, sessions))
     chance, usual = measure_chance(known), measure_usual(known, known.account_id)
     model = TrainedModel(config, network, calibration, policy, profiles, chance, usual)
+    reference = training_reference(model, sessions, split, ())
     with staging(run, run) as staged:
         save_model(model, staged)
+        write_reference(reference, staged)
         figures = evaluation.to_json() | {"by_evidence": by_evidence.to_dict("records")}
         write_json(figures, staged / "metrics.json")
         write_json(split.to_json(), staged / "split.json")

@@ -1,0 +1,89 @@
+"""An installation's settings and a day in, what is due on that day done: no Prefect here.
+
+The flows, `backfill` and `monitor` call these, so that a day is the same however it comes about.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+from flows.columns import parse_columns
+from flows.jobs.monitor import monitor
+from flows.jobs.score import score
+from flows.site import Site
+from pipeline.accounts import IngestReport
+from pipeline.errors import ConfigError
+from pipeline.ingest import ingest_logs
+from pipeline.publish import SUCCESS
+from pipeline.store import check_date, day_folder, ingest_days, is_store
+
+log = logging.getLogger(__name__)
+
+
+def ingest_day(site: Site, day: str) -> IngestReport:
+    """Add the logs that are new to the store, as of `day`."""
+    site.check_logs()
+    report = ingest_logs(
+        site.logs,
+        site.store,
+        format=site.format,
+        columns=parse_columns(site.columns),
+        ingest_date=day,
+    )
+    log.info("ingested into %(store)s as of %(day)s", {"store": str(site.store), "day": day})
+    return report
+
+
+def score_day(
+    site: Site, day: str, progress: Callable[[int, int], None] = lambda n_done, n_all: None
+) -> Path:
+    """Score the sessions that came into the store on `day`; those before may have been replayed.
+
+    A day on which nothing came has a partition without rows: it is done, not forgotten.
+    """
+    sources = day_sources(site, day)
+    if not sources:
+        log.warning("no sessions were ingested on %(day)s", {"day": day})
+    return score(
+        sources,
+        site.models,
+        site.scores,
+        day,
+        progress=progress,
+        history=_days_before(site, day),
+        workers=site.workers,
+        budget=site.budget,
+    )
+
+
+def monitor_day(site: Site, day: str) -> Path:
+    """Compare `day` with the reference of the model that scored it."""
+    return monitor(site.store, site.scores, site.models, site.drift, day, site.alarm)
+
+
+def day_sources(site: Site, day: str) -> list[Path]:
+    """Return the day's partition of the store; nothing if there is none."""
+    folder = day_folder(site.store, day)
+    return [folder] if is_store(folder) else []
+
+
+def _days_before(site: Site, day: str) -> list[Path]:
+    """Return the partitions of the store of the last `history_days` days before."""
+    first = (date.fromisoformat(day) - timedelta(days=site.history_days)).isoformat()
+    days = [found for found in ingest_days(site.store) if first <= found < day]
+    return [day_folder(site.store, found) for found in days]
+
+
+def each_day(start: str, end: str) -> Iterator[str]:
+    """Give the days from `start` to `end`, both included."""
+    first, last = (date.fromisoformat(check_date(day)) for day in (start, end))
+    if last < first:
+        raise ConfigError("backfill", f"{end} is before {start}", "--start, then --end")
+    for n in range((last - first).days + 1):
+        yield (first + timedelta(days=n)).isoformat()
+
+
+def is_published(table: Path, day: str) -> bool:
+    """Say whether a table of days has this one, whole."""
+    return (table / f"run_date={day}" / SUCCESS).is_file()

@@ -1,0 +1,127 @@
+"""The monitoring job: a day's sessions and scores in, a partition of the DRIFT table out."""
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from model.registry import resolve_run
+from pipeline.drift import DriftConfig, find_drift, strongest
+from pipeline.errors import NotFoundError
+from pipeline.measures import Measures, score_measures, session_measures
+from pipeline.places import open_parquet, place
+from pipeline.publish import MANIFEST, lock, publish_partition, seal, staging, write_parquet
+from pipeline.published import read_partition
+from pipeline.reference import FILE, Reference, read_reference, summarise
+from pipeline.sessions import Sessions
+from pipeline.store import check_date, day_folder, is_store, read_sessions
+
+log = logging.getLogger(__name__)
+
+_PART = "part-00000.parquet"
+
+
+def monitor(
+    store: Path,
+    scores: Path,
+    models: Path,
+    drift: Path,
+    run_date: str,
+    config: DriftConfig = DriftConfig(),
+) -> Path:
+    """Compare a day with the reference of the model that scored it; publish `DRIFT/run_date=...`.
+
+    `models` is a folder of models or a RUN: for a day that says of no model where it is.
+    """
+    check_date(run_date)
+    store, scores, drift = place(store), place(scores), place(drift)
+    table = _read_day(scores, run_date)
+    run, reference = _reference(scores, run_date, models)
+    day = _summary(day_folder(store, run_date), table)
+    checked_at = datetime.now(UTC)
+    model_ids = table["model_id"].unique().to_pylist()
+    found = find_drift(reference, day, config, model_ids[0] if model_ids else run.name, checked_at)
+    target = drift / f"run_date={run_date}"
+    level = strongest(found)
+    with lock(drift), staging(target, drift) as staged:
+        write_parquet(found, staged / _PART)
+        seal(
+            staged,
+            {
+                "files": [_PART],
+                "level": level,
+                "n_sessions": table.num_rows,
+                "reference": str(run.absolute()),
+                "checked_at": checked_at.isoformat(),
+            },
+        )
+        publish_partition(staged, target)
+    log.info(
+        "compared %(n_sessions)d sessions of %(run_date)s: %(level)s",
+        {"n_sessions": table.num_rows, "run_date": run_date, "level": level},
+    )
+    return target
+
+
+def read_drift(partition: Path) -> pa.Table:
+    """Return a day of the DRIFT table."""
+    with open_parquet(partition / _PART) as parquet:
+        return parquet.read()
+
+
+def drift_text(drift: pa.Table) -> str:
+    """Return a day's changes as a table for a terminal."""
+    lines = [
+        f"{'measure':<19} {'test':<5} {'value':>8} {'by chance':>9} {'p':>8}  {'level':<8} "
+        f"{'day':>11} {'reference':>11}  what"
+    ]
+    for row in drift.to_pylist():
+        numbers = [row["value"], row["by_chance"], row["p_value"]]
+        value, by_chance, p_value = ("-" if n is None else f"{n:.3g}" for n in numbers)
+        day, usual = (
+            "-" if n is None else f"{n:.1%}" if row["word"] else f"{n:.4g}"
+            for n in (row["day_value"], row["reference_value"])
+        )
+        lines.append(
+            f"{row['measure']:<19} {row['test']:<5} {value:>8} {by_chance:>9} {p_value:>8}  "
+            f"{row['level']:<8} {day:>11} {usual:>11}  {row['word'] or row['unit']}"
+        )
+    return "\n".join(lines)
+
+
+def _read_day(scores: Path, run_date: str) -> pa.Table:
+    try:
+        return read_partition(scores / f"run_date={run_date}")
+    except NotFoundError as error:
+        raise NotFoundError(
+            error.where, "the day isn't scored", "`pointerprint score` or `backfill` scores it"
+        ) from error
+
+
+def _reference(scores: Path, run_date: str, models: Path) -> tuple[Path, Reference]:
+    """Return the reference of the model that scored the day, else that of the champion."""
+    manifest = scores / f"run_date={run_date}" / MANIFEST
+    said = json.loads(manifest.read_text()).get("run") if manifest.is_file() else None
+    run = place(said) if said and (place(said) / FILE).is_file() else resolve_run(models)
+    return run, read_reference(run)
+
+
+def _summary(day: Path, table: pa.Table) -> Reference:
+    """Return how the day's measures are distributed: of its scores, and of its sessions."""
+    accounts = np.array(table["account_id"].to_pylist(), object)
+    summary = summarise(score_measures(table), accounts)
+    if is_store(day):
+        summary |= summarise(*_joined(read_sessions(day)))
+    return summary
+
+
+def _joined(groups: Iterator[Sessions]) -> tuple[Measures, np.ndarray]:
+    """Return the measures of all sessions, and their accounts; the paths aren't kept."""
+    parts = [(session_measures(sessions), sessions.account_id) for sessions in groups]
+    names = parts[0][0].keys() if parts else ()
+    joined = {name: np.concatenate([found[name] for found, _ in parts]) for name in names}
+    return joined, np.concatenate([np.zeros(0, object), *(accounts for _, accounts in parts)])

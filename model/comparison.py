@@ -1,0 +1,176 @@
+"""Scores of two models on the same sessions in, whether the newer is clearly better out."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from jaxtyping import Float64, Int64, Shaped
+
+from model.bootstrap import few_groups_note, group_counts, wilson_interval
+from model.metrics import roc_auc
+from pipeline.promotion import PromotionConfig
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two models do on sessions that neither was trained on."""
+
+    champion: str
+    challenger: str
+    held_out: str  # by which rule the sessions were chosen
+    n_legitimate: int
+    n_fraud: int
+    champion_auc: float
+    challenger_auc: float
+    gain: float  # challenger's less champion's
+    gain_low: float
+    gain_high: float
+    level: float  # of the interval
+    champion_false_alarms: float  # share of legitimate sessions flagged
+    challenger_false_alarms: float
+    champion_abstained: float  # share of all sessions
+    challenger_abstained: float
+    is_better: bool
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a plain dict."""
+        return asdict(self)
+
+    def to_markdown(self) -> str:
+        """Return what a model card says of it."""
+        each = f"{self.n_legitimate:,} legitimate and {self.n_fraud:,} fraud sessions"
+        return "\n".join(
+            [
+                "## Beside the champion",
+                "",
+                f"On {each} that neither was trained on ({self.held_out}), those that both judged:",
+                "",
+                f"| | champion {self.champion} | this model |",
+                "|---|---|---|",
+                f"| ROC AUC | {self.champion_auc:.4f} | {self.challenger_auc:.4f} |",
+                f"| false alarms | {self.champion_false_alarms:.2%} "
+                f"| {self.challenger_false_alarms:.2%} |",
+                f"| abstained | {self.champion_abstained:.1%} | {self.challenger_abstained:.1%} |",
+                "",
+                f"Gain in ROC AUC {self.gain:+.4f}, {self.level:.0%} interval of the paired "
+                f"difference {self.gain_low:+.4f} to {self.gain_high:+.4f}.",
+                "",
+                f"{'Promoted' if self.is_better else 'Not promoted'}: {self.why}.",
+                "",
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The labels of the sessions compared on, and the groups that resamples keep together."""
+
+    label: Int64[np.ndarray, " sessions"]
+    group: Shaped[np.ndarray, " sessions"]  # a person, or whoever made a fraud
+    rule: str  # how they were chosen
+
+
+def compare(
+    champion: pa.Table,
+    challenger: pa.Table,
+    held_out: HeldOut,
+    budget: float,
+    config: PromotionConfig = PromotionConfig(),
+) -> Comparison:
+    """Compare two `SCORES` tables of the same sessions, in the same order."""
+    scores = [
+        table["fraud_score"].to_numpy().astype(np.float64) for table in (champion, challenger)
+    ]
+    judged = np.isfinite(scores[0]) & np.isfinite(scores[1])
+    label, group = held_out.label[judged], held_out.group[judged]
+    old, new = scores[0][judged], scores[1][judged]
+    legitimate = held_out.label == 0
+    flagged = [np.array(table["is_flagged"].to_pylist(), bool) for table in (champion, challenger)]
+    n_legitimate, n_fraud = int((label == 0).sum()), int((label == 1).sum())
+    aucs, low, high = (np.nan, np.nan), np.nan, np.nan
+    if n_legitimate and n_fraud:
+        aucs = roc_auc(old, label), roc_auc(new, label)
+        draws = _differences(old, new, label, group, config)
+        low, high = np.quantile(draws, [(1 - config.level) / 2, (1 + config.level) / 2])
+    found = Comparison(
+        champion=_model_id(champion),
+        challenger=_model_id(challenger),
+        held_out=held_out.rule,
+        n_legitimate=n_legitimate,
+        n_fraud=n_fraud,
+        champion_auc=float(aucs[0]),
+        challenger_auc=float(aucs[1]),
+        gain=float(aucs[1] - aucs[0]),
+        gain_low=float(low),
+        gain_high=float(high),
+        level=config.level,
+        champion_false_alarms=_share(flagged[0][legitimate]),
+        challenger_false_alarms=_share(flagged[1][legitimate]),
+        champion_abstained=_share(~np.isfinite(scores[0])),
+        challenger_abstained=_share(~np.isfinite(scores[1])),
+        is_better=False,
+        why="",
+    )
+    n_alarms, n_all = int(flagged[1][legitimate].sum()), int(legitimate.sum())
+    is_better, why = decide(found, n_alarms, n_all, budget, config)
+    few = few_groups_note(label, group) if is_better else ""
+    return Comparison(**asdict(found) | {"is_better": is_better and not few, "why": few or why})
+
+
+def decide(
+    found: Comparison,
+    n_false_alarms: int,
+    n_legitimate: int,
+    budget: float,
+    config: PromotionConfig,
+) -> tuple[bool, str]:
+    """Say whether the challenger is clearly better, and why or why not.
+
+    `n_false_alarms` are the challenger's, of `n_legitimate` sessions, judged or not.
+    """
+    if min(found.n_legitimate, found.n_fraud) < config.min_each:
+        return False, (
+            f"{found.n_legitimate} legitimate and {found.n_fraud} fraud sessions are too few to "
+            f"tell: promote.min_each is {config.min_each}"
+        )
+    more = found.challenger_abstained - found.champion_abstained
+    if more > config.max_abstained_more:
+        return False, f"it abstains on {more:.1%} more of the sessions"
+    if wilson_interval(n_false_alarms, n_legitimate).low > config.max_false_alarms * budget:
+        return False, (
+            f"it flags {found.challenger_false_alarms:.1%} of legitimate sessions, surely more "
+            f"than {config.max_false_alarms:g} times the budget of {budget:.2%}"
+        )
+    if found.gain_low <= config.min_gain:
+        return False, (
+            f"no clear gain: the interval of the difference begins at {found.gain_low:+.4f}, "
+            f"and has to lie above {config.min_gain:+.4f}"
+        )
+    return True, (f"a clear gain: the interval of the difference lies above {config.min_gain:+.4f}")
+
+
+def _differences(
+    old: Float64[np.ndarray, " sessions"],
+    new: Float64[np.ndarray, " sessions"],
+    label: Int64[np.ndarray, " sessions"],
+    group: Shaped[np.ndarray, " sessions"],
+    config: PromotionConfig,
+) -> Float64[np.ndarray, " resamples"]:
+    """Return the gain in each resample of whole groups: both models see the same draw."""
+    codes, _ = pd.factorize(group)
+    counts = group_counts(codes, label, config.n_resamples, config.seed)
+    draws = [
+        roc_auc(new, label, count[codes]) - roc_auc(old, label, count[codes]) for count in counts
+    ]
+    return np.array(draws, np.float64)
+
+
+def _share(hits: np.ndarray) -> float:
+    return float(hits.mean()) if len(hits) else 0.0
+
+
+def _model_id(table: pa.Table) -> str:
+    return str(table["model_id"][0].as_py()) if table.num_rows else ""

@@ -1,0 +1,196 @@
+"""Trained models side by side, and which of them scores. (No JAX here.)
+
+    MODELS/<model_id>/       a RUN each, under the id it had when it came in
+    MODELS/champion.json     which one scores, who scored before, and why it changed
+
+The pointer is one small file that is replaced whole: whoever reads it sees one champion or
+the other, never none.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import DataError, NotFoundError, PublishError, SchemaError, did_you_mean
+from pipeline.places import place
+from pipeline.publish import lock, staging, write_json
+
+CHAMPION: Final = "champion.json"
+
+
+@dataclass(frozen=True)
+class Change:
+    """When a model became champion, and why."""
+
+    model_id: str
+    at: str  # ISO 8601, UTC
+    why: str
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model in force, those before it (the last one last), and all changes."""
+
+    model_id: str
+    before: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a list of models says of one."""
+
+    model_id: str
+    is_champion: bool
+    task: str
+    trained_at: str  # ISO 8601, UTC
+    roc_auc: float | None  # on the sessions held out when it was trained
+    roc_auc_low: float | None
+    roc_auc_high: float | None
+
+
+def is_registry(path: Path) -> bool:
+    """Say whether a folder holds models beside each other, not one."""
+    return not (path / "config.json").is_file() and (
+        (path / CHAMPION).is_file() or any(path.glob("*/config.json"))
+    )
+
+
+def resolve_run(path: Path) -> Path:
+    """Return the RUN that is meant: `path` itself, or the champion of a registry."""
+    path = place(path)
+    if not is_registry(path):
+        return path
+    champion = read_champion(path)
+    if champion is None:
+        raise NotFoundError(
+            path, "no model is champion yet", f"`pointerprint models promote ID --models {path}`"
+        )
+    run = path / champion.model_id
+    if not (run / "config.json").is_file():
+        raise NotFoundError(
+            path / CHAMPION,
+            f"the champion {champion.model_id!r} is not there",
+            "`pointerprint models rollback`, or promote one that is",
+        )
+    return run
+
+
+def read_champion(models: Path) -> Champion | None:
+    """Return who is champion of a registry, None before the first."""
+    path = models / CHAMPION
+    try:
+        found = json.loads(path.read_text())
+        return Champion(
+            str(found["model_id"]),
+            tuple(map(str, found["before"])),
+            tuple(Change(**change) for change in found["changes"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SchemaError(
+            path, f"it can't be read: {error}", "`models promote ID` sets it"
+        ) from error
+
+
+def add_run(models: Path, run: Path, model_id: str) -> Path:
+    """Copy a finished RUN into the registry under its id; one that is there is left alone."""
+    if not (run / "_SUCCESS").is_file():
+        raise NotFoundError(run, "there is no finished training here", "`train` makes a RUN")
+    target = models / model_id
+    with lock(models), staging(target, models) as staged:
+        if not target.exists():
+            shutil.copytree(run, staged, dirs_exist_ok=True)
+            try:
+                models.mkdir(parents=True, exist_ok=True)
+                staged.rename(target)
+            except OSError as error:
+                raise PublishError(target, f"it can't be added: {error}") from error
+    return target
+
+
+def promote(models: Path, model_id: str, why: str) -> Champion:
+    """Make a model of the registry its champion."""
+    with lock(models):
+        _require(models, model_id)
+        now = read_champion(models)
+        if now is None:
+            return _write(models, model_id, (), (), why)
+        if now.model_id == model_id:
+            return now
+        return _write(models, model_id, (*now.before, now.model_id), now.changes, why)
+
+
+def rollback(models: Path, why: str = "rolled back") -> Champion:
+    """Make the champion's predecessor champion again; twice goes two back."""
+    with lock(models):
+        now = read_champion(models)
+        if now is None or not now.before:
+            raise DataError(models, "there is no earlier champion", "`models list` shows them all")
+        _require(models, now.before[-1])
+        return _write(models, now.before[-1], now.before[:-1], now.changes, why)
+
+
+def _write(
+    models: Path, model_id: str, before: tuple[str, ...], changes: tuple[Change, ...], why: str
+) -> Champion:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    champion = Champion(model_id, before, (*changes, Change(model_id, at, why)))
+    write_json(asdict(champion), models / CHAMPION)
+    return champion
+
+
+def _require(models: Path, model_id: str) -> None:
+    known = model_ids(models)
+    if model_id not in known:
+        near = did_you_mean(model_id, known)
+        raise NotFoundError(
+            models,
+            f"no model {model_id!r} among {len(known)}",
+            f"did you mean {near[0]}?" if near else "`models list` shows them",
+        )
+
+
+def model_ids(models: Path) -> list[str]:
+    """Return the models of a registry, the oldest first."""
+    runs = [path.parent for path in models.glob("*/config.json")]
+    return [run.name for run in sorted(runs, key=lambda run: (_trained_at(run), run.name))]
+
+
+def list_models(models: Path) -> Iterator[Entry]:
+    """Give what there is to say of each model, the oldest first."""
+    champion = read_champion(models)
+    for model_id in model_ids(models):
+        run = models / model_id
+        auc = _auc(run / "metrics.json")
+        yield Entry(
+            model_id=model_id,
+            is_champion=champion is not None and champion.model_id == model_id,
+            task=str(_read(run / "config.json").get("task", "")),
+            trained_at=_trained_at(run).isoformat(timespec="seconds"),
+            roc_auc=auc.get("value"),
+            roc_auc_low=auc.get("low"),
+            roc_auc_high=auc.get("high"),
+        )
+
+
+def _auc(metrics: Path) -> dict[str, Any]:
+    overall = (_read(metrics) if metrics.is_file() else {}).get("overall") or {}
+    return overall.get("roc_auc") or {}
+
+
+def _trained_at(run: Path) -> datetime:
+    """Return when a model was finished; copying keeps it."""
+    return datetime.fromtimestamp((run / "config.json").stat().st_mtime, UTC)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SchemaError(path, f"it can't be read: {error}", "train the model again") from error

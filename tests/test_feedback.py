@@ -1,0 +1,155 @@
+"""Labels fed back: the latest counts, nothing is lost, and training uses them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import make_sessions
+
+from pipeline.errors import DataError, MissingColumnsError, NotFoundError
+from pipeline.feedback import add_feedback, feedback_folder, labelled_sessions, read_feedback
+from pipeline.publish import write_parquet
+from pipeline.schemas import FEEDBACK, QUARANTINE, SCORES
+from pipeline.store import Part, write_part
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Return a store of four sessions: a is a fraud by its log, b legitimate, c, d unknown."""
+    path = [(0, 1, 2), (16, 3, 4)]
+    sessions = make_sessions(
+        *[path] * 4,
+        session_id=np.array(["a", "b", "c", "d"], object),
+        label=np.array([1, 0, -1, -1], np.int8),
+    )
+    part = Part(tmp_path / "store", "2026-11-01", "0")
+    write_part(part, [sessions], QUARANTINE.empty_table(), {"files": []})
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def feed(store, tmp_path):
+    """Return a function that feeds a text back, each time a day later."""
+    times = iter(START + timedelta(days=n) for n in range(99))
+
+    def call(text, table=store):
+        (tmp_path / "labels.csv").write_text(text)
+        return add_feedback(table, tmp_path / "labels.csv", next(times))
+
+    return call
+
+
+def labels(store) -> dict[str, int]:
+    sessions = labelled_sessions([store])
+    return dict(zip(sessions.session_id.tolist(), sessions.label.tolist(), strict=True))
+
+
+def test_what_was_fed_back_counts_before_what_the_log_says(feed, store):
+    report = feed("session_id,label\na,0\nc,1\n")
+
+    assert (report.fraud, report.legitimate, report.unsure, report.n_same) == (1, 1, 0, 0)
+    assert labels(store) == {"a": 0, "b": 0, "c": 1, "d": -1}
+
+
+def test_the_words_of_the_report_page_are_taken_and_unsure_leaves_a_session_out(feed, store):
+    note = '"said ""no"",\nthen left"'
+    report = feed(f"session_id,label,note\na,unsure,\nb,fraud,{note}\nd,Legitimate,ok\n")
+
+    assert (report.fraud, report.legitimate, report.unsure) == (1, 1, 1)
+    assert labels(store) == {"b": 1, "c": -1, "d": 0}
+    assert read_feedback(store)["note"].to_pylist() == [None, 'said "no",\nthen left', "ok"]
+
+
+def test_what_shields_a_spreadsheet_is_taken_away_again(feed, store):
+    feed("session_id,label,note\na,fraud,'=1+1\n")
+    assert read_feedback(store)["note"].to_pylist() == ["=1+1"]
+
+
+def test_the_later_word_counts_and_the_history_is_kept(feed, store):
+    feed("session_id,label\na,0\na,unsure\n")
+    feed("session_id,label\na,1\n")
+    feed("session_id,label\na,0\n")
+    history = read_feedback(store)
+
+    assert history.schema.equals(FEEDBACK)
+    assert history["label"].to_pylist() == [0, None, 1, 0]
+    assert labels(store)["a"] == 0
+
+
+def test_the_same_file_again_adds_nothing(feed, store):
+    text = "session_id,label,note\na,0,\nc,unsure,why\n"
+    feed(text)
+    again = feed(text)
+
+    assert (again.n_same, again.fraud + again.legitimate + again.unsure) == (2, 0)
+    assert len(list(feedback_folder(store).iterdir())) == 1
+
+
+def test_sessions_that_are_not_there_are_named(feed, tmp_path, store):
+    report = feed("session_id,label\na,0\nbb,1\nx,1\n")
+
+    assert report.unknown == ("bb", "x")
+    assert "2 unknown sessions: 'bb', 'x' (did you mean 'b'?)" in report.to_text()
+    assert read_feedback(store)["session_id"].to_pylist() == ["a"]
+    with pytest.raises(DataError, match="none of its 1 sessions is in"):
+        feed("session_id,label\nx,1\n")
+
+
+def test_feedback_lies_beside_the_store_and_anyone_can_read_it(feed, store):
+    feed("session_id,label\na,0\n")
+
+    assert sorted(path.name for path in store.parent.iterdir() if path.is_dir()) == [
+        *("store", "store.feedback", "store.quarantine"),
+    ]
+    assert pd.read_parquet(feedback_folder(store))["source_file"].tolist() == ["labels.csv"]
+
+
+def test_feedback_beside_scores_counts_where_it_is_named(feed, store, tmp_path):
+    scores = tmp_path / "scores"
+    row = {name: [None] for name in SCORES.names} | {"session_id": ["d"]}
+    table = pa.table(row, SCORES.remove_metadata())
+    write_parquet(table, scores / "run_date=2026-11-01" / "part-00000.parquet")
+    feed("session_id,label\nd,1\n", scores)
+
+    assert labels(store)["d"] == -1
+    assert labelled_sessions([store], [scores]).label.tolist() == [1, 0, -1, 1]
+
+
+def test_labels_may_be_parquet(store, tmp_path):
+    pq.write_table(pa.table({"session_id": ["a"], "label": [0]}), tmp_path / "labels")
+    assert add_feedback(store, tmp_path / "labels", START).legitimate == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("session_id,label\na,maybe\n", DataError, "line 2: label 'maybe' of 'a'"),
+        ("session_id,label\na\n", DataError, "line 2 has another number of columns"),
+        ("session_id,label\n,1\n", DataError, "no session_id"),
+        ("session_id,verdict\na,1\n", MissingColumnsError, "label"),
+        ("", MissingColumnsError, "session_id"),
+    ],
+)
+def test_what_is_no_label_is_an_error_and_nothing_is_added(feed, store, text, error, message):
+    with pytest.raises(error, match=message):
+        feed(text)
+    assert not feedback_folder(store).exists()
+
+
+def test_a_missing_file_or_store_is_an_error(store, tmp_path):
+    with pytest.raises(NotFoundError, match="no such file"):
+        add_feedback(store, tmp_path / "no.csv", START)
+    (tmp_path / "labels.csv").write_text("session_id,label\na,1\n")
+    with pytest.raises(NotFoundError, match="no sessions here"):
+        add_feedback(tmp_path / "no", tmp_path / "labels.csv", START)
+
+
+def test_the_report_is_json_too(feed):
+    report = feed("session_id,label\na,0\n")
+    assert json.loads(json.dumps(report.to_json()))["legitimate"] == 1
