@@ -73,7 +73,7 @@ def fit_calibration(
     Platt rather than isotonic: two numbers can be fitted on tens of sessions, and they keep
     the scores' order strictly, where steps would tie many at one threshold.
     """
-    counted = np.ones(len(labels)) if weights is None else weights
+    counted = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
     scaled = counted * (len(labels) / counted.sum())
     n_fraud, n_legitimate = scaled @ (labels == 1), scaled @ (labels == 0)
     _check(logits, n_fraud, n_legitimate)

@@ -117,6 +117,22 @@ class TwinsConfig:
 
     bots: tuple[str, ...] = ()  # names of pipeline.simulate; none named: all
     per_session: int = 6  # twins of each legitimate session
+    hard_rounds: int = 0  # of training on with those new twins that pass for human
+    candidates: int = 12  # twins of each session that a round tries
+    passing: float = 0.9  # twins below this quantile of the people's own logits pass for human
+    round_epochs: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if min(self.per_session, self.candidates, self.round_epochs) < 1 or self.hard_rounds < 0:
+            raise ConfigError(
+                "twins",
+                f"per_session {self.per_session}, candidates {self.candidates}, round_epochs "
+                f"{self.round_epochs}, hard_rounds {self.hard_rounds}",
+                "at least 1 each, hard_rounds at least 0",
+            )
+        if not 0 < self.passing < 1:
+            raise ConfigError("twins.passing", f"{self.passing}", "a share between 0 and 1")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Points, not images, travel to the device; training, scoring and the analyst's pi
 the same kernel.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -98,6 +99,13 @@ def _forward(graph: nnx.GraphDef, params: nnx.State, paths: Paths) -> Float[Arra
     return nnx.merge(graph, params)(paths)
 
 
+@partial(jax.jit, static_argnums=0)
+def _features(
+    graph: nnx.GraphDef, params: nnx.State, paths: Paths
+) -> Float[Array, "batch features"]:
+    return nnx.merge(graph, params).features(paths)
+
+
 def predict(
     network: Network,
     sessions: Sessions,
@@ -105,22 +113,48 @@ def predict(
     n_points: int,
     batch_size: int = SCORING_BATCH,
 ) -> Float32[np.ndarray, "windows outputs"]:
-    """Run `network` over windows in batches of one fixed shape.
+    """Return what `network` says of each window."""
+    n_outputs = network.n_outputs
+    return _in_batches(_forward, network, sessions, windows, n_points, batch_size, n_outputs)
+
+
+def features(
+    network: Network,
+    sessions: Sessions,
+    windows: Windows,
+    n_points: int,
+    batch_size: int = SCORING_BATCH,
+) -> Float32[np.ndarray, "windows features"]:
+    """Return what `network` sees of each window, before it says anything: for a probe."""
+    n_features = network.head[...].shape[0]
+    return _in_batches(_features, network, sessions, windows, n_points, batch_size, n_features)
+
+
+def _in_batches(
+    compiled: Callable[[nnx.GraphDef, nnx.State, Paths], Array],
+    network: Network,
+    sessions: Sessions,
+    windows: Windows,
+    n_points: int,
+    batch_size: int,
+    n_columns: int,
+) -> Float32[np.ndarray, "windows columns"]:
+    """Run `compiled` over windows in batches of one fixed shape.
 
     The last batch is filled up with its first window again: a batch of its own size would
     compile the network a second time. Batches are sent without waiting for the one before, so
     reading, laying out and computing overlap.
     """
     graph, params = nnx.split(network)
-    outputs = []
+    found = []
     for begin in range(0, len(windows), batch_size):
         chosen = np.arange(begin, begin + batch_size)
         chosen = np.where(chosen < len(windows), chosen, begin)
         points = pad_windows(sessions, windows.take(chosen), n_points)
-        outputs.append(_forward(graph, params, to_device(points)))
-    if not outputs:
-        return np.zeros((0, network.n_outputs), np.float32)
-    return np.concatenate(jax.device_get(outputs))[: len(windows)]
+        found.append(compiled(graph, params, to_device(points)))
+    if not found:
+        return np.zeros((0, n_columns), np.float32)
+    return np.concatenate(jax.device_get(found))[: len(windows)]
 
 
 def predict_points(

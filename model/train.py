@@ -141,13 +141,16 @@ def fit(
     state_dir: Path,
     resume: bool = False,
     progress: Callable[[Epoch], None] = lambda epoch: None,
+    start: Network | None = None,
 ) -> tuple[Network, list[Epoch]]:
     """Train until the validation loss stops falling; give the best network and its history.
 
     After each epoch all that is needed to go on lies in `state_dir`; `resume` goes on from it.
+    Training begins with `start`, which stays as it is, or with a new network.
     """
-    network = Network(config)
+    network = Network(config) if start is None else start
     graph, params = nnx.split(network)
+    params = jax.tree.map(jnp.array, params)  # copies: a step gives its buffers away
     optimizer_state = make_optimizer(config.train).init(params)
     history, best = [], params
     if resume:

@@ -117,3 +117,14 @@ def test_json_gives_the_calibration_back():
 def test_another_file_is_not_a_calibration(json_):
     with pytest.raises(SchemaError, match="expected method 'platt', slope, intercept, base_rate"):
         Calibration.from_json(json_)
+
+
+def test_weights_of_any_number_type_say_how_much_a_session_counts():
+    logits, labels = np.array([-2.0, -1, 0, 1, 0.5, 2]), np.array([0, 0, 0, 1, 1, 1])
+    twice = fit_calibration(np.append(logits, logits[3:]), np.append(labels, labels[3:]))
+    weighed = fit_calibration(logits, labels, np.array([1, 1, 1, 2, 2, 2], np.float32))
+    assert weighed.base_rate == pytest.approx(2 / 3) == twice.base_rate
+    assert weighed.slope > 0
+    balanced = fit_calibration(np.append(logits, logits[3:]), np.append(labels, labels[3:]),
+                               np.array([2, 2, 2, *6 * [1]]))  # fmt: skip
+    assert balanced.base_rate == pytest.approx(0.5)

@@ -11,7 +11,7 @@ from flax import nnx
 from model.checkpoint import load_parameters, load_training, save_parameters
 from model.cnn import CNN, Conv, count_macs
 from model.config import CNNConfig, RunConfig, TraceConfig, TrainConfig
-from model.network import Network, predict
+from model.network import Network, features, predict
 from model.train import Epoch, fit, window_weights
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.windows import WindowConfig, Windows, cut_windows, thin_windows
@@ -72,6 +72,19 @@ def test_a_sessions_logit_depends_on_nothing_but_the_session():
     np.testing.assert_allclose(shuffled, together[order], rtol=1e-5, atol=1e-6)
     alone = predict(network, sessions, windows.take(np.array([3])), 16, batch_size=8)
     np.testing.assert_allclose(alone, together[3:4], rtol=1e-5, atol=1e-6)
+
+
+def test_the_head_makes_logits_of_the_features_that_a_probe_is_given():
+    sessions = straight_and_crooked(3)
+    network = Network(SMALL)
+    network.head[...] = jax.random.normal(jax.random.key(0), network.head.shape)
+    windows = cut_windows(sessions, SMALL.window)
+    seen = features(network, sessions, windows, 16, batch_size=8)
+    assert seen.shape == (len(windows), len(network.head[...]))
+    logits = seen @ np.asarray(network.head[...]) + np.asarray(network.bias[...])
+    np.testing.assert_allclose(
+        logits, predict(network, sessions, windows, 16, batch_size=8), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_scoring_compiles_once(monkeypatch):

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int64
 
 from flows.jobs.evaluate import session_feature_frame
 from flows.jobs.reference import training_reference
+from flows.jobs.rounds import fit_in_rounds
 from flows.jobs.train_owner import train_owner
 from model.calibrate import fit_calibration
 from model.config import RunConfig
@@ -25,7 +26,7 @@ from model.plots import plot_training
 from model.policy import fit_policy
 from model.run import TrainedModel, save_model, training_folder
 from model.score import look, score_sessions
-from model.train import Epoch, balance_groups, fit
+from model.train import Epoch, balance_groups, window_weights
 from pipeline.errors import ConfigError, DataError
 from pipeline.feedback import labelled_sessions
 from pipeline.groups import group_sessions
@@ -39,8 +40,6 @@ from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import ALL
 from pipeline.simulate.twins import simulate_twins
 from pipeline.splits import Split, assert_no_crossing, split_sessions
-from pipeline.standard import standardise
-from pipeline.windows import cut_windows
 
 log = logging.getLogger(__name__)
 
@@ -71,18 +70,7 @@ def train(
     sessions, split = training_sessions(known, config, simulate)
     assert_no_crossing(split.kept_apart(), split.part)
     state_dir = training_folder(run)
-    standard = standardise(sessions, config.standard).sessions
-    network, history = fit(
-        standard,
-        cut_windows(standard, config.window),
-        balance_groups(split),
-        _mask(split, "train"),
-        _mask(split, "valid"),
-        config,
-        state_dir,
-        resume,
-        progress,
-    )
+    network, history = fit_in_rounds(sessions, split, config, state_dir, resume, progress)
     legitimate = _mask(split, "train") & (sessions.label == 0)
     model = calibrated(network, config, sessions, split)
     people = sessions.take(legitimate)
@@ -164,13 +152,15 @@ def calibrated(
     """Fit calibration and thresholds on CALIB, which the network has never seen.
 
     Each window counts as a session of its own: a short session is judged on one, and few
-    people's long recordings are then enough to tell 1 in 100.
+    people's long recordings are then enough to tell 1 in 100. Both classes count alike, and
+    in each class everybody does: how many bots were recorded says nothing of how many come.
     """
     chosen = split.indices("calib")
     windows, logits, _ = look(network, config, sessions.take(chosen))
     of_window = chosen[windows.session]
     label, person = sessions.label[of_window], split.groups.person[of_window]
-    calibration = fit_calibration(logits, label)
+    weights = window_weights(windows.session, sessions.label[chosen], balance_groups(split)[chosen])
+    calibration = fit_calibration(logits, label, weights)
     legitimate = label == 0
     policy = fit_policy(calibration.apply(logits[legitimate]), person[legitimate], config.policy)
     return TrainedModel(config, network, calibration, policy)

@@ -1,14 +1,25 @@
 """Fair bots: curves through drawn control points, timed by an easing."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Complex128, Float64, Int64
 
 from pipeline.simulate.plan import Plan
 from pipeline.simulate.timing import draw_easing, minimum_jerk_progress
 
+Shape = Callable[[Float64[np.ndarray, " points"]], Complex128[np.ndarray, " points"]]
+"""How far along a path each point is (0 start, 1 end) to where that is, the chord being 0 to 1."""
+
 
 def bezier(rng: np.random.Generator, plan: Plan) -> Complex128[np.ndarray, " points"]:
     """Follow a cubic Bezier curve whose control points lie beside the chord."""
+    shape = bezier_shape(rng, plan)
+    return plan.on_chord(shape(draw_easing(rng)(plan.tau)))
+
+
+def bezier_shape(rng: np.random.Generator, plan: Plan) -> Shape:
+    """Draw a cubic Bezier curve for each movement."""
     bend = rng.uniform(0.02, 0.5)  # of the chord's length
     side = rng.choice([-1, 1], (len(plan), 2))
     if rng.random() < 0.5:  # bow rather than S
@@ -17,21 +28,25 @@ def bezier(rng: np.random.Generator, plan: Plan) -> Complex128[np.ndarray, " poi
         0, 2 * bend, (len(plan), 2)
     )
     first, second = control[plan.movement].T
-    s = draw_easing(rng)(plan.tau)
-    return plan.on_chord(3 * (1 - s) ** 2 * s * first + 3 * (1 - s) * s**2 * second + s**3)
+    return lambda s: 3 * (1 - s) ** 2 * s * first + 3 * (1 - s) * s**2 * second + s**3
 
 
 def spline_through_waypoints(
     rng: np.random.Generator, plan: Plan
 ) -> Complex128[np.ndarray, " points"]:
     """Follow a smooth curve through a few waypoints drawn around the chord."""
+    shape = waypoints_shape(rng, plan)
+    return plan.on_chord(shape(draw_easing(rng)(plan.tau)))
+
+
+def waypoints_shape(rng: np.random.Generator, plan: Plan) -> Shape:
+    """Draw a smooth curve through one to five waypoints for each movement."""
     n_waypoints = rng.integers(1, 6)
     spread = rng.uniform(0.02, 0.25)
     even = np.linspace(0, 1, n_waypoints + 2)
     off = rng.standard_normal((len(plan), len(even))) * (0.3 + 1j) * spread / np.sqrt(n_waypoints)
     off[:, [0, -1]] = 0
-    progress = draw_easing(rng)(plan.tau)
-    return plan.on_chord(catmull_rom(even + off, progress, plan.movement))
+    return lambda s: catmull_rom(even + off, s, plan.movement)
 
 
 def spline_overshoot(rng: np.random.Generator, plan: Plan) -> Complex128[np.ndarray, " points"]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Complex128
 
 from pipeline.errors import ConfigError, did_you_mean
-from pipeline.simulate import controllers, curves, lines, motor, noise, replays
+from pipeline.simulate import composed, controllers, curves, lines, motor, noise, replays
 from pipeline.simulate.plan import Plan
 
 
@@ -109,6 +109,20 @@ _ALL = (
         "careful",
         "the person's own path, retimed, bent, stretched or mirrored",
         "replay attack",
+    ),
+    Generator(
+        "morphed_moves",
+        composed.morphed_moves,
+        "careful",
+        "other recorded movements of the person, turned and scaled to fit",
+        "replay attack",
+    ),
+    Generator(
+        "composed",
+        composed.composed,
+        "careful",
+        "a drawn shape, a drawn timing and layers of noise, of each session others",
+        "the sources of all others",
     ),
 )
 

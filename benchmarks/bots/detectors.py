@@ -1,0 +1,109 @@
+"""A fold in, what has been trained on it out: the network, and boosting over features."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from benchmarks.bots.folds import Fold
+from flows.jobs.rounds import fit_in_rounds
+from flows.jobs.train import calibrated, training_sessions
+from model.calibrate import Calibration, fit_calibration
+from model.config import RunConfig
+from model.network import Network
+from model.policy import fit_policy
+from model.score import look
+from model.train import balance_groups, window_weights
+from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
+from pipeline.sessions import Sessions
+from pipeline.splits import Split
+from pipeline.standard import standardise
+from pipeline.windows import cut_windows
+
+BUDGET = 0.01
+FEATURES = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
+
+Scores = Float64[np.ndarray, " sessions"]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What has been trained: a logit and a probability a session, and when to flag."""
+
+    logits: Callable[[Sessions], Scores]
+    calibration: Calibration
+    threshold: float
+    unseen_rate: float | None
+
+    def scores(self, sessions: Sessions) -> Scores:
+        """Return the probability of fraud; 0 for a session that can't be judged."""
+        return np.nan_to_num(self.calibration.apply(self.logits(sessions)))
+
+
+def train_detectors(
+    fold: Fold, config: RunConfig, simulate: bool, state_dir: Path
+) -> tuple[Network, dict[str, Detector]]:
+    """Return the network, and as detectors the network and boosting, trained on the same.
+
+    A training that was cut short goes on from what lies in `state_dir`.
+    """
+    config = replace(config, twins=replace(config.twins, bots=fold.rest_bots))
+    sessions, split = training_sessions(fold.rest, config, simulate)
+    network, _ = fit_in_rounds(
+        sessions,
+        split,
+        config,
+        state_dir,
+        resume=(state_dir / "history.json").is_file(),
+        progress=lambda epoch: print(f"  {epoch}", file=sys.stderr, flush=True),
+    )
+    model = calibrated(network, config, sessions, split)
+    chosen = next(t for t in model.policy.thresholds if t.budget == BUDGET)
+    detector = Detector(
+        lambda tested: look(network, config, tested)[2],
+        model.calibration,
+        chosen.threshold,
+        chosen.unseen_rate,
+    )
+    boosted = train_features(sessions, split, config)
+    return network, {"network": detector, "features": boosted}
+
+
+def train_features(sessions: Sessions, split: Split, config: RunConfig) -> Detector:
+    """Return gradient boosting over the kinematic features of standardised windows."""
+
+    def described(chosen: Sessions) -> tuple[np.ndarray, Int64[np.ndarray, " windows"]]:
+        standard = standardise(chosen, config.standard).sessions
+        windows = cut_windows(standard, config.window)
+        return kinematic_features(standard, windows)[:, FEATURES], windows.session
+
+    chosen = split.indices("train")
+    train = sessions.take(chosen)
+    features, owner = described(train)
+    weights = window_weights(owner, train.label, balance_groups(split)[chosen])
+    boosting = HistGradientBoostingClassifier(
+        max_leaf_nodes=15, min_samples_leaf=10, early_stopping=False, random_state=config.seed
+    ).fit(features, train.label[owner], sample_weight=weights * len(weights))
+
+    def logits(chosen: Sessions) -> Scores:
+        features, owner = described(chosen)
+        if not len(owner):
+            return np.full(len(chosen), np.nan)
+        total = np.bincount(owner, boosting.decision_function(features), len(chosen))
+        n = np.bincount(owner, minlength=len(chosen))
+        return np.divide(total, n, out=np.full(len(chosen), np.nan), where=n > 0)
+
+    calib = split.indices("calib")
+    features, owner = described(sessions.take(calib))
+    of_window = boosting.decision_function(features)
+    label, person = sessions.label[calib][owner], split.groups.person[calib][owner]
+    weights = window_weights(owner, sessions.label[calib], balance_groups(split)[calib])
+    calibration = fit_calibration(of_window, label, weights)
+    legitimate = label == 0
+    policy = fit_policy(calibration.apply(of_window[legitimate]), person[legitimate], config.policy)
+    found = next(t for t in policy.thresholds if t.budget == BUDGET)
+    return Detector(logits, calibration, found.threshold, found.unseen_rate)

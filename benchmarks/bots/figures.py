@@ -1,0 +1,135 @@
+"""Detectors and what they are tested on in, the figures of each test out."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.bots.detectors import BUDGET, FEATURES, Detector, Scores
+from model.bootstrap import cluster_bootstrap, rate_interval
+from model.config import RunConfig
+from model.metrics import ece, roc_auc, roc_curve
+from model.network import Network, features
+from model.probe import probe_recorders
+from pipeline.audit.device import clock_shares
+from pipeline.kinematics import HAND_FEATURES, session_features
+from pipeline.separability import rank_auc
+from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.standard import standardise
+from pipeline.windows import cut_windows
+
+FEWEST = 30  # sessions of a class: fewer can be matched of some families
+ENOUGH = round(1 / BUDGET)  # legitimate sessions: fewer can't show so low a rate
+N_RESAMPLES = 400
+Detectors = dict[str, Detector]
+
+
+def caught_at_budget(scores: Scores, labels: np.ndarray, weights: np.ndarray) -> float:
+    """Return the share of frauds caught while at most the budget of these people is flagged."""
+    return roc_curve(scores, labels, weights).tpr_at_fpr(BUDGET)
+
+
+def best_feature(sessions: Sessions) -> dict[str, Any]:
+    """Return the feature of the hand that tells these sessions apart best, picked on them."""
+    described = session_features(sessions, cut_windows(sessions, RunConfig().window))
+    has_one = np.isfinite(described).all(axis=1)
+    described, labels = described[has_one][:, FEATURES], sessions.label[has_one]
+    auc = rank_auc(described, labels)
+    best = int(np.maximum(auc, 1 - auc).argmax())
+    value = described[:, best] if auc[best] > 0.5 else -described[:, best]
+    return {
+        "name": HAND_FEATURES[best],
+        "auc": float(max(auc[best], 1 - auc[best])),
+        "caught": caught_at_budget(value, labels, np.ones(len(labels))),
+    }
+
+
+def family_row(sessions: Sessions, detectors: Detectors) -> dict[str, Any]:
+    """Return the figures of one family against people; of too few sessions, only how many."""
+    is_fraud, person = sessions.label == 1, sessions.account_id.astype(str)
+    row: dict[str, Any] = {
+        "n_people": len(np.unique(person[~is_fraud])),
+        "n_legitimate": int((~is_fraud).sum()),
+        "n_fraud": int(is_fraud.sum()),
+    }
+    if min(row["n_legitimate"], row["n_fraud"]) < FEWEST:
+        return row
+    row["best_feature"] = best_feature(sessions)
+    can_show = row["n_legitimate"] >= ENOUGH
+    # People are drawn anew; a bot's sessions are independent but for the generator.
+    group = np.where(is_fraud, sessions.session_id.astype(str), person)
+    for name, detector in detectors.items():
+        scores = detector.scores(sessions)
+        measured = (scores, sessions.label, group, N_RESAMPLES)
+        flagged = scores >= detector.threshold
+        row[name] = {
+            "auc": cluster_bootstrap(roc_auc, *measured).to_json(),
+            "caught": cluster_bootstrap(caught_at_budget, *measured).to_json()
+            if can_show
+            else None,
+            "flagged": float(flagged[is_fraud].mean()),
+            "calibration_error": calibration_error(detector, sessions),
+        }
+    return row
+
+
+def calibration_error(detector: Detector, sessions: Sessions) -> float:
+    """Return the calibration error at the share of frauds that these sessions have."""
+    prior = float(np.mean(sessions.label == 1))
+    at_home = replace(detector, calibration=detector.calibration.with_prior(prior))
+    return float(ece(at_home.scores(sessions), sessions.label))
+
+
+def alarm_row(sessions: Sessions, detectors: Detectors) -> dict[str, Any]:
+    """Return the false alarms of one recorder's people: a mean over people, and the worst."""
+    person = sessions.account_id.astype(str)
+    row: dict[str, Any] = {"n_people": len(np.unique(person)), "n_sessions": len(sessions)}
+    for name, detector in detectors.items():
+        flagged = detector.scores(sessions) >= detector.threshold
+        of_person = pd.Series(flagged).groupby(person).mean()
+        interval = rate_interval(flagged, person, N_RESAMPLES)
+        row[name] = {
+            "rate": float(of_person.mean()),
+            "low": interval.low,
+            "high": interval.high,
+            "worst": float(of_person.max()),
+            "over_5": int((of_person > 0.05).sum()),
+        }
+    return row
+
+
+def probe_row(
+    network: Network, config: RunConfig, people: dict[str, Sessions]
+) -> dict[str, dict[str, Any]]:
+    """Return how well the network's features, and the bare clock, tell recorders apart.
+
+    `people` are legitimate sessions by recorder. 0.5: a line through the numbers says nothing
+    of the recorder; the clock's figure is what there was to learn.
+    """
+    sessions = concatenate_sessions(list(people.values()))
+    recorder = np.repeat(np.array(list(people), object), [len(s) for s in people.values()])
+    standard = standardise(sessions, config.standard).sessions
+    windows = cut_windows(standard, config.window)
+    seen = features(network, standard, windows, config.window.max_events)
+    of_session = pd.DataFrame(seen).groupby(windows.session).mean()
+    judged = of_session.index.to_numpy()
+    told = {"features": of_session.to_numpy(), "clock": clock_shares(sessions)[judged]}
+    person = np.char.add(recorder.astype(str), sessions.account_id.astype(str)).astype(object)
+    found = {}
+    for name, numbers in told.items():
+        probe = probe_recorders(numbers, recorder[judged], person[judged], n_resamples=N_RESAMPLES)
+        found[name] = {row.recorder: row.auc.to_json() for row in probe.rows}
+    return found
+
+
+def by_clock(sessions: Sessions, edges_ms: tuple[float, ...] = (12.0, 50.0)) -> dict[str, Sessions]:
+    """Return people by the class of clock that recorded them: the median time between events."""
+    session = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    inside = session[1:] == session[:-1]
+    interval_ms = pd.Series(np.diff(sessions.t_us)[inside] / 1000)
+    median_ms = interval_ms.groupby(session[1:][inside]).median()
+    middle = median_ms.reindex(np.arange(len(sessions)), fill_value=0).to_numpy()
+    names = (f"up to {edges_ms[0]:g} ms", f"up to {edges_ms[1]:g} ms", "slower")
+    of = np.searchsorted(edges_ms, middle)
+    return {name: sessions.take(of == i) for i, name in enumerate(names) if (of == i).any()}
