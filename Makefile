@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
 
-demo: setup ## Go the whole way on sample_data/: pictures, training, scores in Parquet
+demo: setup ## Go the whole way on sample_data/: pictures, training, scores in Parquet, a report
 	$(BIN)/pointerprint demo
 
 test: setup ## Run all tests

@@ -285,7 +285,7 @@ def demo(
     sample_data: Annotated[Path, Parameter(help="The checkout's folder.")] = Path("sample_data"),
     to: Annotated[Path, Parameter(help="A folder for all that is made.")] = Path("out/demo"),
 ) -> None:
-    """Go the whole way on the recordings in sample_data/: pictures, training, scores."""
+    """Go the whole way on the recordings in sample_data/: pictures, training, scores, a report."""
     _prepare()
     from flows.jobs.demo import demo as job
 

@@ -45,7 +45,9 @@ def walk(rng: np.random.Generator, n_events: int) -> list[tuple]:
     return list(zip(t_ms - t_ms[0], x, y, kind, strict=True))
 
 
-def a_store(folder: Path, names: list[str], n_events: int = 60) -> tuple[Path, Sessions]:
+def a_store(
+    folder: Path, names: list[str], n_events: int = 60, accounts: bool = True
+) -> tuple[Path, Sessions]:
     """Return a store of sessions with these names: three to an account, every second labelled."""
     rng = np.random.default_rng(0)
     n = len(names)
@@ -53,7 +55,9 @@ def a_store(folder: Path, names: list[str], n_events: int = 60) -> tuple[Path, S
     sessions = make_sessions(
         *(walk(rng, n_events) for _ in names),
         session_id=np.array(names, object),
-        account_id=np.array([f"<b>acc</b> {i // 3}" for i in range(n)], object),
+        account_id=np.array(
+            [f"<b>acc</b> {i // 3}" if accounts else None for i in range(n)], object
+        ),
         started_at=began,
         label=np.where(np.arange(n) % 2 == 0, np.arange(n) % 4 == 0, -1).astype(np.int8),
         viewport_width=np.full(n, 1280, np.int32),
@@ -97,9 +101,9 @@ def scores_of(sessions: Sessions, seed: int = 0) -> pa.Table:
     return pa.Table.from_pylist(rows, SCORES)
 
 
-def a_day(folder: Path, names: list[str], n_events: int = 60) -> Path:
+def a_day(folder: Path, names: list[str], n_events: int = 60, accounts: bool = True) -> Path:
     """Return SCORES of two days, whose manifest knows the store."""
-    store, sessions = a_store(folder, names, n_events)
+    store, sessions = a_store(folder, names, n_events, accounts)
     read_from = {"paths": [str(store)], "format": "auto", "columns": {}}
     for seed, day in enumerate((DAY, EARLIER)):
         partition = folder / "scores" / f"run_date={day}"

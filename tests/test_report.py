@@ -234,6 +234,18 @@ def test_a_case_whose_session_is_not_found_is_shown_without_a_path(tmp_path):
     assert [row["id"] for row in summary["queue"]][paths.index(False)] == "c"
 
 
+def test_a_log_without_accounts_is_compared_with_anybody(tmp_path):
+    scores = a_day(tmp_path, [f"s{i}" for i in range(20)], accounts=False)
+    (path,) = report(scores, tmp_path / "report.html")
+    page = path.read_text()
+
+    bands = {row["id"]: row["band"] for row in block(page, "report")["queue"]}
+    assert block(page, "case-0")["account_block"] == 0
+    beside = block(page, "account-0")["usual"]
+    assert len(beside) == N_USUAL + 1
+    assert {bands[one["id"]] for one in beside} <= {"low", "abstained"}
+
+
 def test_no_cases_are_no_limit(scores, tmp_path):
     with pytest.raises(ConfigError, match="limit is 0"):
         report(scores, tmp_path / "report.html", limit=0)

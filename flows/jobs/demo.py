@@ -1,4 +1,4 @@
-"""The demonstration: the recordings in sample_data/ the whole way, to pictures and scores."""
+"""The demonstration: the recordings in sample_data/ the whole way, to scores and a report."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flows.jobs.draw import draw
 from flows.jobs.inputs import today
+from flows.jobs.report import report
 from flows.jobs.score import score
 from flows.jobs.train import train
 from model.config import AugmentConfig, RunConfig, TrainConfig, TwinsConfig
@@ -24,9 +25,11 @@ CONFIG = RunConfig(
     augment=AugmentConfig(throttled_share=0.25),
 )
 
+N_CASES = 200  # of the report: a few seconds
+
 
 def demo(sample_data: Path, to: Path, progress: Callable[[Epoch | OwnerEpoch], None]) -> str:
-    """Ingest, draw, train and score what lies in `sample_data`; return what came of it as text."""
+    """Ingest, draw, train, score and report on what lies in `sample_data`; return it as text."""
     if not (sample_data / "labels.csv").is_file():
         raise NotFoundError(sample_data, "no sample data here", "run the demo in a checkout")
     store, run, scores = to / "store", to / "run", to / "scores"
@@ -40,12 +43,14 @@ def demo(sample_data: Path, to: Path, progress: Callable[[Epoch | OwnerEpoch], N
     picture = draw(store, to / "sessions.png", canvas=replace(CONFIG.canvas, placement="box"))
     evaluation = train([store], run, CONFIG, simulate=True, progress=progress)
     partition = score([store], run, scores, today())
+    (page,) = report(scores, to / "report.html", limit=N_CASES)
     return "\n".join(
         [
             "On recordings held out, and their twins by generators held out:",
             evaluation.to_text(),
             f"\nHighest scores:\n{top_scores(partition)}",
             f"\npictures  {picture}\nmodel     {run}/MODEL_CARD.md\nscores    {partition}",
+            f"report    {page}",
         ]
     )
 

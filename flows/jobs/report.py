@@ -140,7 +140,7 @@ def _each_source(
     return (part for path in here for part in each_sessions([path], *sources[path]))
 
 
-def _suspected(scores: ds.Dataset) -> set[str]:
+def _suspected(scores: ds.Dataset) -> set[str | None]:
     """Return the sessions of any day that aren't in band `low`."""
     is_suspect = ds.field("band").isin(["medium", "high"])
     return set(scores.to_table(["session_id"], is_suspect)["session_id"].to_pylist())
@@ -199,7 +199,8 @@ def _agreement(table: pa.Table, known: Mapping[str, int]) -> dict[str, Any] | No
 def _scores_beside(scores: ds.Dataset, gathered: Gathered) -> dict[str, float]:
     """Return the scores of sessions that are shown beside a case."""
     names = {session["id"] for usual in gathered.usual.values() for session in usual}
-    chosen = ds.field("session_id").isin(sorted(names | set(gathered.originals)))
+    beside = pa.array(sorted(names | set(gathered.originals)), pa.string())
+    chosen = ds.field("session_id").isin(beside)
     found = scores.to_table(["session_id", "fraud_score"], chosen)
     return dict(zip(found["session_id"].to_pylist(), found["fraud_score"].to_pylist(), strict=True))
 

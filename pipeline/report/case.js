@@ -215,13 +215,15 @@ function showComparisons(row, block) {
   const drawn = [];
   if (block.original) drawn.push(["Repeated: ", block.original]);
   const usual = block.account_block === null ? [] : blockOf(`account-${block.account_block}`).usual;
-  for (const session of usual.filter((session) => session.id !== row.id).slice(0, 4)) drawn.push(["Usual: ", session]);
+  for (const session of usual.filter((session) => session.id !== row.id).slice(0, 4)) {
+    drawn.push([row.account === null ? "Not suspected: " : "Usual: ", session]);
+  }
   const canvases = drawn.map(([what, session]) => comparison(what, session));
   byId("compare").replaceChildren(...parts, ...canvases);
-  if (!usual.length) {
+  if (canvases.length === (block.original ? 1 : 0)) {
     byId("compare").append(element("p", { className: "faint" }, row.account === null
-      ? "The log names no account: there are no usual sessions to compare with."
-      : "No other session of this account was found."));
+      ? "No session that isn't suspected was found to compare with."
+      : "No other session of this account was found that isn't suspected."));
   }
   drawComparisons();
 }

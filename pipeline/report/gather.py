@@ -1,7 +1,8 @@
 """Scores of a day and sessions in, what a report shows of each session out.
 
 The sessions come once through, some thousands at a time: kept are those that are shown, and
-of each account a few that were not suspected, to look at beside them.
+of each account a few that were not suspected, to look at beside them. Sessions that name no
+account are compared with others that name none.
 """
 
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ class Gathered:
 
     parts: list[Sessions] = field(default_factory=list)  # those that are shown
     labels: dict[str, int] = field(default_factory=dict)  # of every labelled session
-    usual: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by account
+    usual: dict[str | None, list[dict[str, Any]]] = field(default_factory=dict)  # by account
     originals: dict[str, dict[str, Any]] = field(default_factory=dict)  # of replays, by session
 
     def sessions(self) -> Sessions | None:
@@ -35,11 +36,11 @@ class Gathered:
         return sessions.take(np.sort(np.unique(sessions.session_id, return_index=True)[1]))
 
 
-def gather(parts: Iterable[Sessions], cases: pa.Table, suspected: set[str]) -> Gathered:
+def gather(parts: Iterable[Sessions], cases: pa.Table, suspected: set[str | None]) -> Gathered:
     """Return what `parts` hold of `cases`; `suspected` sessions aren't an account's usual ones."""
-    wanted = set(cases["session_id"].to_pylist())
-    accounts = set(cases["account_id"].drop_null().to_pylist())
-    replayed = set(cases["replay_of"].drop_null().to_pylist())
+    wanted: set[str | None] = set(cases["session_id"].to_pylist())
+    accounts: set[str | None] = set(cases["account_id"].to_pylist())
+    replayed: set[str | None] = set(cases["replay_of"].drop_null().to_pylist())
     found = Gathered()
     for sessions in parts:
         is_wanted = _is_in(sessions.session_id, wanted)
@@ -48,14 +49,15 @@ def gather(parts: Iterable[Sessions], cases: pa.Table, suspected: set[str]) -> G
         for i in np.flatnonzero(sessions.label >= 0):
             found.labels[sessions.session_id[i]] = int(sessions.label[i])
         for i in np.flatnonzero(_is_in(sessions.session_id, replayed)):
-            found.originals[sessions.session_id[i]] = _beside(sessions, int(i))
+            path = path_json(sessions, int(i), longest=LONGEST_BESIDE)
+            found.originals[sessions.session_id[i]] = _beside(sessions, int(i)) | {"path": path}
         is_usual = _is_in(sessions.account_id, accounts) & (sessions.label != 1)
         for i in np.flatnonzero(is_usual & ~_is_in(sessions.session_id, suspected)):
             _keep_latest(found.usual.setdefault(sessions.account_id[i], []), sessions, int(i))
     return found
 
 
-def _is_in(names: Shaped[np.ndarray, " sessions"], known: set[str]) -> np.ndarray:
+def _is_in(names: Shaped[np.ndarray, " sessions"], known: set[str | None]) -> np.ndarray:
     return np.fromiter((name in known for name in names), bool, len(names))
 
 
@@ -64,16 +66,22 @@ def _keep_latest(kept: list[dict[str, Any]], sessions: Sessions, i: int) -> None
 
     One more: a session that is a case itself isn't shown beside itself.
     """
-    kept.append(_beside(sessions, i))
-    kept.sort(key=lambda session: session["started_at"] or "", reverse=True)
+    session = _beside(sessions, i)
+    if len(kept) > N_USUAL and _began(session) <= _began(kept[-1]):
+        return
+    kept.append(session | {"path": path_json(sessions, i, longest=LONGEST_BESIDE)})
+    kept.sort(key=_began, reverse=True)
     del kept[N_USUAL + 1 :]
 
 
+def _began(session: dict[str, Any]) -> str:
+    return session["started_at"] or ""
+
+
 def _beside(sessions: Sessions, i: int) -> dict[str, Any]:
-    """Return what is shown of a session for comparison."""
+    """Return what is said of a session that is shown for comparison."""
     began = sessions.started_at[i]
     return {
         "id": sessions.session_id[i],
         "started_at": None if np.isnat(began) else f"{began}Z",
-        "path": path_json(sessions, i, longest=LONGEST_BESIDE),
     }
