@@ -1,24 +1,31 @@
 """The report without a browser: what is in the page, and what becomes of a log's names."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import make_sessions
+from flax import nnx
 from report_day import DAY, EARLIER, HOSTILE, a_day, a_store, block, scores_of
-from tiny import TINY
+from tiny import TINY, untrained
 
 import flows.jobs.report as job
+import model.looks as looks
 from flows.jobs.report import report
+from flows.jobs.score import score
 from model.agreement import agreement_json
 from model.looks import looks_of
+from model.policy import Policy, Threshold
+from model.run import save_model
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.report.day import day_json, drift
 from pipeline.report.gather import N_USUAL, gather
 from pipeline.report.page import page_html
 from pipeline.report.path import path_json
 
+THRESHOLD = Threshold(0.01, 0.0, 0.0, None, False, "flags everybody")
 NAMES = [*HOSTILE, *(f"s{i}" for i in range(9))]
 
 
@@ -185,6 +192,41 @@ def test_the_picture_is_that_of_the_highest_window():
     assert first["window"][0] == 0
     assert other["window"][0] > 600
     assert first["picture"] != other["picture"]
+
+
+def test_what_raised_a_score_is_stretches_of_time(monkeypatch):
+    # Of 32 events, 10 ms apart, those of the second eight weigh 3 and of the fourth 1.
+    weights = np.repeat([0, 3, -5, 1], 8).astype(np.float32)
+    monkeypatch.setattr(looks, "attribute", lambda model, sessions: np.tile(weights, 1))
+    sessions = make_sessions([(10 * i, i, 0) for i in range(32)])
+
+    found = looks.stretches_that_raised(untrained(), sessions)
+    assert found == {"s0": [[70.0, 150.0, 1.0], [230.0, 310.0, 0.33]]}
+
+
+def test_nothing_raised_a_score_that_only_fell(monkeypatch):
+    monkeypatch.setattr(looks, "attribute", lambda model, sessions: np.full(5, -1, np.float32))
+    sessions = make_sessions([(10 * i, i, 0) for i in range(5)])
+    assert looks.stretches_that_raised(untrained(), sessions) == {"s0": []}
+
+
+def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
+    # One that calls everybody high, so that something is to be explained.
+    model = replace(untrained(), policy=Policy(0.01, (THRESHOLD,), 1, 1))
+    head = np.random.default_rng(3).normal(size=model.network.head[...].shape)
+    model.network.head = nnx.Param(head.astype(np.float32))
+    save_model(model, tmp_path / "run")
+    store, _ = a_store(tmp_path, ["a", "b"])
+    score([store], tmp_path / "run", tmp_path / "scores", DAY)
+    (path,) = report(tmp_path / "scores", tmp_path / "report.html")
+    page = path.read_text()
+
+    for i, row in enumerate(block(page, "report")["queue"]):
+        assert row["band"] == "high"
+        case = block(page, f"case-{i}")
+        assert max(weight for _, _, weight in case["weights"]) == 1
+        last_ms = case["path"]["duration_ms"] + 1
+        assert all(0 <= begin < end <= last_ms for begin, end, _ in case["weights"])
 
 
 def test_more_cases_than_a_page_holds_are_on_pages_beside_it(scores, tmp_path, monkeypatch):

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from flows.jobs.inputs import each_sessions
 from model.agreement import agreement_json
 from model.config import RunConfig
-from model.looks import looks_of
-from model.run import load_config
+from model.looks import looks_of, stretches_that_raised
+from model.run import load_config, load_model
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.labels import read_labels
 from pipeline.publish import MANIFEST, replacing
@@ -32,6 +33,7 @@ from rasterize.palette import BACKGROUND, SCALE
 log = logging.getLogger(__name__)
 
 PAGE_CASES: Final = 1000
+ATTRIBUTED_EVENTS: Final = 500_000
 Manifest = Mapping[str, Any]
 
 
@@ -171,14 +173,35 @@ def _look(
     run: Path | None,
     progress: Callable[[int, int], None],
 ) -> dict[str, dict[str, Any]]:
-    """Return what the model was given of each session, and what its reasons rest on."""
+    """Return what the model was given of each session, what raised its score, and why."""
     config = RunConfig() if run is None else load_config(run)
     looks = looks_of(sessions, _worst_ms(sessions, cases), config, progress)
-    usual = None if run is None else load_usual(run)
+    if run is None:
+        return looks
+    usual = load_usual(run)
     if usual is not None:
         for name, reasons in measured_reasons(sessions, usual).items():
             looks.setdefault(name, {})["reasons"] = reasons
+    for name, stretches in _what_raised(sessions, cases, run).items():
+        looks.setdefault(name, {})["weights"] = stretches
     return looks
+
+
+def _what_raised(sessions: Sessions, cases: pa.Table, run: Path) -> dict[str, list[list[float]]]:
+    """Return the stretches that raised the scores in band medium or high, the highest first.
+
+    The model is asked some sixteen times a window: beyond `ATTRIBUTED_EVENTS` it isn't.
+    """
+    model = load_model(run)
+    if set(cases["model_id"].to_pylist()) - {model.model_id}:
+        log.warning("%s is not the model that scored: what raised the scores isn't shown", run)
+        return {}
+    is_suspect = pc.field("band").isin(["medium", "high"])
+    place = {name: i for i, name in enumerate(sessions.session_id)}
+    suspects = cases.filter(is_suspect)["session_id"].to_pylist()
+    order = np.array([place[name] for name in suspects if name in place], np.int64)
+    order = order[np.cumsum(sessions.n_events[order]) <= ATTRIBUTED_EVENTS]
+    return stretches_that_raised(model, sessions.take(order))
 
 
 def _worst_ms(sessions: Sessions, cases: pa.Table) -> np.ndarray:
