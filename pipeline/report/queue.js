@@ -103,6 +103,7 @@ function step(by) {
   if (next === undefined || next === current) return;
   const wasInQueue = byId("cases").contains(document.activeElement);
   openCase(next);
+  if (!isNarrow()) byId(`item-${next}`).scrollIntoView({ block: "nearest" });
   if (wasInQueue) byId(`item-${next}`).focus();
 }
 
