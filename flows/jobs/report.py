@@ -18,6 +18,7 @@ from model.looks import looks_of, stretches_that_raised
 from model.run import load_config, load_model
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.labels import read_labels
+from pipeline.places import place
 from pipeline.publish import MANIFEST, replacing
 from pipeline.published import open_scores
 from pipeline.reasons.usual import load_usual
@@ -54,6 +55,7 @@ def report(
     """
     if limit < 1:
         raise ConfigError("report", f"limit is {limit}", "1 or more cases")
+    scores = place(scores)
     everything = open_scores(scores)
     days = everything.to_table(columns=["run_date", "band", "is_flagged", "fraud_score"])
     day = _choose_day(scores, days["run_date"].unique().to_pylist(), date)
@@ -125,11 +127,11 @@ def _each_source(
     The earlier days are read too: an account's usual sessions are there.
     """
     if stores:
-        return each_sessions(stores)
+        return each_sessions([place(path) for path in stores])
     sources = {}
     for manifest in manifests:
         read_from = manifest.get("read_from", {"paths": []})
-        for path in map(Path, read_from["paths"]):
+        for path in map(place, read_from["paths"]):
             sources.setdefault(path, (read_from["format"], read_from["columns"]))
     here = [path for path in sources if path.exists()]
     if not here:
@@ -157,7 +159,7 @@ def _labels(path: Path | None) -> dict[str, int]:
 
 def _run_folder(manifest: Manifest, run: Path | None) -> Path | None:
     """Return the folder of the model, as named or as it was when it scored; None: not there."""
-    folder = run if run is not None else Path(manifest.get("run", "nowhere"))
+    folder = place(manifest.get("run", "nowhere") if run is None else run)
     if run is not None or (folder / "config.json").is_file():
         return folder
     log.warning(
