@@ -55,7 +55,7 @@ def report(
     """
     if limit < 1:
         raise ConfigError("report", f"limit is {limit}", "1 or more cases")
-    scores = place(scores)
+    scores, to = place(scores), place(to)
     everything = open_scores(scores)
     days = everything.to_table(columns=["run_date", "band", "is_flagged", "fraud_score"])
     day = _choose_day(scores, days["run_date"].unique().to_pylist(), date)
