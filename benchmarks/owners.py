@@ -14,11 +14,14 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from flows.jobs.train_owner import settled
 from model.bootstrap import cluster_bootstrap
 from model.config import RunConfig
 from model.metrics import eer, roc_auc
+from model.network import Network
 from model.owner.population import fit_population, session_means
 from model.owner.score import embed
+from model.owner.siblings import with_siblings
 from model.owner.train import fit_owner
 from pipeline.audit.case import find_case
 from pipeline.audit.device import device_matched
@@ -37,7 +40,11 @@ MOST_WINDOWS = 256  # of a session, of those that boosting learns from
 
 
 def network(sessions: Sessions, config: RunConfig) -> Embedder:
-    """Train on the accounts of `sessions`; give the network's embeddings."""
+    """Train on the accounts of `sessions`, as the training job would; give the embeddings."""
+    config = settled(config, len(set(sessions.account_id)))
+    if config.owner.learns == "never":
+        untrained = Network(config)
+        return lambda chosen: embed(untrained, config, chosen)
     with tempfile.TemporaryDirectory() as folder:
         trained, _ = fit_owner(sessions, config, Path(folder) / "state")
     return lambda chosen: embed(trained, config, chosen)
@@ -57,9 +64,10 @@ def against_profiles(
     embedder: Embedder, trained: Sessions, enrolled: Sessions, claims: Sessions, config: RunConfig
 ) -> Scores:
     """Score claims against profiles of `enrolled`; how people differ is learnt from `trained`."""
-    windows, embeddings = embedder(trained)
+    everyone = with_siblings(trained, config.owner)
+    windows, embeddings = embedder(everyone)
     people = fit_population(
-        embeddings, windows.session, trained.account_id, config.owner.dimensions
+        embeddings, windows.session, everyone.account_id, config.owner.dimensions
     )
     windows, embeddings = embedder(enrolled)
     known = session_means(embeddings, windows.session, len(enrolled))
