@@ -42,24 +42,26 @@ class Judges:
 
     def __init__(self, enrolled: Sessions, config: RunConfig, n_folds: int):
         self.enrolled, self.config = enrolled, config
-        self.network = owners.network(enrolled, config)
+        self.by_features, self.network = (
+            owners.Judge.of(embedder, enrolled, enrolled, config)
+            for embedder in (owners.features(config), owners.network(enrolled, config))
+        )
         accounts = np.unique(enrolled.account_id.astype(str))
         dealt = np.random.default_rng(config.seed).permutation(accounts)
         self.left_out = []
         for fold in range(n_folds):
             rest = of_accounts(enrolled, np.setdiff1d(accounts, dealt[fold::n_folds]))
-            self.left_out.append((dealt[fold::n_folds], rest, owners.network(rest, config)))
+            own = of_accounts(enrolled, dealt[fold::n_folds])
+            judge = owners.Judge.of(owners.network(rest, config), rest, own, config)
+            self.left_out.append((dealt[fold::n_folds], judge))
 
     def scores(self, claims: Sessions) -> dict[str, np.ndarray]:
         """Return the scores of claims by each judge."""
         enrolled, config = self.enrolled, self.config
-        by_features = owners.features(config)
         found = owners.shortcuts(enrolled, claims, config.seed) | {
             "gradient boosting on features": owners.boosting(enrolled, claims, config),
-            "features against profiles": owners.against_profiles(
-                by_features, enrolled, enrolled, claims, config
-            ),
-            NETWORK: owners.against_profiles(self.network, enrolled, enrolled, claims, config),
+            "features against profiles": self.by_features.scores(claims),
+            NETWORK: self.network.scores(claims),
         }
         if self.left_out:
             found[STRANGERS] = self._of_strangers(claims)
@@ -67,11 +69,9 @@ class Judges:
 
     def _of_strangers(self, claims: Sessions) -> np.ndarray:
         score = np.full(len(claims), np.nan)
-        for accounts, rest, embedder in self.left_out:
+        for accounts, judge in self.left_out:
             own = np.isin(claims.account_id.astype(str), accounts)
-            score[own] = owners.against_profiles(
-                embedder, rest, of_accounts(self.enrolled, accounts), claims.take(own), self.config
-            )
+            score[own] = judge.scores(claims.take(own))
         return score
 
 

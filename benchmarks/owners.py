@@ -7,11 +7,11 @@ on those that their device doesn't decide.
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Shaped
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from flows.jobs.train_owner import settled
@@ -19,7 +19,7 @@ from model.bootstrap import cluster_bootstrap
 from model.config import RunConfig
 from model.metrics import eer, roc_auc
 from model.network import Network
-from model.owner.population import fit_population, session_means
+from model.owner.population import Evidence, Population, fit_population, session_means
 from model.owner.score import embed
 from model.owner.siblings import with_siblings
 from model.owner.train import fit_owner
@@ -28,9 +28,10 @@ from pipeline.audit.device import device_matched
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
 from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.windows import Windows, cut_windows
+from pipeline.windows import Windows, cut_windows, thin_windows
 
-Embedder = Callable[[Sessions], tuple[Windows, np.ndarray]]
+Embedder = Callable[[Sessions, int | None], tuple[Windows, np.ndarray]]
+"""Sessions, and how many windows of each at most."""
 Scores = Float64[np.ndarray, " claims"]
 
 FEATURES = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
@@ -44,49 +45,62 @@ def network(sessions: Sessions, config: RunConfig) -> Embedder:
     config = settled(config, len(set(sessions.account_id)))
     if config.owner.learns == "never":
         untrained = Network(config)
-        return lambda chosen: embed(untrained, config, chosen)
+        return lambda chosen, at_most: embed(untrained, config, chosen, at_most)
     with tempfile.TemporaryDirectory() as folder:
         trained, _ = fit_owner(sessions, config, Path(folder) / "state")
-    return lambda chosen: embed(trained, config, chosen)
+    return lambda chosen, at_most: embed(trained, config, chosen, at_most)
 
 
 def features(config: RunConfig) -> Embedder:
     """Give kinematic features of the same windows instead of embeddings."""
 
-    def described(sessions: Sessions) -> tuple[Windows, np.ndarray]:
+    def described(sessions: Sessions, at_most: int | None) -> tuple[Windows, np.ndarray]:
         windows = cut_windows(sessions, config.owner.window)
+        windows = windows if at_most is None else thin_windows(windows, at_most)
         return windows, kinematic_features(sessions, windows)[:, FEATURES].astype(np.float64)
 
     return described
 
 
-def against_profiles(
-    embedder: Embedder, trained: Sessions, enrolled: Sessions, claims: Sessions, config: RunConfig
-) -> Scores:
-    """Score claims against profiles of `enrolled`; how people differ is learnt from `trained`."""
-    everyone = with_siblings(trained, config.owner)
-    windows, embeddings = embedder(everyone)
-    people = fit_population(
-        embeddings, windows.session, everyone.account_id, config.owner.dimensions
-    )
-    windows, embeddings = embedder(enrolled)
-    known = session_means(embeddings, windows.session, len(enrolled))
-    windows, embeddings = embedder(claims)
-    evidence = session_means(embeddings, windows.session, len(claims))
-    score = np.full(len(claims), np.nan)
-    for account in np.unique(claims.account_id.astype(str)):
-        own = (enrolled.account_id.astype(str) == account) & (known.n_windows > 0)
-        place = people.place(type(known)(known.mean[own], known.n_windows[own]))
-        claimed = claims.account_id.astype(str) == account
-        some = type(known)(evidence.mean[claimed], evidence.n_windows[claimed])
-        score[claimed] = -people.log_ratio(some, place)
-    return np.where(evidence.n_windows > 0, score, np.nan)
+@dataclass(frozen=True)
+class Judge:
+    """Profiles, and how people differ: made once, asked about any claims."""
+
+    embedder: Embedder
+    people: Population
+    account: Shaped[np.ndarray, " sessions"]
+    known: Evidence
+
+    @staticmethod
+    def of(embedder: Embedder, trained: Sessions, enrolled: Sessions, config: RunConfig) -> "Judge":
+        """Return profiles of `enrolled`; how people differ is learnt from `trained`."""
+        everyone = with_siblings(trained, config.owner)
+        windows, embeddings = embedder(everyone, config.owner.windows_per_session)
+        people = fit_population(
+            embeddings, windows.session, everyone.account_id, config.owner.dimensions
+        )
+        windows, embeddings = embedder(enrolled, None)
+        known = session_means(embeddings, windows.session, len(enrolled))
+        return Judge(embedder, people, enrolled.account_id.astype(str), known)
+
+    def scores(self, claims: Sessions) -> Scores:
+        """Score claims: higher, the less likely by the account's hand; NaN without a window."""
+        windows, embeddings = self.embedder(claims, None)
+        evidence = session_means(embeddings, windows.session, len(claims))
+        score = np.full(len(claims), np.nan)
+        for account in np.unique(claims.account_id.astype(str)):
+            own = (self.account == account) & (self.known.n_windows > 0)
+            place = self.people.place(Evidence(*(column[own] for column in self.known)))
+            claimed = claims.account_id.astype(str) == account
+            some = Evidence(*(column[claimed] for column in evidence))
+            score[claimed] = -self.people.log_ratio(some, place)
+        return np.where(evidence.n_windows > 0, score, np.nan)
 
 
 def boosting(enrolled: Sessions, claims: Sessions, config: RunConfig) -> Scores:
     """Score claims by gradient boosting on features, which names one of the known accounts."""
     described = features(config)
-    windows, values = described(enrolled)
+    windows, values = described(enrolled, None)
     begin = np.searchsorted(windows.session, windows.session)
     every = 1 + (np.bincount(windows.session)[windows.session] - 1) // MOST_WINDOWS
     kept = (np.arange(len(windows)) - begin) % every == 0
@@ -94,7 +108,7 @@ def boosting(enrolled: Sessions, claims: Sessions, config: RunConfig) -> Scores:
     fitted = HistGradientBoostingClassifier(
         max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=config.seed
     ).fit(values[kept], account[kept])
-    windows, values = described(claims)
+    windows, values = described(claims, None)
     named = np.searchsorted(fitted.classes_, claims.account_id.astype(str))[windows.session]
     p = fitted.predict_proba(values)[np.arange(len(windows)), named].clip(1e-6, 1 - 1e-6)
     total = np.bincount(windows.session, np.log(p / (1 - p)), len(claims))

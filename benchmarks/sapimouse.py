@@ -55,13 +55,17 @@ def judge_fold(
         "features against profiles": owners.features(config),
         NETWORK: owners.network(trained, config),
     }
+    judges = {
+        name: owners.Judge.of(embedder, trained, enrolled, config)
+        for name, embedder in embedders.items()
+    }
     found = {}
     for seconds in owners.EVIDENCE_SECONDS:
         part = owners.time_stretches(tried, seconds)[0] if seconds < 60 else tried
         claims = claims_of(part, held)
         scores = owners.shortcuts(enrolled, claims, config.seed)
-        for name, embedder in embedders.items():
-            scores[name] = owners.against_profiles(embedder, trained, enrolled, claims, config)
+        for name in judges:
+            scores[name] = judges[name].scores(claims)
         found[seconds] = (claims, owners.matched(enrolled, claims), scores)
     return found
 
