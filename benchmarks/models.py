@@ -1,5 +1,6 @@
 """A model that nobody trained: for what it costs, not for what it says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from model.calibrate import Calibration
@@ -7,12 +8,24 @@ from model.config import RunConfig
 from model.network import Network
 from model.policy import Policy, Threshold
 from model.run import TrainedModel, save_model
+from pipeline.reasons.usual import measure_usual
+from pipeline.replay.chance import measure_chance
+from pipeline.sessions import Sessions
 
 
-def untrained_run(folder: Path, config: RunConfig = RunConfig()) -> Path:
-    """Write a RUN with the network as its seed makes it; it flags from a score of 0.9 on."""
+def untrained_run(
+    folder: Path, config: RunConfig = RunConfig(), people: Sessions | None = None
+) -> Path:
+    """Write a RUN with the network as its seed makes it; it flags from a score of 0.9 on.
+
+    With the sessions of `people` it knows what is usual, and what chance repeats.
+    """
     threshold = Threshold(0.01, 0.9, 0.0, None, False, "made up")
     calibration = Calibration(1.0, 0.0, 0.5)
     policy = Policy(0.01, (threshold,), 1, 1)
-    save_model(TrainedModel(config, Network(config), calibration, policy), folder)
+    model = TrainedModel(config, Network(config), calibration, policy)
+    if people is not None:
+        chance, usual = measure_chance(people), measure_usual(people, people.session_id)
+        model = replace(model, chance=chance, usual=usual)
+    save_model(model, folder)
     return folder

@@ -112,6 +112,7 @@ def _what_decides(
         "format": format,
         "columns": dict(columns),
         "replays": searches,
+        "usual": model.usual.to_json() if model.usual is not None else None,
         "scores": SCORES.metadata[b"version"].decode(),
         "pointerprint": metadata.version("pointerprint"),
     }
