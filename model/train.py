@@ -24,6 +24,7 @@ from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
 from model.metrics import roc_auc
 from model.network import Network, predict
+from model.parallel import dealt_out, device_mesh, on_each_device, on_one_device
 from pipeline.scores import pool_logits
 from pipeline.sessions import Sessions
 from pipeline.splits import Split
@@ -169,9 +170,11 @@ def fit(
         slow = thin_windows(cut_windows(slower, config.window), config.train.windows_per_session)
         points.append(pad_windows(slower, slow, n_points))
         owners.append(rows[slow.session])
-    paths = to_device(concatenate_points(points))
+    mesh = device_mesh(config.train.batch_size)
+    paths = on_each_device(to_device(concatenate_points(points)), mesh)
     owner = np.concatenate(owners)
-    labels = jnp.asarray(sessions.label[owner], jnp.float32)
+    labels = on_each_device(jnp.asarray(sessions.label[owner], jnp.float32), mesh)
+    params, optimizer_state = on_each_device((params, optimizer_state), mesh)
     weights = np.concatenate(
         [window_weights(of_copy, sessions.label, groups) for of_copy in owners]
     )
@@ -188,10 +191,10 @@ def fit(
         for step, pick in enumerate(picks):
             key = jax.random.fold_in(jax.random.key(config.seed), number * len(picks) + step)
             params, optimizer_state, loss = train_step(
-                graph, config, params, optimizer_state, paths, labels, jnp.asarray(pick), key
+                graph, config, params, optimizer_state, paths, labels, dealt_out(pick, mesh), key
             )
             losses.append(loss)
-        network = nnx.merge(graph, params)
+        network = nnx.merge(graph, on_one_device(params, mesh))
         valid_loss, valid_auc = _validate(network, sessions, valid, config)
         epoch = Epoch(number, float(np.mean(jax.device_get(losses))), valid_loss, valid_auc)
         history.append(epoch)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Float64, Int, Int64, PRNGKeyArray
 from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
 from model.network import Network
+from model.parallel import dealt_out, device_mesh, on_each_device, on_one_device
 from model.train import descend, make_optimizer
 from pipeline.errors import DataError
 from pipeline.sessions import Sessions
@@ -117,8 +118,11 @@ def fit_owner(
     if resume:
         params, optimizer_state, rows = load_training(state_dir, (params, optimizer_state))
         history = [OwnerEpoch(**row) for row in rows]
-    paths = to_device(pad_windows(sessions, windows, config.owner.window.max_events))
-    accounts = jnp.asarray(account)
+    mesh = device_mesh(config.train.batch_size)
+    points = pad_windows(sessions, windows, config.owner.window.max_events)
+    paths, accounts, params, optimizer_state = on_each_device(
+        (to_device(points), jnp.asarray(account), params, optimizer_state), mesh
+    )
     weights = account_weights(account)
     n_steps = config.train.steps_per_epoch
     while len(history) < config.owner.epochs:
@@ -130,14 +134,14 @@ def fit_owner(
         for step, pick in enumerate(picks):
             key = jax.random.fold_in(jax.random.key(config.seed), number * n_steps + step)
             params, optimizer_state, result = train_step(
-                graph, config, params, optimizer_state, paths, accounts, jnp.asarray(pick), key
+                graph, config, params, optimizer_state, paths, accounts, dealt_out(pick, mesh), key
             )
             results.append(result)
         loss, accuracy = np.mean(jax.device_get(results), axis=0).tolist()
         history.append(OwnerEpoch(number, loss, accuracy))
         save_training(state_dir, (params, optimizer_state), [asdict(row) for row in history])
         progress(history[-1])
-    return nnx.merge(graph, params).network, history
+    return nnx.merge(graph, on_one_device(params, mesh)).network, history
 
 
 def account_weights(
