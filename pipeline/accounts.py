@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from pipeline.logs import NotALog, ParsedLog
 
@@ -81,6 +81,19 @@ def file_account(log: ParsedLog) -> FileAccount:
         ignored=dict(log.ignored),
         notes=dict(log.notes),
     )
+
+
+def add_up(accounts: Sequence[FileAccount]) -> FileAccount:
+    """Return the account of a file from those of its pieces."""
+    totals = {
+        name: sum(getattr(account, name) for account in accounts)
+        for name in ("n_rows", "n_events", "n_sessions", "n_scroll_rows", "n_labelled")
+    }
+    tallies = {
+        name: dict(sum((Counter(getattr(account, name)) for account in accounts), Counter()))
+        for name in ("rejected", "ignored", "notes")
+    }
+    return replace(accounts[0], **totals, **tallies)
 
 
 def ingest_report(

@@ -2,20 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 
-from pipeline.accounts import FileAccount, IngestReport, file_account, ingest_report
+from pipeline.accounts import FileAccount, IngestReport, add_up, file_account, ingest_report
 from pipeline.errors import LogError
 from pipeline.logs import (
     NO_COLUMNS,
     FoundFile,
+    LargeLog,
     NotALog,
     ParsedLog,
     find_files,
-    parse_log,
+    open_log,
     quarantine_table,
     refusal,
 )
@@ -31,6 +34,7 @@ from pipeline.store import (
     known_files,
     known_sessions,
     part_hash,
+    write_large_part,
     write_part,
 )
 
@@ -87,22 +91,33 @@ def _parse_new(
     format: str,
     columns: Mapping[str, str],
     progress: Callable[[int, int], None],
-) -> Iterator[ParsedLog | NotALog | None]:
+) -> Iterator[ParsedLog | LargeLog | NotALog | None]:
     """Give what came of each file, None for one that is known, and add it to `known`."""
     for i, found in enumerate(files):
         outcome = refusal(found)
         if outcome is None and found.sha256 not in known.files:
-            outcome = parse_log(found, format, columns, known.sessions)
-        if isinstance(outcome, ParsedLog):
+            outcome = open_log(found, format, columns, known.sessions)
+        if isinstance(outcome, LargeLog):
+            known.files.add(outcome.sha256)
+            outcome = replace(outcome, pieces=_noted(outcome.pieces, known))
+        elif isinstance(outcome, ParsedLog):
             known.files.add(outcome.sha256)
             known.sessions.update(outcome.sessions.session_id.tolist())
         yield outcome
         progress(i + 1, len(files))
 
 
-def _refuse_rejected(outcomes: Iterator[ParsedLog | NotALog | None]) -> None:
+def _noted(pieces: Iterator[ParsedLog], known: _Known) -> Iterator[ParsedLog]:
+    """Give the pieces of a large log, and add their sessions to `known`."""
+    for piece in pieces:
+        known.sessions.update(piece.sessions.session_id.tolist())
+        yield piece
+
+
+def _refuse_rejected(outcomes: Iterator[ParsedLog | LargeLog | NotALog | None]) -> None:
     """Raise `LogError` for the first file with a rejected row."""
-    for log in outcomes:
+    each = (log.pieces if isinstance(log, LargeLog) else [log] for log in outcomes)
+    for log in chain.from_iterable(each):
         if isinstance(log, ParsedLog) and log.rejected.num_rows:
             first = log.rejected.slice(0, 1).to_pylist()[0]
             line = "" if first["line"] is None else f"line {first['line']}: "
@@ -114,7 +129,7 @@ def _refuse_rejected(outcomes: Iterator[ParsedLog | NotALog | None]) -> None:
 
 
 def _write_parts(
-    outcomes: Iterator[ParsedLog | NotALog | None],
+    outcomes: Iterator[ParsedLog | LargeLog | NotALog | None],
     store: Path,
     ingest_date: str,
     labels: Mapping[str, int],
@@ -129,6 +144,8 @@ def _write_parts(
             n_skipped += 1
         elif isinstance(outcome, NotALog):
             not_logs.append(outcome)
+        elif isinstance(outcome, LargeLog):  # a part of its own
+            accounts.append(_write_large(outcome, store, ingest_date, labels))
         else:
             logs.append(replace(outcome, sessions=_labelled(outcome.sessions, labels)))
         if _is_full(logs):
@@ -139,6 +156,26 @@ def _write_parts(
     if not_logs and not accounts and not n_skipped:
         raise not_logs[0].error
     return ingest_report(accounts, n_skipped, not_logs)
+
+
+def _write_large(
+    log: LargeLog, store: Path, ingest_date: str, labels: Mapping[str, int]
+) -> FileAccount:
+    """Write a large log as a part of its own, a piece at a time, and return its account."""
+    part = Part(store, ingest_date, part_hash([log.sha256]))
+    accounts: list[FileAccount] = []
+
+    def pieces() -> Iterator[tuple[Sessions, pa.Table]]:
+        for piece in log.pieces:
+            piece = replace(piece, sessions=_labelled(piece.sessions, labels))
+            accounts.append(file_account(piece))
+            yield piece.sessions, quarantine_table([piece])
+
+    def manifest() -> dict[str, object]:
+        return {"ingest_date": ingest_date, "files": [asdict(add_up(accounts))]}
+
+    write_large_part(part, pieces(), manifest)
+    return add_up(accounts)
 
 
 def _is_full(logs: Sequence[ParsedLog]) -> bool:

@@ -1,6 +1,7 @@
 """Log files in, `Sessions` out, with an account of every row: read, clean, group."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +17,11 @@ from pipeline.events import clean_events
 from pipeline.limits import limits
 from pipeline.names import printable
 from pipeline.places import place
-from pipeline.readers import AUTO, find_format, find_logs
+from pipeline.readers import AUTO, find_format, find_logs, opening
 from pipeline.readers.base import REJECTED, Format, Log, LogFile, reject, reject_file
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
 from pipeline.sessions import Sessions, to_sessions
+from pipeline.spill import Spill
 
 NO_COLUMNS: Final[Mapping[str, str]] = {}
 
@@ -92,6 +94,18 @@ class ParsedLog:
 
 
 @dataclass(frozen=True)
+class LargeLog:
+    """What comes of a file that is too large to be read at once: as many logs as it is cut in.
+
+    Together they are what `ParsedLog` would be; each session is in one of them.
+    """
+
+    name: str
+    sha256: str
+    pieces: Iterator[ParsedLog]
+
+
+@dataclass(frozen=True)
 class NotALog:
     """A file in a folder that no reader takes, and why."""
 
@@ -152,6 +166,50 @@ def refusal(found: FoundFile) -> NotALog | None:
             raise
         return NotALog(found.name, error)
     return None
+
+
+def open_log(
+    found: FoundFile, format: str, columns: Mapping[str, str], known_sessions: Set[str]
+) -> ParsedLog | LargeLog | NotALog:
+    """Read one file as `parse_log` does; of one that is too large for memory only the beginning.
+
+    The rest is read as its pieces are asked for.
+    """
+    if refusal(found) is None and opening.is_large(found.path):
+        try:
+            format_ = find_format(format, found.path)
+        except LogError:
+            return parse_log(found, format, columns, known_sessions)  # it says why
+        if format_.read_blocks is not None:
+            pieces = _pieces(found, format_, columns, known_sessions)
+            return LargeLog(found.name, found.sha256, pieces)
+    return parse_log(found, format, columns, known_sessions)
+
+
+def _pieces(
+    found: FoundFile, format_: Format, columns: Mapping[str, str], known_sessions: Set[str]
+) -> Iterator[ParsedLog]:
+    """Give what comes of each part of a large file, last what could not even be parsed."""
+    assert format_.read_blocks is not None
+    rejected, ignored = [REJECTED.empty_table()], Counter[str]()
+    with Spill() as spill:
+        try:
+            for log in format_.read_blocks(LogFile(found.path, found.root, columns)):
+                spill.add(log.events)
+                rejected.append(log.rejected)
+                ignored.update(log.ignored)
+        except (UnknownFormatError, MissingColumnsError):
+            raise
+        except LogError as error:
+            bad = Log(EVENTS.empty_table(), reject_file("unreadable_file", error.what), {})
+            yield _group(found, format_, bad, known_sessions)
+            return
+        for events in spill.read():
+            log = Log(events, REJECTED.empty_table(), {})
+            yield _group(found, format_, log, known_sessions)
+    unparsed = Log(EVENTS.empty_table(), pa.concat_tables(rejected), ignored)
+    yield _group(found, format_, unparsed, known_sessions)
+    found.check_unchanged()
 
 
 def _read(format_: Format, file: LogFile) -> Log:
@@ -243,8 +301,10 @@ def parse_files(
     """Give the sessions of each file that is a log; a session counts once, as in `parse_logs`."""
     known: set[str] = set()
     for found in files:
-        parsed = parse_log(found, format, columns, known)
-        if isinstance(parsed, ParsedLog):
+        outcome = open_log(found, format, columns, known)
+        if isinstance(outcome, NotALog):
+            continue
+        for parsed in outcome.pieces if isinstance(outcome, LargeLog) else [outcome]:
             known.update(parsed.sessions.session_id.tolist())
             yield parsed.sessions
 

@@ -48,13 +48,20 @@ def write_parquet(tables: pa.Table | Iterable[pa.Table], path: Path) -> Path:
     first = next(parts, None)
     if first is None:
         raise PublishError(path, "there is no table to write", "give an empty one")
-    with (
-        replacing(path) as unfinished,
-        pq.ParquetWriter(unfinished, first.schema, compression="zstd") as writer,
-    ):
+    with parquet_writer(path, first.schema) as writer:
         for table in chain([first], parts):
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
     return path
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Give a writer of tables of one schema; what it wrote takes the place of `path` at the end."""
+    with (
+        replacing(path) as unfinished,
+        pq.ParquetWriter(unfinished, schema, compression="zstd") as writer,
+    ):
+        yield writer
 
 
 def write_json(content: Mapping[str, object], path: Path) -> Path:

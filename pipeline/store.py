@@ -11,7 +11,7 @@ was cut short, and is taken away before the next is written.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -24,8 +24,8 @@ from jaxtyping import Int64
 
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.places import open_parquet, place
-from pipeline.publish import write_json, write_parquet
-from pipeline.schemas import SESSIONS, check_schema
+from pipeline.publish import parquet_writer, write_json, write_parquet
+from pipeline.schemas import QUARANTINE, SESSIONS, check_schema
 from pipeline.sessions import (
     Sessions,
     concatenate_sessions,
@@ -93,6 +93,32 @@ def write_part(
     write_json({"n_sessions": len(all_sessions), **manifest}, part.manifest)
     if len(all_sessions):
         write_parquet(_row_groups(all_sessions), part.sessions)
+
+
+def write_large_part(
+    part: Part,
+    pieces: Iterable[tuple[Sessions, pa.Table]],
+    manifest: Callable[[], Mapping[str, object]],
+) -> None:
+    """Write a part a piece at a time: sessions, and rows that were rejected.
+
+    Its files appear in the same order as those of `write_part`; `manifest` is asked at the end.
+    """
+    n_sessions = n_rejected = 0
+    with parquet_writer(part.sessions, SESSIONS) as kept:
+        with parquet_writer(part.quarantine, QUARANTINE) as quarantine:
+            for sessions, rejected in pieces:
+                for table in _row_groups(sessions) if len(sessions) else ():
+                    kept.write_table(table)
+                if rejected.num_rows:
+                    quarantine.write_table(rejected)
+                n_sessions += len(sessions)
+                n_rejected += rejected.num_rows
+        if not n_rejected:
+            part.quarantine.unlink()
+        write_json({"n_sessions": n_sessions, **manifest()}, part.manifest)
+    if not n_sessions:
+        part.sessions.unlink()
 
 
 def _row_groups(sessions: Sessions) -> Iterator[pa.Table]:

@@ -3,12 +3,13 @@
 A reader is a module in this folder that has a `FORMAT`; it is found by that alone.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Int64
 
 REJECTED = pa.schema(
@@ -54,6 +55,8 @@ class Format:
     # Rows at these lines as text, for the quarantine. None: the rows may hold what people
     # typed, and nobody sees them.
     quote: Callable[[Path, Int64[np.ndarray, " rows"]], Sequence[str | None]] | None = None
+    # The log a block of rows at a time, for files too large for memory. None: it can't.
+    read_blocks: Callable[[LogFile], Iterator[Log]] | None = None
 
 
 def reject(line: Int64[np.ndarray, " rows"], reason: str) -> pa.Table:
@@ -62,6 +65,21 @@ def reject(line: Int64[np.ndarray, " rows"], reason: str) -> pa.Table:
         [pa.array(line), pa.repeat(reason, len(line)), pa.nulls(len(line), pa.string())],
         schema=REJECTED,
     )
+
+
+def further_down(log: Log, n_lines: int) -> Log:
+    """Return a log whose lines are so many lines further down in its file."""
+    if not n_lines:
+        return log
+    tables = [
+        table.set_column(
+            table.column_names.index("line"),
+            table.schema.field("line"),
+            pc.add(table["line"], n_lines),
+        )
+        for table in (log.events, log.rejected)
+    ]
+    return Log(*tables, log.ignored)
 
 
 def reject_file(reason: str, raw: str | None = None) -> pa.Table:

@@ -4,7 +4,7 @@ Read twice at most. First with the types that the columns should have, which is 
 fails as a whole; then, if it failed, as text, so that a bad cell costs one row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,15 @@ from jaxtyping import Int64
 
 from pipeline.limits import limits
 from pipeline.readers import opening
-from pipeline.readers.base import REJECTED, Format, Log, LogFile, reject, reject_file
+from pipeline.readers.base import (
+    REJECTED,
+    Format,
+    Log,
+    LogFile,
+    further_down,
+    reject,
+    reject_file,
+)
 from pipeline.readers.tabular import REQUIRED, cell_types, check_header, log_names, to_log
 from pipeline.schemas import EVENTS
 
@@ -172,6 +180,28 @@ def read_csv(file: LogFile) -> Log:
     return to_log(rows.table, rows.line, rows.rejected, "csv", file.path)
 
 
+def read_csv_blocks(file: LogFile) -> Iterator[Log]:
+    """Give the log in a large file, a block of rows at a time."""
+    header, types, first = None, {}, b""
+    for block in opening.text_blocks(file.path):
+        text, n_before = block.text, 0
+        if header is None:
+            header = read_header(text)
+            if not header.names:
+                yield Log(EVENTS.empty_table(), reject_file("empty_file"), {})
+                return
+            check_header(header.names, file.path)
+            names = log_names(file.columns, header.names, file.path)
+            typed = cell_types(names)
+            types = {ours: (name, typed[ours]) for ours, name in names.items()}
+            first = text[: header.end].lstrip(b"\r\n")
+        else:  # it gets the header above it
+            header = Header(header.names, header.separator, len(first))
+            text, n_before = first + text, block.first_line - 2
+        rows = read_rows(text, header, types)
+        yield further_down(to_log(rows.table, rows.line, rows.rejected, "csv", file.path), n_before)
+
+
 def recognise_csv(head: bytes, path: Path) -> bool:
     """Say whether the first line can be a header: names, and as many as a log needs.
 
@@ -192,4 +222,11 @@ def _is_number(name: str) -> bool:
     return True
 
 
-FORMAT = Format("csv", recognise_csv, read_csv, is_generic=True, quote=opening.quote_lines)
+FORMAT = Format(
+    "csv",
+    recognise_csv,
+    read_csv,
+    is_generic=True,
+    quote=opening.quote_lines,
+    read_blocks=read_csv_blocks,
+)

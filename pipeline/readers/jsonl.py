@@ -4,7 +4,7 @@ Read twice at most, as in `csv.py`: with types, or where that fails as text, by 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,15 @@ from jaxtyping import Int64
 
 from pipeline.limits import limits
 from pipeline.readers import opening
-from pipeline.readers.base import REJECTED, Format, Log, LogFile, reject, reject_file
+from pipeline.readers.base import (
+    REJECTED,
+    Format,
+    Log,
+    LogFile,
+    further_down,
+    reject,
+    reject_file,
+)
 from pipeline.readers.rrweb_json import connect
 from pipeline.readers.tabular import REQUIRED, cell_types, check_header, log_names, to_log
 from pipeline.schemas import EVENTS
@@ -32,7 +40,25 @@ def read_jsonl(file: LogFile) -> Log:
         return Log(EVENTS.empty_table(), reject_file("empty_file"), {})
     keys = _keys(text)
     check_header(keys, file.path)
-    names = log_names(file.columns, keys, file.path)
+    return _read_lines(text, line, log_names(file.columns, keys, file.path), file.path)
+
+
+def read_jsonl_blocks(file: LogFile) -> Iterator[Log]:
+    """Give the log in a large file, a block of lines at a time; its first block has the keys."""
+    names: dict[str, str] = {}
+    for text, first_line in opening.text_blocks(file.path):
+        line = opening.written_lines(opening.split_lines(text))
+        if not names:
+            keys = _keys(text)
+            check_header(keys, file.path)
+            names = log_names(file.columns, keys, file.path)
+        yield further_down(_read_lines(text, line, names, file.path), first_line - 1)
+
+
+def _read_lines(
+    text: bytes, line: Int64[np.ndarray, " rows"], names: Mapping[str, str], path: Path
+) -> Log:
+    """Return the log in these lines of a text."""
     types = cell_types(names)
     table = None
     if _all_begin_as_objects(text, line):
@@ -41,11 +67,11 @@ def read_jsonl(file: LogFile) -> Log:
     if table is None or table.num_rows != len(line):
         is_long = opening.line_bytes(opening.split_lines(text))[line - 1] > limits().line_bytes
         rejected, line = reject(line[is_long], "too_large"), line[~is_long]
-        table, is_object = _read_as_text(text, list(names.values()), line, file.path)
+        table, is_object = _read_as_text(text, list(names.values()), line, path)
         others = reject(line[~is_object], "not_a_json_object")
         line, rejected = line[is_object], pa.concat_tables([rejected, others])
     table = pa.table({ours: table[name] for ours, name in names.items()})
-    return to_log(table, line, rejected, "jsonl", file.path)
+    return to_log(table, line, rejected, "jsonl", path)
 
 
 def _all_begin_as_objects(text: bytes, line: Int64[np.ndarray, " rows"]) -> bool:
@@ -134,4 +160,11 @@ def recognise_jsonl(head: bytes, path: Path) -> bool:
     return is_endless or any(len(_object(line)) >= len(REQUIRED) for line in lines[:_ASKED_LINES])
 
 
-FORMAT = Format("jsonl", recognise_jsonl, read_jsonl, is_generic=True, quote=opening.quote_lines)
+FORMAT = Format(
+    "jsonl",
+    recognise_jsonl,
+    read_jsonl,
+    is_generic=True,
+    quote=opening.quote_lines,
+    read_blocks=read_jsonl_blocks,
+)

@@ -7,8 +7,9 @@ import codecs
 import io
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,10 @@ from pipeline.names import printable
 HEAD_BYTES = 65_536
 RAW_CHARACTERS = 1000  # of a rejected row are kept
 _CHUNK_BYTES = 8 * 2**20
+LARGE_BYTES = 256 * 2**20  # a larger text isn't read at once
+BLOCK_BYTES = 32 * 2**20  # but so much at a time
+_USUAL_RATIO = 10  # of a packed log
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PACKED_SUFFIXES = {".gz", ".gzip", ".zst", ".zstd"}
 _LOG_SUFFIXES = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet"}
@@ -72,12 +77,16 @@ def _read_within(
     while chunk := file.read(_CHUNK_BYTES):
         content.write(chunk)
         if content.tell() > most:
-            raise LogError(
-                path,
-                f"it holds more than {most:,} bytes",
-                "split it, or set the limits of docs/limits.md",
-            )
+            raise _too_large(path, most)
     return content.getvalue()
+
+
+def _too_large(path: Path, most: int) -> LogError:
+    return LogError(
+        path,
+        f"it holds more than {most:,} bytes",
+        "split it, or set the limits of docs/limits.md",
+    )
 
 
 def as_text(head_or_file: bytes) -> bytes:
@@ -102,6 +111,67 @@ def as_utf8(text: bytes) -> bytes:
 def read_text(path: Path) -> bytes:
     """Return a whole text file as `as_text` has it."""
     return as_text(read_unpacked(path))
+
+
+class TextBlock(NamedTuple):
+    """Whole lines of a text file."""
+
+    text: bytes
+    first_line: int  # of the file, from 1
+
+
+def is_large(path: Path) -> bool:
+    """Say whether a file is too large to be read at once; a packed one is taken for ten times."""
+    with path.open("rb") as file:
+        is_packed = any(map(file.read(4).startswith, _PACKED))
+        n_bytes = file.seek(0, os.SEEK_END)
+    return n_bytes * (_USUAL_RATIO if is_packed else 1) > LARGE_BYTES
+
+
+def text_blocks(path: Path) -> Iterator[TextBlock]:
+    """Give a text file as `as_text` has it, some megabytes of whole lines at a time.
+
+    UTF-16, and lines ended by carriage returns alone, come in one block.
+    """
+    first_line, rest = 1, b""
+    for chunk in _chunks(path):
+        if first_line == 1 and not rest and chunk.startswith(_UTF_16):
+            yield TextBlock(read_text(path), 1)
+            return
+        rest += chunk
+        end = rest.rfind(b"\n") + 1
+        if end:
+            text = as_text(rest[:end])
+            yield TextBlock(text, first_line)
+            first_line, rest = first_line + count_lines(text), rest[end:]
+    if rest or first_line == 1:
+        yield TextBlock(as_text(rest), first_line)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """Give a file's bytes, unpacked, a block at a time, and no more than is allowed."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(4)
+            packing = next((n for magic, n in _PACKED.items() if first.startswith(magic)), None)
+            n_file_bytes = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            if packing is None:
+                yield from _chunks_within(file, limits().file_bytes, path)
+                return
+            with pa.input_stream(file, compression=packing) as unpacked:
+                yield from _chunks_within(unpacked, most_unpacked_bytes(n_file_bytes), path)
+    except (OSError, pa.ArrowException) as error:
+        raise LogError(path, f"it can't be read: {error}", "is the file complete?") from error
+
+
+def _chunks_within(file: BinaryIO | pa.NativeFile, most: int, path: Path) -> Iterator[bytes]:
+    n_bytes = 0
+    while chunk := file.read(BLOCK_BYTES):
+        n_bytes += len(chunk)
+        if n_bytes > most:
+            raise _too_large(path, most)
+        yield chunk
 
 
 def count_lines(text: bytes) -> int:
@@ -135,12 +205,16 @@ def line_bytes(lines: pa.LargeBinaryArray) -> Int64[np.ndarray, " rows"]:
 
 
 def quote_lines(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str]:
-    """Return these lines of a text file, cut at 1,000 characters."""
-    rows = pc.binary_slice(
-        split_lines(read_text(path)).take(pa.array(line - 1)), 0, 4 * RAW_CHARACTERS
-    )
-    decoded = (row.decode("utf-8", errors="replace") for row in rows.to_pylist())
-    return [row.rstrip("\r\n")[:RAW_CHARACTERS] for row in decoded]
+    """Return these lines of a text file, which are in order, cut at 1,000 characters."""
+    quoted: list[str] = []
+    for text, first_line in text_blocks(path):
+        lines = split_lines(text)
+        place = line - first_line
+        chosen = place[(place >= 0) & (place < len(lines))]
+        rows = pc.binary_slice(lines.take(pa.array(chosen)), 0, 4 * RAW_CHARACTERS).to_pylist()
+        decoded = (row.decode("utf-8", errors="replace") for row in rows)
+        quoted += [row.rstrip("\r\n")[:RAW_CHARACTERS] for row in decoded]
+    return quoted
 
 
 def bare_name(path: Path) -> str:
