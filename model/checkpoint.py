@@ -39,6 +39,8 @@ def load_parameters(network: Network, folder: Path) -> Network:
     # Orbax gives the shapes that were saved, whatever the target says.
     if jax.tree.map(np.shape, arrays) != jax.tree.map(np.shape, target):
         raise _misfit(folder)
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(arrays)):
+        raise SchemaError(folder, "a parameter is no finite number", "train it again")
     nnx.replace_by_pure_dict(params, jax.tree.map(jnp.asarray, arrays))
     return nnx.merge(graph, params)
 

@@ -4,13 +4,16 @@ RUN/config.json  checkpoint/  calibration.json  policy.json     decide a score
 RUN/profiles/                                                  too: of the owner task
 RUN/replay/                                                    too: what chance alone repeats
 RUN/reasons.json                                               what is usual, for reasons
+RUN/_manifest.json                                             hashes of all these
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -27,11 +30,13 @@ from model.owner.profiles import Profiles
 from model.policy import Policy
 from model.registry import resolve_run
 from pipeline.errors import NotFoundError, SchemaError
+from pipeline.manifest import check_manifest, write_manifest
 from pipeline.places import RemotePath, local_copy
-from pipeline.publish import write_json, write_parquet
+from pipeline.publish import replacing, write_json, write_parquet
 from pipeline.reasons.usual import USUAL, Usual, load_usual
 from pipeline.replay.chance import Chance, chance_from, chance_json, reference_table
 
+Part = TypeVar("Part")
 POPULATION = Path("profiles", "population.json")
 PROFILES = Path("profiles", "profiles.parquet")
 CHANCE = Path("replay", "chance.json")
@@ -95,12 +100,22 @@ def save_model(model: TrainedModel, folder: Path) -> None:
         write_parquet(reference_table(model.chance), folder / REFERENCE)
     if model.usual is not None:
         write_json(model.usual.to_json(), folder / USUAL)
+    write_manifest(folder)
+
+
+def save_profiles(profiles: Profiles, folder: Path) -> None:
+    """Put profiles in the place of those in a RUN; at no moment is it one that isn't loaded."""
+    with replacing(folder / PROFILES) as to_come:
+        profiles.write(to_come)
+        write_manifest(folder, {PROFILES.as_posix(): to_come})
+    write_manifest(folder)
 
 
 def load_model(folder: Path, budget: float | None = None) -> TrainedModel:
     """Return the trained model in a RUN, or the champion of a folder of models.
 
-    With `budget`, that budget of false alarms is in force instead of the one it was trained for.
+    It is what was saved, and nothing of it is executed. With `budget`, that budget of false
+    alarms is in force instead of the one it was trained for.
     """
     run = resolve_run(folder)
     with local_copy(run) as files:
@@ -110,12 +125,13 @@ def load_model(folder: Path, budget: float | None = None) -> TrainedModel:
 def _load(folder: Path, where: Path, budget: float | None) -> TrainedModel:
     """Return the trained model in a folder on this machine's disk, called `where`."""
     config = _config(folder, where)
+    check_manifest(folder, where)
     network = load_parameters(Network(config), folder / "checkpoint")
-    policy = Policy.from_json(_read(folder / "policy.json"))
+    policy = _understood(folder / "policy.json", Policy.from_json)
     return TrainedModel(
         config,
         network,
-        Calibration.from_json(_read(folder / "calibration.json")),
+        _understood(folder / "calibration.json", Calibration.from_json),
         policy if budget is None else policy.with_budget(budget),
         _load_profiles(folder) if config.task == "owner" else None,
         _load_chance(folder) if (folder / CHANCE).is_file() else None,
@@ -137,7 +153,7 @@ def _config(folder: Path, where: Path) -> RunConfig:
 
 
 def _load_profiles(folder: Path) -> Profiles:
-    population = Population.from_json(_read(folder / POPULATION))
+    population = _understood(folder / POPULATION, Population.from_json)
     return Profiles.read(folder / PROFILES, population)
 
 
@@ -163,8 +179,27 @@ def _parse(path: Path, kind: type[RunConfig]) -> RunConfig:
     return config
 
 
-def _read(path: Path) -> dict:
+def _understood(path: Path, from_json: Callable[[dict[str, Any]], Part]) -> Part:
+    """Return what a JSON file of a RUN stands for."""
+    found = _read(path)
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        return from_json(found)
+    except SchemaError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise SchemaError(path, f"it makes no sense: {error}", "train the model again") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a JSON object; NaN and infinity, which no standard of JSON knows, are refused."""
+    try:
+        found = json.loads(path.read_text(), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
         raise SchemaError(path, f"it can't be read: {error}", "train the model again") from error
+    if not isinstance(found, dict):
+        raise SchemaError(path, "it holds no JSON object", "train the model again")
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")

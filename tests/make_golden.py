@@ -1,12 +1,30 @@
-"""Remake tests/golden/ from a path by hand: `python -m tests.make_golden`, then look at them."""
+"""Remake tests/golden/ from a path by hand: `python tests/make_golden.py`, then look at them.
 
+With `scores`, remake what a frozen model says of the sample instead: only after a change that
+is meant to change scores, together with `ENCODING` in pipeline/manifest.py.
+"""
+
+import json
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
+from flax import nnx
 from PIL import Image
+from tiny import untrained
 
+from model.calibrate import Calibration
+from model.config import CNNConfig, HabitsConfig, RunConfig, TraceConfig
+from model.run import TrainedModel
+from model.score import score_sessions
+from pipeline.logs import parse_logs
 from pipeline.schemas import Kind
-from pipeline.windows import Points
+from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.windows import Points, WindowConfig
 from rasterize.canvas import CHANNELS, Canvas
 from rasterize.picture import draw_images, draw_pictures
 
@@ -42,8 +60,63 @@ def picture() -> Image.Image:
     return draw_pictures(points(), CANVAS)[0]
 
 
+# All that a frozen score depends on is said here, so that new defaults don't change it.
+SCORED = RunConfig(
+    window=WindowConfig(rule="moves", max_events=64, min_events=8),
+    canvas=Canvas(size=16, cell_px=24.0, n_samples=64),
+    cnn=CNNConfig(patch=4, widths=(8, 16)),
+    trace=TraceConfig(widths=(8, 8)),
+    habits=HabitsConfig(width=8),
+)
+N_SCORED = 40  # sessions of the sample
+
+
+def frozen_model(parameters: Path = GOLDEN / "parameters.npz") -> TrainedModel:
+    """Return a tiny model whose parameters lie in tests/golden/; nobody trained it."""
+    model = untrained(SCORED)
+    graph, params = nnx.split(model.network)
+    leaves, structure = jax.tree.flatten(params)
+    with np.load(parameters) as stored:
+        frozen = [jnp.asarray(stored[str(i)]) for i in range(len(leaves))]
+    network = nnx.merge(graph, jax.tree.unflatten(structure, frozen))
+    return TrainedModel(SCORED, network, Calibration(1.0, -2.0, 0.5), model.policy)
+
+
+def scored_sessions(sample_data: Path) -> Sessions:
+    """Return the sessions whose scores are frozen, spread over the sample."""
+    sessions = concatenate_sessions(list(parse_logs([sample_data / "logs"])))
+    return sessions.take(np.linspace(0, len(sessions) - 1, N_SCORED).astype(np.int64))
+
+
+def scores_of(model: TrainedModel, sessions: Sessions) -> pa.Table:
+    """Return the rows of sessions, as of a fixed moment."""
+    moment = datetime(2026, 11, 1, tzinfo=UTC)
+    return score_sessions(model, "golden", sessions, "golden", moment)
+
+
+def freeze_scores() -> None:
+    """Write the parameters, if they aren't there, and what they say of the sample."""
+    path = GOLDEN / "parameters.npz"
+    if not path.exists():
+        leaves = jax.tree.leaves(nnx.split(untrained(SCORED).network)[1])
+        rng = np.random.default_rng(0)  # as they are made some are 0, and their part is unseen
+        noisy = {
+            str(i): (np.asarray(leaf) + rng.normal(0, 0.2, leaf.shape)).astype(np.float32)
+            for i, leaf in enumerate(leaves)
+        }
+        np.savez_compressed(path, **noisy)
+    sessions = scored_sessions(GOLDEN.parent.parent / "sample_data")
+    table = scores_of(frozen_model(), sessions).select(
+        ["session_id", "fraud_score", "n_windows", "worst_window_ms"]
+    )
+    (GOLDEN / "scores.json").write_text(json.dumps(table.to_pylist(), indent=1) + "\n")
+
+
 def main() -> None:
-    """Write the files that tests/test_picture.py compares with."""
+    """Write the files that the tests compare with."""
+    if sys.argv[1:] == ["scores"]:
+        freeze_scores()
+        return
     GOLDEN.mkdir(exist_ok=True)
     channels().save(GOLDEN / "channels.png")
     picture().save(GOLDEN / "picture.png")

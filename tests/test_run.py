@@ -16,6 +16,7 @@ from model.calibrate import Calibration
 from model.run import load_model, save_model
 from model.score import look
 from pipeline.errors import NotFoundError, SchemaError
+from pipeline.manifest import write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,9 @@ def run(saved, tmp_path):
 
 
 def edit(path, **changes):
-    """Change settings in a JSON file."""
+    """Change settings in a JSON file of a RUN, and its manifest with them."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    write_manifest(path.parent)
 
 
 def test_a_model_comes_back_as_it_was(saved):
@@ -83,6 +85,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 def test_a_missing_checkpoint_is_refused(run):
     shutil.rmtree(run / "checkpoint")
+    write_manifest(run)
     with pytest.raises(NotFoundError, match="no checkpoint there"):
         load_model(run)
 
@@ -113,5 +116,6 @@ def test_parameters_that_do_not_fit_the_settings_are_refused(run):
 def test_a_file_cut_short_is_refused(run, name):
     path = run / name
     path.write_text(path.read_text()[:-9])
+    write_manifest(run)
     with pytest.raises(SchemaError, match=f"{name}: it can't be read"):
         load_model(run)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from model.owner.score import enroll as enroll_sessions
 from model.registry import resolve_run
-from model.run import PROFILES, load_model
+from model.run import load_model, save_profiles
 from pipeline.errors import ConfigError, DataError
 from pipeline.feedback import latest_labels, relabelled
 from pipeline.publish import lock
@@ -41,7 +41,7 @@ def enroll(stores: Sequence[Path], run: Path, device: str = "") -> pd.DataFrame:
                 "no session has an account_id, a window and no fraud label",
                 "profiles come from the legitimate sessions of accounts",
             )
-        profiles.write(run / PROFILES)
+        save_profiles(profiles, run)
     summary = profiles.summary()
     summary["is_mature"] = summary["maturity"] >= model.config.owner.min_maturity
     return summary
