@@ -80,7 +80,7 @@ _EVENT = {
 }
 
 _TYPED_SQL = """
-    CREATE TABLE typed AS
+    CREATE TEMP TABLE typed AS
     SELECT row, line, session_id, event.type AS type, event.timestamp AS time_ms,
         CASE WHEN event.type IN (3, 4) THEN event.data END AS data,
         CASE WHEN reason IS NOT NULL THEN reason WHEN NOT is_json THEN 'not_json' END AS reason
@@ -98,7 +98,7 @@ _TYPED_SQL = """
 
 # An event is rejected, ignored, or one of the pointer with a row for each of its `points`.
 _PARSED_SQL = """
-    CREATE TABLE parsed AS
+    CREATE TEMP TABLE parsed AS
     SELECT row, line, session_id, type, data.source AS source, time_ms, kind,
         CASE WHEN data.pointerType = $touch THEN $no_button ELSE button END AS button,
         CASE WHEN type = 4 OR data.source = 4 THEN data.width END AS width,

@@ -1,7 +1,9 @@
 """The DuckDB that parses JSON."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pipeline.errors import LogError
@@ -20,8 +22,26 @@ _MACROS_SQL = """
 
 @contextmanager
 def connect(where: object) -> Iterator["DuckDBPyConnection"]:
-    """Give a DuckDB that sees the tables it is given and nothing else."""
+    """Give a DuckDB that sees the tables it is given and nothing else.
+
+    A connection of its own to the process's one database: what is registered or made there
+    (`TEMP` tables only) is gone at the end.
+    """
     import duckdb  # half a second that other formats need not pay
+
+    with _database(os.getpid()).cursor() as connection:
+        try:
+            yield connection
+        except duckdb.Error as error:
+            # Its message quotes the file, and so what people typed: it goes no further.
+            what = f"DuckDB can't parse it ({type(error).__name__})"
+            raise LogError(where, what, "please report this") from None
+
+
+@cache
+def _database(process: int) -> "DuckDBPyConnection":
+    """Return the database in memory of this process; to make one takes longer than a small file."""
+    import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": False,
@@ -30,11 +50,6 @@ def connect(where: object) -> Iterator["DuckDBPyConnection"]:
         "python_enable_replacements": False,
         "temp_directory": "",  # what people typed is in there: it never goes to the disk
     }
-    with duckdb.connect(config=settings) as connection:
-        connection.execute(_MACROS_SQL)
-        try:
-            yield connection
-        except duckdb.Error as error:
-            # Its message quotes the file, and so what people typed: it goes no further.
-            what = f"DuckDB can't parse it ({type(error).__name__})"
-            raise LogError(where, what, "please report this") from None
+    database = duckdb.connect(config=settings)
+    database.execute(_MACROS_SQL)
+    return database
