@@ -4,7 +4,7 @@ RUN/config.json  checkpoint/  calibration.json  policy.json     decide a score
 RUN/profiles/                                                  too: of the owner task
 RUN/replay/                                                    too: what chance alone repeats
 RUN/reasons.json                                               what is usual, for reasons
-RUN/_manifest.json                                             hashes of all these
+RUN/manifest.json                                              hashes of all these
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
 """
 

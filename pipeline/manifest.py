@@ -1,6 +1,6 @@
 """The manifest of a RUN: the hash of each file that decides a score, and what it was made for.
 
-    RUN/_manifest.json   {"schema": "run", "version": 1, "encoding": 1, "files": {name: [sha256]}}
+    RUN/manifest.json   {"schema": "run", "version": 1, "encoding": 1, "files": {name: [sha256]}}
 
 A model is data: what is read is JSON, Parquet and arrays, and nothing of it runs. The hashes
 show damage, a file of another model, or one that came in since; they are no signature, so who
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import SchemaError
-from pipeline.publish import MANIFEST, write_json
+from pipeline.publish import write_json
 
+MANIFEST: Final = "manifest.json"
 VERSION: Final = 1
 ENCODING: Final = 1
 """What parameters are fitted to: how sessions are standardised, cut, drawn and looked at.

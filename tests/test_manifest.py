@@ -14,8 +14,7 @@ from tiny import untrained
 
 from model.run import load_model, save_model
 from pipeline.errors import NotFoundError, SchemaError
-from pipeline.manifest import ENCODING, check_manifest, write_manifest
-from pipeline.publish import MANIFEST
+from pipeline.manifest import ENCODING, MANIFEST, check_manifest, write_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 
