@@ -5,6 +5,7 @@ No NumPy, pandas, JAX or Prefect is loaded until a command needs it: `--help` wa
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,7 +15,7 @@ from cyclopts.config import Toml
 
 from flows import cli_site
 from flows.columns import parse_columns
-from flows.progress import QUIET, print_epoch, progress
+from flows.progress import QUIET, print_epoch, print_throughput, progress
 from model.config import RunConfig
 from pipeline.config import WindowConfig
 from pipeline.errors import NotFoundError, PointerprintError
@@ -196,15 +197,18 @@ def score(
     _prepare()
     from flows.jobs.inputs import today
     from flows.jobs.score import score as job
+    from pipeline.published import partition_count
 
     _require(sources, "score", "LOG|STORE")
     day, names = date or today(), parse_columns(columns)
+    began = time.monotonic()
     with progress("scoring", "sessions") as show:
         partition = job(
             sources, model, to, day, format, names, show,
             history=tuple(history or ()), replays=replays, workers=workers, scheduler=scheduler,
             budget=budget,
         )  # fmt: skip
+    print_throughput(partition_count(partition), "sessions", time.monotonic() - began)
     print(partition)
 
 

@@ -1,5 +1,6 @@
 """How far a job is, on stderr: a bar on a terminal, few plain lines elsewhere, nothing if quiet."""
 
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,20 @@ def progress(verb: str, things: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if console.is_terminal:
             bar.stop()
+
+
+def print_throughput(n_done: int, things: str, seconds: float) -> None:
+    """Show how many things were done how fast, and in what memory: ours, and a worker's."""
+    if QUIET.get():
+        return
+    own, worker = (
+        resource.getrusage(who).ru_maxrss // 1024  # kB on Linux
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    memory = f"{own:,} MiB" + (f", a worker {worker:,} MiB" if worker else "")
+    rate = n_done / seconds
+    told = f"{n_done:,} {things} in {seconds:,.1f} s, {rate:,.0f} a second; memory up to {memory}"
+    print(told, file=sys.stderr, flush=True)
 
 
 def print_epoch(epoch: "Epoch | OwnerEpoch") -> None:

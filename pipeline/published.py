@@ -33,6 +33,11 @@ def partition_files(partition: Path) -> list[Path]:
     return [partition / name for name in listed]
 
 
+def partition_count(partition: Path) -> int:
+    """Return how many sessions a partition has, by its manifest."""
+    return json.loads((place(partition) / MANIFEST).read_text())["n_sessions"]
+
+
 def read_partition(partition: Path) -> pa.Table:
     """Return the rows of one partition of SCORES."""
     return _again_if_replaced(lambda: _read(place(partition)))

@@ -109,6 +109,7 @@ def _what_decides(
     """Return what else than the inputs decides what is in a staged shard."""
     return {
         "model_id": model.model_id,
+        "threshold": model.policy.threshold,
         "format": format,
         "columns": dict(columns),
         "replays": searches,
