@@ -4,8 +4,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/ready
+PEERS := .venv-bench/ready
 
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench figures clean
 
 help: ## Say what each target does
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
@@ -31,7 +32,15 @@ check: setup ## Check format, lint, types and import contracts
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-bench: setup ## Run the benchmarks (those that need recordings, in POINTERPRINT_DATA, say so and skip)
+bench: $(PEERS) ## Time ours and its peers in one process (benchmarks/README.md)
+	.venv-bench/bin/python -m benchmarks.speed
+
+$(PEERS): $(READY) benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	PYTHONWARNINGS=ignore .venv-bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' --requirement benchmarks/requirements.txt
+	@touch $(PEERS)
+
+figures: setup ## Measure accuracy on recordings in POINTERPRINT_DATA; what needs absent ones says so and skips
 	$(BIN)/python -m benchmarks.replays
 	$(BIN)/python -m benchmarks.sapimouse
 	$(BIN)/python -m benchmarks.balabit
@@ -39,4 +48,4 @@ bench: setup ## Run the benchmarks (those that need recordings, in POINTERPRINT_
 	$(BIN)/python -m benchmarks.window_rules
 
 clean: ## Take away what was made
-	rm -rf .venv out build *.egg-info
+	rm -rf .venv .venv-bench out build *.egg-info

@@ -192,17 +192,21 @@ def score(
     budget: Annotated[
         float | None, Parameter(help="Of false alarms, one the model knows; default: its own.")
     ] = None,
+    profile: Annotated[
+        Path | None, Parameter(help="A folder for where the time went: a trace and a list.")
+    ] = None,
 ) -> None:
     """Score every session of logs or stores into the Parquet partition of a day."""
     _prepare()
     from flows.jobs.inputs import today
     from flows.jobs.score import score as job
+    from model.profile import profiled
     from pipeline.published import partition_count
 
     _require(sources, "score", "LOG|STORE")
     day, names = date or today(), parse_columns(columns)
     began = time.monotonic()
-    with progress("scoring", "sessions") as show:
+    with profiled(profile), progress("scoring", "sessions") as show:
         partition = job(
             sources, model, to, day, format, names, show,
             history=tuple(history or ()), replays=replays, workers=workers, scheduler=scheduler,

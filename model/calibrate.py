@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Real
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from pipeline.errors import DataError, SchemaError
@@ -114,6 +113,8 @@ def _fit_line(
     def curvature(line: np.ndarray) -> np.ndarray:
         probability = expit(line @ inputs)
         return (inputs * (weights * probability * (1 - probability))) @ inputs.T
+
+    from scipy.optimize import minimize  # a quarter of a second that scoring need not wait for
 
     start = np.array([0.0, logit(np.average(targets, weights=weights))])
     line = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", tol=1e-9).x

@@ -16,18 +16,18 @@ class CNNConfig:
 
     patch: int = 4  # cells a side of a patch; the first stage sees size/patch places a side
     widths: tuple[int, ...] = (64, 128)  # channels of each stage; each halves the side; none: blind
-    blocks: int = 1  # residual blocks a stage
+    blocks: int = 1  # residual blocks a stage; 0: the stem and the halvings alone
     dropout: float = 0.3  # share of pooled features dropped in training
 
     def __post_init__(self) -> None:
         """Refuse what can't be built."""
         if not 0 <= self.dropout <= 0.5:
             raise ConfigError("cnn", f"dropout {self.dropout}", "0 to 0.5")
-        if self.patch < 1 or min(self.widths, default=1) < 1 or self.blocks < 1:
+        if self.patch < 1 or min(self.widths, default=1) < 1 or self.blocks < 0:
             raise ConfigError(
                 "cnn",
                 f"patch {self.patch}, widths {self.widths}, blocks {self.blocks}",
-                "whole numbers above 0",
+                "patch and widths above 0, blocks 0 or more",
             )
 
 

@@ -41,22 +41,23 @@ def draw(paths: Paths, canvas: Canvas) -> Float[Array, "batch size size channels
     if canvas.resample_ms:
         paths = throttle(paths, jnp.full(paths.n_points.shape, canvas.resample_ms))
     x, y = place(paths, canvas)
-    names = canvas.channels
-    along = [name for name in names if name not in ("ink", "pause", "click")]
-    path_x, path_y, ink, values = _spots(paths, x, y, canvas, along)
+    marks = [name for name in canvas.channels if name in ("pause", "click")]
+    carried = [name for name in canvas.channels if name not in ("ink", *marks)]
+    path_x, path_y, ink, values = _spots(paths, x, y, canvas, carried)
     layers = jnp.concatenate([ink[..., None], values * ink[..., None]], axis=-1)
     drawn = splat(path_x, path_y, layers, canvas.size)
     total = drawn[..., :1]
-    # Mean value of a cell's ink, times how full the cell is: faint at the line's edge.
-    opacity = 1 - jnp.exp(-2 * total)
-    means = drawn[..., 1:] / jnp.maximum(total, 1e-6) * opacity
-    planes = {"ink": opacity[..., 0]} | {name: means[..., i] for i, name in enumerate(along)}
-    marks = [name for name in names if name in ("pause", "click")]
+    # A cell's mean value, times how full of ink it is: faint at the line's edge. The mean of ink
+    # itself is 1, so one factor serves all layers, and they need not be taken apart.
+    planes = [drawn * ((1 - jnp.exp(-2 * total)) / jnp.maximum(total, 1e-6))]
     if marks:
         weights = jnp.stack([_mark_weights(paths, name, canvas) for name in marks], axis=-1)
-        stamped = 1 - jnp.exp(-splat(x, y, weights, canvas.size))
-        planes |= {name: stamped[..., i] for i, name in enumerate(marks)}
-    return jnp.stack([planes[name] for name in names], axis=-1)
+        planes.append(1 - jnp.exp(-splat(x, y, weights, canvas.size)))
+    order = ["ink", *carried, *marks]
+    image = jnp.concatenate(planes, axis=-1)
+    if tuple(order) == canvas.channels:
+        return image
+    return image[..., jnp.array([order.index(name) for name in canvas.channels])]
 
 
 def valid_points(paths: Paths) -> Bool[Array, "batch points"]:

@@ -47,8 +47,12 @@ class Budget:
 
     def config(self, row: Row, seed: int) -> RunConfig:
         """Return the settings of one cell."""
+        return with_settings(self.config_for(seed), row.settings)
+
+    def config_for(self, seed: int) -> RunConfig:
+        """Return what the settings of all rows change."""
         epochs = 5
-        config = RunConfig(
+        return RunConfig(
             task="owner",
             seed=seed,
             owner=OwnerConfig(
@@ -59,7 +63,6 @@ class Budget:
             ),
             train=TrainConfig(steps_per_epoch=self.steps // epochs, batch_size=self.batch_size),
         )
-        return with_settings(config, row.settings)
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,14 @@ def measure(row: Row, seed: int, recordings: Recordings, budget: Budget) -> dict
     begun = time.process_time()
     parts = []
     if row.kind in ("network", "fusion"):
-        parts.append(_network_embedder(config, recordings))
+        parts.append(network_embedder(config, recordings))
     if row.kind == "habits":
         parts.append(_habits_embedder(config))
     if row.kind in ("features", "fusion"):
         parts.append(_feature_embedder(config))
     trained_s = time.process_time() - begun
     scores = [
-        _scored(embedder, config, recordings, with_verdicts=row.kind == "network")
+        scored(embedder, config, recordings, with_verdicts=row.kind == "network")
         for embedder in parts
     ]
     cell = scores[0] if len(scores) == 1 else scores[0] | _summed(scores)
@@ -120,7 +123,8 @@ def measure(row: Row, seed: int, recordings: Recordings, budget: Budget) -> dict
     }
 
 
-def _network_embedder(config: RunConfig, recordings: Recordings) -> Embedder:
+def network_embedder(config: RunConfig, recordings: Recordings) -> Embedder:
+    """Train a network on the recordings; give it as an embedder."""
     with tempfile.TemporaryDirectory() as folder:
         network, _ = fit_owner(recordings.training, config, Path(folder) / "state")
     return _caching(lambda sessions: embed(network, config, sessions))
@@ -163,7 +167,7 @@ def _caching(embedder: Embedder) -> Embedder:
     return cached
 
 
-def _scored(
+def scored(
     embedder: Embedder, config: RunConfig, recordings: Recordings, with_verdicts: bool
 ) -> dict[str, Any]:
     """Return the score (higher: less likely the owner) of each trial of each question."""

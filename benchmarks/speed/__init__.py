@@ -1,0 +1,1 @@
+"""How fast, against what people would use instead: ours and its peers in one process."""
