@@ -51,7 +51,9 @@ def train_detectors(
 
     A training that was cut short goes on from what lies in `state_dir`.
     """
-    config = replace(config, twins=replace(config.twins, bots=fold.rest_bots))
+    named = config.twins.bots or fold.rest_bots
+    bots = tuple(name for name in fold.rest_bots if name in named)
+    config = replace(config, twins=replace(config.twins, bots=bots))
     sessions, split = training_sessions(fold.rest, config, simulate)
     network, _ = fit_in_rounds(
         sessions,
