@@ -1,6 +1,6 @@
 """Replays of people's recordings, and how many of them the search finds.
 
-    python -m benchmarks.replays [--seed 0] [--json FILE]
+    python -m benchmarks.replays [--parts replayed bots] [--seed 0] [--json FILE]
 
 Needs the recordings in POINTERPRINT_DATA (default ../shared/data). What chance repeats is
 measured on half of SapiMouse's people. Sessions are stretches of ten moves, the length of a
@@ -37,6 +37,8 @@ from pipeline.sessions import Sessions, concatenate_sessions
 COUNTS: Final = -np.log(REPLAY_SHARE)  # evidence from here on counts, where half are frauds
 BUDGET: Final = 0.001
 N_COPIES: Final = 100
+MOST_ORIGINALS: Final = 1000  # that copies are hidden among
+PARTS: Final = ("alarms", "replayed", "stitched", "bots")
 LIBRARIES: Final = (50, 200, 1000)  # moves
 EARLIER, LATER = (np.datetime64(f"2026-11-{day:02}", "us") for day in (1, 2))
 
@@ -81,7 +83,7 @@ def false_alarms(people: dict[str, Sessions], chance: Chance) -> dict[str, Any]:
         rows[name] = {
             "n_sessions": len(sessions),
             "n_called": n,
-            "interval": (interval.low, interval.high),
+            "interval": (float(interval.low), float(interval.high)),
             "at_budget": float(max(told[int(BUDGET * len(told))], 0)),
             "seconds": seconds,
         }
@@ -145,64 +147,79 @@ def families(bots: Sessions, bystanders: Sessions, chance: Chance, needed: float
     return rows
 
 
-def measure(data: Path, seed: int) -> dict[str, Any]:
-    """Return every figure."""
-    rng = np.random.default_rng(seed)
-    sapimouse, balabit = read_all(data / "sapimouse"), read_all(data / "balabit")
-    names = rng.permutation(np.unique(sapimouse.account_id.astype(str)))
-    chance = measure_chance(of_accounts(sapimouse, names[: len(names) // 2]))
-    if chance is None:
-        sys.exit("too few movements to know what chance repeats")
-    others = of_accounts(sapimouse, names[len(names) // 2 :])
-    people = {
-        "SapiMouse, the other half": stretches(others, 100),
-        "Balabit": stretches(balabit, 10),
-        "sample, one person": chained(read_all(data / "human_recordings"), rng),
-    }
-    whole = {"SapiMouse, whole sessions": others, "Balabit, whole sessions": balabit}
-    alarms = false_alarms(people | whole, chance)
-    needed = max(COUNTS, *(alarms[name]["at_budget"] for name in people))
-    few = {name: of.take(rng.permutation(len(of))[:1000]) for name, of in people.items()}
-    bystanders, sources = few["SapiMouse, the other half"], few["Balabit"]
-    bots = read_all(data / "bots", account="generator")
-    return {
-        "counts_from": COUNTS,
-        "needed_at_budget": needed,
-        "false_alarms": alarms,
-        "replayed": {n: replayed(of, chance, rng, needed) for n, of in few.items()},
-        "stitched": stitched(sources, bystanders, chance, rng, needed),
-        "bots": families(bots, bystanders, chance, needed),
-    }
+class Benchmark:
+    """Reference and sets of people, and what is measured on them, a part at a time."""
+
+    def __init__(self, data: Path, seed: int):
+        self.seed, self.data = seed, data
+        sapimouse, balabit = read_all(data / "sapimouse"), read_all(data / "balabit")
+        names = self.rng().permutation(np.unique(sapimouse.account_id.astype(str)))
+        chance = measure_chance(of_accounts(sapimouse, names[: len(names) // 2]))
+        if chance is None:
+            sys.exit("too few movements to know what chance repeats")
+        self.chance = chance
+        others = of_accounts(sapimouse, names[len(names) // 2 :])
+        self.people = {
+            "SapiMouse, the other half": stretches(others, 100),
+            "Balabit": stretches(balabit, 10),
+            "sample, one person": chained(read_all(data / "human_recordings"), self.rng()),
+        }
+        self.whole = {"SapiMouse, whole sessions": others, "Balabit, whole sessions": balabit}
+        self.alarms = false_alarms(self.people, chance)
+        self.needed = max(COUNTS, *(row["at_budget"] for row in self.alarms.values()))
+        self.few = {
+            name: of.take(self.rng().permutation(len(of))[:MOST_ORIGINALS])
+            for name, of in self.people.items()
+        }
+        self.bystanders = self.few["SapiMouse, the other half"]
+
+    def rng(self) -> np.random.Generator:
+        """Return random numbers that don't depend on which parts were asked for before."""
+        return np.random.default_rng(self.seed)
+
+    def part(self, name: str) -> dict[str, Any]:
+        """Return the figures of one part."""
+        if name == "alarms":
+            return self.alarms | false_alarms(self.whole, self.chance)
+        if name == "replayed":
+            return {
+                n: replayed(of, self.chance, self.rng(), self.needed) for n, of in self.few.items()
+            }
+        if name == "stitched":
+            library = self.few["Balabit"]
+            return stitched(library, self.bystanders, self.chance, self.rng(), self.needed)
+        bots = read_all(self.data / "bots", account="generator")
+        return families(bots, self.bystanders, self.chance, self.needed)
 
 
-def to_text(report: dict[str, Any]) -> str:
-    """Return the report as Markdown tables."""
-    lines = ["| nobody replayed | sessions | called a replay | evidence at 0.1 % | core seconds |"]
-    lines.append("|---|---|---|---|---|")
-    for name, row in report["false_alarms"].items():
-        low, high = row["interval"]
-        lines.append(
-            f"| {name} | {row['n_sessions']:,} | {row['n_called']} "
-            f"({row['n_called'] / row['n_sessions']:.2%} [{low:.2%}, {high:.2%}]) "
-            f"| {row['at_budget']:.1f} | {row['seconds']:.0f} |"
-        )
-    lines.append(f"\nevidence that counts: {report['counts_from']:.1f}; at a budget of 0.1 %: ")
-    lines[-1] += f"more than {report['needed_at_budget']:.1f}"
-    sets = report["replayed"]
-    lines += [f"\n| replayed | {' | '.join(sets)} |", "|---" * (1 + len(sets)) + "|"]
-    for attack in ATTACKS:
-        cells = [
-            f"{row['found']:.0%}, {row['found_at_budget']:.0%}, {row['named']:.0%}"
-            for row in (of[attack] for of in sets.values())
-        ]
-        lines.append(f"| {attack} | {' | '.join(cells)} |")
-    for kind in ("stitched", "bots"):
-        lines += [f"\n| {kind} | found | at 0.1 % | people blamed |", "|---|---|---|---|"]
-        lines += [
-            f"| {name} | {row['found']:.0%} | {row['found_at_budget']:.0%} "
-            f"| {row['bystanders_blamed']} |"
-            for name, row in report[kind].items()
-        ]
+def to_text(part: str, report: dict[str, Any]) -> str:
+    """Return one part's table as Markdown."""
+    if part == "alarms":
+        lines = ["| nobody replayed | sessions | called a replay | at 0.1 % | core seconds |"]
+        lines.append("|---|---|---|---|---|")
+        for name, row in report.items():
+            low, high = row["interval"]
+            lines.append(
+                f"| {name} | {row['n_sessions']:,} | {row['n_called']} "
+                f"({row['n_called'] / row['n_sessions']:.2%} [{low:.2%}, {high:.2%}]) "
+                f"| {row['at_budget']:.1f} | {row['seconds']:.0f} |"
+            )
+        return "\n".join(lines)
+    if part == "replayed":
+        lines = [f"| replayed | {' | '.join(report)} |", "|---" * (1 + len(report)) + "|"]
+        for attack in ATTACKS:
+            cells = [
+                f"{row['found']:.0%}, {row['found_at_budget']:.0%}, {row['named']:.0%}"
+                for row in (of[attack] for of in report.values())
+            ]
+            lines.append(f"| {attack} | {' | '.join(cells)} |")
+        return "\n".join(lines)
+    lines = [f"| {part} | found | at 0.1 % | people blamed |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {row['found']:.0%} | {row['found_at_budget']:.0%} "
+        f"| {row['bystanders_blamed']} |"
+        for name, row in report.items()
+    ]
     return "\n".join(lines)
 
 
@@ -210,13 +227,19 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     data = recordings_folder("sapimouse", "balabit", "human_recordings", "bots")
-    report = measure(data, options.seed)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1, default=float))
-    print(to_text(report))
+    benchmark = Benchmark(data, options.seed)
+    print(f"evidence counts from {COUNTS:.1f}; more than {benchmark.needed:.1f}: at most 0.1 % of")
+    print("people's stretches, whoever recorded them", flush=True)
+    report: dict[str, Any] = {}
+    for part in options.parts:
+        report[part] = benchmark.part(part)
+        print(f"\n{to_text(part, report[part])}", flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(report, indent=1, default=float))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
             f"{model.calibration.base_rate:.0%}: where fraud is rarer, it overstates.",
             "- It was not tried on people, recorders or generators other than those above.",
             "- Touchpads, tremor and accessibility devices may move unlike the people above.",
+            *_beyond_these_figures(model),
             "",
         ]
     )
@@ -128,9 +129,25 @@ def owner_card(
             "a hand on purpose was not tried.",
             f"- A profile of a maturity below {config.owner.min_maturity:g} is not compared: "
             "`immature_profile`.",
+            *_beyond_these_figures(model),
             "",
         ]
     )
+
+
+def _beyond_these_figures(model: TrainedModel) -> list[str]:
+    """Return what the figures of the card leave open, and where it is measured."""
+    replays = (
+        "Replays of other sessions are looked for beside, and are in none of these figures"
+        if model.chance
+        else "Replays are not looked for: too few movements of legitimate people to know chance by"
+    )
+    return [
+        f"- {replays} (docs/replay.md).",
+        "- What the recorder, the screen or the task give away without a look at the hand is not "
+        "in these figures: `pointerprint audit` says it of your stores, docs/benchmarks.md of "
+        "public recordings, where it is much.",
+    ]
 
 
 def _thresholds(model: TrainedModel) -> list[str]:

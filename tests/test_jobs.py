@@ -91,6 +91,8 @@ def test_the_tiny_network_tells_straight_from_crooked(made):
 
 def test_the_model_card_says_which_model_and_on_whom(made):
     card = (made.run / "MODEL_CARD.md").read_text()
+    assert "docs/replay.md" in card
+    assert "docs/benchmarks.md" in card
 
     assert card.startswith(f"# Model card: {load_model(made.run).model_id}\n")
     assert "16 x 16 cells of 32 px" in card

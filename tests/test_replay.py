@@ -19,7 +19,7 @@ from model.run import load_model, save_model
 from pipeline.errors import SchemaError
 from pipeline.replay import signature
 from pipeline.replay.chance import ViewChance, fit_chance, measure_chance
-from pipeline.replay.evidence import FEWEST, MOST_EVIDENCE, find_replays
+from pipeline.replay.evidence import FEWEST, MOST_EVIDENCE, _log_ratio, find_replays
 from pipeline.replay.recordings import concatenate_recordings, record
 from pipeline.replay.signature import VIEWS, sign
 from pipeline.replay.verdict import REPEATED, REPLAY, with_replays
@@ -245,6 +245,15 @@ def test_moves_taken_from_many_recordings_are_found_too(chance):
     assert (evidence.log_ratio[100:] > 8).all()
     assert not evidence.is_whole[100:].any()
     assert (evidence.log_ratio[:100] == 0).all()
+
+
+def test_of_a_long_session_a_small_share_that_comes_back_is_habit():
+    k, n = np.array([3, 30, 60, 60]), np.array([10, 400, 400, 150])
+    p = np.full(4, 0.01)
+    anyhow, at_least = (_log_ratio(k, n, p, 0.003, least) for least in (0.0, 0.15))
+    assert (anyhow > 2).all()
+    np.testing.assert_allclose(at_least[[0, 3]], anyhow[[0, 3]], atol=0.2)  # 30 and 40 %
+    assert at_least[1] < 0  # 7.5 %
 
 
 def test_three_movements_are_the_least_that_can_tell(chance):

@@ -2,7 +2,7 @@
 
 A replay shows only beside its original, so the search needs many sessions at once; their events
 it doesn't need. What it holds is bounded: beyond `MOST_MOVEMENTS` it goes on in blocks of shards,
-and a replay is found if its original is in the same block, or earlier.
+and a replay is found if its original is in the same block, or in the history.
 """
 
 import logging

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from scipy.spatial import cKDTree
-from scipy.special import betaln, gammaln
+from scipy.special import betaincc, betaln, gammaln
 
 from pipeline.replay.chance import Chance, ViewChance
 from pipeline.replay.matches import Matches, find_matches
@@ -23,6 +23,7 @@ from pipeline.replay.signature import Signatures
 
 MOST_EVIDENCE: Final = 20.0  # natural log of a likelihood ratio; no sample of people backs more
 FEWEST: Final = 3  # movements that come back; fewer say nothing
+_LEAST_SHARE: Final = 0.15  # of a session, of moves drawn from many: less is habit, not a library
 _CLEARLY: Final = np.log(3.0)  # of the odds by which one session looks more like fraud
 _RING: Final = (0.5, 1.0)  # ratios between which it is counted how densely movements lie
 _POOL: Final = 1_024  # of which, at most
@@ -118,7 +119,7 @@ def _count(
     copy, original = found.session[matches.mine], found.session[matches.other]
     matched = np.unique(matches.mine[matches.ratio <= limit[copy]])
     k = np.bincount(found.session[matched], minlength=n_sessions)
-    anywhere = _log_ratio(k, n, chance.probability(limit, n_others), chance.spread)
+    anywhere = _log_ratio(k, n, chance.probability(limit, n_others), chance.spread, _LEAST_SHARE)
 
     n_in_one = crowding[copy] * n_own[original]
     is_near = matches.ratio <= chance.limit(_ACCIDENT, n_in_one, matches.largest_ratio)
@@ -195,16 +196,19 @@ def _log_ratio(
     n: Int64[np.ndarray, "*shape"],
     p: Float64[np.ndarray, "*shape"],
     spread: float,
+    least_share: float = 0.0,
 ) -> Float64[np.ndarray, "*shape"]:
     """Return log P(k of n | some share is copied) / P(k of n | by accident, with probability p).
 
-    Any share is as likely as any other. Accidents are beta-binomial: sessions differ in how
-    often they have one.
+    Any share from the least on is as likely as any other. Accidents are beta-binomial: sessions
+    differ in how often they have one.
     """
     p = np.maximum(p, 1e-12)  # of a session that is alone it is 0
     a, b = p * (1 / spread - 1), (1 - p) * (1 / spread - 1)
     ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    log_ratio = -np.log(n + 1) - ways - betaln(k + a, n - k + b) + betaln(a, b)
+    is_so_much = np.maximum(betaincc(k + 1.0, n - k + 1.0, least_share), 1e-300)
+    copied = np.log(is_so_much / (1 - least_share)) - np.log(n + 1)
+    log_ratio = copied - ways - betaln(k + a, n - k + b) + betaln(a, b)
     return np.where(k < FEWEST, -np.inf, log_ratio)
 
 
