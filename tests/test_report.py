@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from model.looks import looks_of
 from model.policy import Policy, Threshold
 from model.run import save_model
 from pipeline.errors import ConfigError, NotFoundError
+from pipeline.feedback import add_feedback
 from pipeline.report.day import day_json, drift
 from pipeline.report.gather import N_USUAL, gather
 from pipeline.report.page import page_html
@@ -70,11 +72,14 @@ def test_a_long_path_is_shown_around_its_highest_window():
 
 
 def test_psi_is_what_its_formula_says():
-    # Nine of ten quantiles of 0..99; the new day lies in the upper half alone.
+    # Of ten equal bins of the earlier scores the new day fills the upper five.
     earlier, now = np.arange(100) / 100, np.arange(50, 100) / 100
     found = drift(now, earlier)
 
-    expected = 5 * (0.2 - 0.1) * np.log(0.2 / 0.1) + 5 * (1e-4 - 0.1) * np.log(1e-4 / 0.1)
+    # Each bin counts half a session more: 10.5 of 105 before, 0.5 or 10.5 of 55 on this day.
+    before, empty, full = 0.1, 0.5 / 55, 10.5 / 55
+    expected = 5 * (empty - before) * np.log(empty / before)
+    expected += 5 * (full - before) * np.log(full / before)
     assert found["psi"] == pytest.approx(expected)
     assert found["by_chance"] == pytest.approx(9 * (1 / 50 + 1 / 100))
     assert drift(now, now[:0]) is None
@@ -245,6 +250,16 @@ def test_labels_of_a_file_count_before_the_stores(scores, tmp_path):
     (path,) = report(scores, tmp_path / "report.html", labels=tmp_path / "labels.csv")
     known = {row["id"]: row["label"] for row in block(path.read_text(), "report")["queue"]}
     assert (known["s0"], known["s2"]) == (1, 0)
+
+
+def test_what_was_fed_back_counts_before_the_stores_labels(tmp_path):
+    scores = a_day(tmp_path, ["a", "b", "c", "d"])
+    (tmp_path / "labels.csv").write_text("session_id,label\na,legitimate\nb,fraud\nc,unsure\n")
+    add_feedback(scores, tmp_path / "labels.csv", datetime(2026, 11, 3, tzinfo=UTC))
+    (path,) = report(scores, tmp_path / "report.html")
+    known = {row["id"]: row["label"] for row in block(path.read_text(), "report")["queue"]}
+
+    assert known == {"a": 0, "b": 1, "c": None, "d": None}  # the store says a is 1 and c is 0
 
 
 def test_another_day_can_be_asked_for(scores, tmp_path):

@@ -7,12 +7,14 @@ import os
 import shutil
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from report_day import DAY, HOSTILE, a_day, block
 
 from flows.jobs.report import report
+from pipeline.feedback import add_feedback
 from pipeline.labels import read_labels
 
 playwright = pytest.importorskip(
@@ -186,7 +188,7 @@ def test_rests_are_shortened_only_if_asked(opened):
     assert waited - middle == pytest.approx(600)
 
 
-def test_verdicts_are_exported_and_read_back(opened, tmp_path):
+def test_verdicts_are_exported_and_read_back(opened, hostile, tmp_path):
     page = opened.page
     said = {}
     for i, row in enumerate(page.evaluate("rows.map((row) => row.id)")):
@@ -201,9 +203,13 @@ def test_verdicts_are_exported_and_read_back(opened, tmp_path):
         page.get_by_role("button", name="Export").click()
     download.value.save_as(tmp_path / "labels.csv")
     labels = read_labels(tmp_path / "labels.csv").to_pylist()
+    scores = hostile.parent / "scores"
+    fed_back = add_feedback(scores, tmp_path / "labels.csv", datetime(2026, 11, 3, tzinfo=UTC))
 
     assert download.value.suggested_filename == f"labels-{DAY}.csv"
     assert set(said) >= set(HOSTILE)
+    assert fed_back.unknown == ()
+    assert fed_back.fraud + fed_back.legitimate + fed_back.unsure == len(said)
     assert {row["session_id"]: row["label"] for row in labels} == {
         name: int(word == "fraud") for name, word in said.items() if word != "unsure"
     }

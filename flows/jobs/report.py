@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +17,13 @@ from model.config import RunConfig
 from model.looks import looks_of, stretches_that_raised
 from model.run import load_config, load_model
 from pipeline.errors import ConfigError, NotFoundError
+from pipeline.feedback import latest_labels
 from pipeline.labels import read_labels
+from pipeline.logs import NO_COLUMNS
 from pipeline.places import place
 from pipeline.publish import MANIFEST, replacing
 from pipeline.published import open_scores
+from pipeline.readers import AUTO
 from pipeline.reasons.usual import load_usual
 from pipeline.report.cases import case_blocks, code_words, measured_reasons, queue_row
 from pipeline.report.day import day_json
@@ -62,9 +65,12 @@ def report(
     table = _highest_first(everything.to_table(filter=ds.field("run_date") == day))
     cases = table.slice(0, limit).select(SCORES.names)
     manifests = _manifests(scores, day)
-    gathered = gather(_each_source(scores, manifests, stores), cases, _suspected(everything))
+    sources = _sources(scores, manifests, stores)
+    parts = (part for path, *how in sources for part in each_sessions([path], *how))
+    gathered = gather(parts, cases, _suspected(everything))
     sessions = gathered.sessions()
-    known = gathered.labels | _labels(labels)
+    fed_back = latest_labels([scores, *(path for path, *_ in sources)])
+    known = gathered.labels | fed_back | _labels(labels)
     n_missing = cases.num_rows - (0 if sessions is None else len(sessions))
     if n_missing:
         log.warning("%d of %d cases: their path wasn't found", n_missing, cases.num_rows)
@@ -119,21 +125,21 @@ def _manifests(scores: Path, day: str) -> list[Manifest]:
     return [json.loads(path.read_text()) for path in paths] or [{}]
 
 
-def _each_source(
+def _sources(
     scores: Path, manifests: Sequence[Manifest], stores: Sequence[Path]
-) -> Iterator[Sessions]:
-    """Give the sessions of `stores`, or of what the manifests say was scored.
+) -> list[tuple[Path, str, Mapping[str, str]]]:
+    """Return path, format and columns of `stores`, or of what the manifests say was scored.
 
-    The earlier days are read too: an account's usual sessions are there.
+    The earlier days' are among them: an account's usual sessions are there.
     """
     if stores:
-        return each_sessions([place(path) for path in stores])
-    sources = {}
+        return [(place(path), AUTO, NO_COLUMNS) for path in stores]
+    sources: dict[Path, tuple[str, Mapping[str, str]]] = {}
     for manifest in manifests:
         read_from = manifest.get("read_from", {"paths": []})
         for path in map(place, read_from["paths"]):
             sources.setdefault(path, (read_from["format"], read_from["columns"]))
-    here = [path for path in sources if path.exists()]
+    here = [(path, *how) for path, how in sources.items() if path.exists()]
     if not here:
         gone = f"{next(iter(sources))} isn't there" if sources else "it isn't known where"
         raise NotFoundError(
@@ -141,7 +147,7 @@ def _each_source(
             f"the sessions that were scored are not found: {gone}",
             "say where they are: --store STORE, or the raw logs",
         )
-    return (part for path in here for part in each_sessions([path], *sources[path]))
+    return here
 
 
 def _suspected(scores: ds.Dataset) -> set[str | None]:
@@ -150,7 +156,7 @@ def _suspected(scores: ds.Dataset) -> set[str | None]:
     return set(scores.to_table(["session_id"], is_suspect)["session_id"].to_pylist())
 
 
-def _labels(path: Path | None) -> dict[str, int]:
+def _labels(path: Path | None) -> dict[str, int | None]:
     if path is None:
         return {}
     labels = read_labels(path)
@@ -213,10 +219,11 @@ def _worst_ms(sessions: Sessions, cases: pa.Table) -> np.ndarray:
     return np.array([by_id[name] for name in sessions.session_id], np.float64)
 
 
-def _agreement(table: pa.Table, known: Mapping[str, int]) -> dict[str, Any] | None:
+def _agreement(table: pa.Table, known: Mapping[str, int | None]) -> dict[str, Any] | None:
     """Return how the day's scores agree with the labels that are known."""
     scored = table.filter(ds.field("fraud_score").is_valid())
-    label = np.array([known.get(name, -1) for name in scored["session_id"].to_pylist()], np.int8)
+    said = [known.get(name) for name in scored["session_id"].to_pylist()]
+    label = np.array([-1 if one is None else one for one in said], np.int8)
     score = scored["fraud_score"].to_numpy().astype(np.float64)
     return agreement_json(score[label >= 0], label[label >= 0]) if (label >= 0).any() else None
 

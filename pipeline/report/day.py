@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float64
 
+from pipeline.drift import psi
 from pipeline.scores import BANDS
 
 N_BINS: Final = 10  # of the scores, equally full on the earlier days
 N_BARS: Final = 20  # of the histogram, equally wide
-SMALLEST_SHARE: Final = 1e-4  # an empty bin counts as this: PSI divides by it
 
 
 def day_json(scores: pd.DataFrame, date: str) -> dict[str, Any]:
@@ -35,26 +35,21 @@ def drift(
 ) -> dict[str, float] | None:
     """Return the population stability index, and what chance alone makes of it; None: no scores.
 
-    Of two draws from one population it is (bins - 1)(1/n + 1/m) on average, so a small day's
-    0.3 may be nothing (Yurdakul 2018, "Statistical Properties of Population Stability Index").
+    A small day's 0.3 may be nothing: of two draws from one population it is about
+    (bins - 1)(1/n + 1/m).
     """
     if not len(now) or not len(earlier):
         return None
     ranked = np.sort(earlier)
     edges = np.unique(ranked[np.arange(1, N_BINS) * len(ranked) // N_BINS])
-    here, there = (_shares(np.searchsorted(edges, s, side="right"), len(edges) + 1)
-                   for s in (now, earlier))  # fmt: skip
-    return {
-        "psi": float(((here - there) * np.log(here / there)).sum()),
-        "by_chance": len(edges) * (1 / len(now) + 1 / len(earlier)),
-        "n_now": len(now),
-        "n_earlier": len(earlier),
-    }
-
-
-def _shares(bin_of: np.ndarray, n_bins: int) -> Float64[np.ndarray, " bins"]:
-    share = np.bincount(bin_of, minlength=n_bins) / len(bin_of)
-    return np.maximum(share, SMALLEST_SHARE)
+    before, here = (
+        np.bincount(np.searchsorted(edges, scores, side="right"), minlength=len(edges) + 1)
+        for scores in (earlier.astype(np.float64), now.astype(np.float64))
+    )
+    value, by_chance, _ = psi(
+        before.astype(np.float64), here.astype(np.float64), float(len(earlier)), float(len(now))
+    )
+    return {"psi": value, "by_chance": by_chance, "n_now": len(now), "n_earlier": len(earlier)}
 
 
 def _counts(date: str, of_day: pd.DataFrame) -> dict[str, Any]:
