@@ -95,6 +95,12 @@ def draw(
     format: Format = "auto",
     columns: Columns = None,
     limit: Annotated[int, Parameter(help="Pictures on the sheet, at most.")] = 12,
+    model: Annotated[
+        Path | None, Parameter(help="A RUN: as its model sees them, and what raised the score.")
+    ] = None,
+    large: Annotated[
+        bool, Parameter(negative=(), help="One session, whole, in one large picture.")
+    ] = False,
     canvas: Canvas = Canvas(),
     window: WindowConfig = WindowConfig(),
 ) -> None:
@@ -102,8 +108,8 @@ def draw(
     _prepare()
     from flows.jobs.draw import draw as job
 
-    columns_read = parse_columns(columns)
-    print(job(source, to, session, canvas, window, limit, format, columns_read))
+    names = parse_columns(columns)
+    print(job(source, to, session, canvas, window, limit, format, names, model, large))
 
 
 @app.command

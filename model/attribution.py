@@ -41,18 +41,25 @@ def attribute(
     The events of a stretch weigh alike, and together as much as the logit falls without them.
     Events that the model doesn't see, and sessions without a score, weigh 0.
     """
+    standard, _, weight = attribute_seen(model, sessions, stretches)
+    return _onto_recorded(weight, standard, sessions)
+
+
+def attribute_seen(
+    model: TrainedModel, sessions: Sessions, stretches: int = STRETCHES
+) -> tuple[Standardised, Windows, Float64[np.ndarray, " seen"]]:
+    """Return sessions as the model sees them, its windows of them, and each seen event's weight."""
     standard, config = as_seen(model, sessions)
     windows = cut_windows(standard.sessions, config)
-    if not len(windows):
-        return np.zeros(len(sessions.t_us), np.float32)
-    cuts = cut_each(windows, stretches)
-    fall = _falls(model, standard.sessions, windows, cuts, config.max_events)
-    n_events = cuts.stop - cuts.start
-    event = np.repeat(windows.start[cuts.window] + cuts.start + 1, n_events)
-    event += np.arange(len(event)) - np.repeat(np.cumsum(n_events) - n_events, n_events)
-    seen = np.zeros(len(standard.event))
-    seen[event] = np.repeat(fall / n_events, n_events)
-    return _onto_recorded(seen, standard, sessions)
+    weight = np.zeros(len(standard.event))
+    if len(windows):
+        cuts = cut_each(windows, stretches)
+        fall = _falls(model, standard.sessions, windows, cuts, config.max_events)
+        n_events = cuts.stop - cuts.start
+        event = np.repeat(windows.start[cuts.window] + cuts.start + 1, n_events)
+        event += np.arange(len(event)) - np.repeat(np.cumsum(n_events) - n_events, n_events)
+        weight[event] = np.repeat(fall / n_events, n_events)
+    return standard, windows, weight
 
 
 def as_seen(model: TrainedModel, sessions: Sessions) -> tuple[Standardised, WindowConfig]:

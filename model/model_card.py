@@ -45,7 +45,8 @@ def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
             evaluation.to_text(),
             "```",
             "",
-            "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png)",
+            "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png) "
+            "![Training](training.png)",
             "",
             *_thresholds(model),
             "## Limits",
@@ -118,7 +119,8 @@ def owner_card(
             "|---|---|---|---|",
             *evidence,
             "",
-            "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png)",
+            "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png) "
+            "![Training](training.png)",
             "",
             *_thresholds(model),
             "## Limits",

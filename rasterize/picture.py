@@ -15,7 +15,7 @@ from pipeline.schemas import Kind
 from pipeline.windows import Points
 from rasterize.canvas import CHANNELS, Canvas
 from rasterize.draw import Paths, draw, place, to_device
-from rasterize.palette import BACKGROUND, ink_on_background, speed_color
+from rasterize.palette import ink_on_background, speed_color
 
 ENLARGED = 5  # a picture's pixels for each of the network's cells
 TEXT = (206, 212, 222)
@@ -37,12 +37,16 @@ def draw_images(points: Points, canvas: Canvas) -> Float[np.ndarray, "windows si
     return np.asarray(_draw(to_device(points), canvas))
 
 
-def draw_pictures(points: Points, canvas: Canvas) -> list[Image.Image]:
+def draw_pictures(points: Points, canvas: Canvas, enlarged: int = ENLARGED) -> list[Image.Image]:
     """Return a picture a window: speed as colour, held buttons, clicks and pauses marked."""
-    fine = replace(canvas.enlarged(ENLARGED), channels=("ink", "speed", "press"))
+    fine = replace(canvas.enlarged(enlarged), channels=("ink", "speed", "press"))
     planes = draw_images(points, fine)
     x, y = (np.asarray(at) for at in place(to_device(points), fine))
-    return [_picture(planes[i], points, i, x[i], y[i], canvas.pause_ms) for i in range(len(points))]
+    line = max(enlarged // 8, 1)
+    return [
+        _picture(planes[i], points, i, x[i], y[i], canvas.pause_ms, line)
+        for i in range(len(points))
+    ]
 
 
 def _picture(
@@ -52,10 +56,11 @@ def _picture(
     x: Float[np.ndarray, " points"],
     y: Float[np.ndarray, " points"],
     pause_ms: float,
+    line: int,
 ) -> Image.Image:
     """Return one window's picture: the halo of held buttons, the line, then the marks."""
-    bold = _widened(planes, 1)
-    halo = _widened(planes[..., 2], 4)[..., None]
+    bold = _widened(planes, line)
+    halo = _widened(planes[..., 2], 4 * line)[..., None]
     colors = ink_on_background(np.clip(1.6 * bold[..., 0], 0, 1), np.clip(1.6 * bold[..., 1], 0, 1))
     lit = colors + halo * (1 - np.clip(bold[..., :1], 0, 1)) * 70
     picture = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
@@ -103,7 +108,7 @@ def contact_sheet(
         left = MARGIN + i % columns * step
         top = MARGIN + i // columns * (step + CAPTION)
         sheet.paste(picture, (left, top))
-        pen.text((left, top + side + 3), _fitting(caption, side), TEXT, font=_font())
+        pen.text((left, top + side + 3), _fitting(caption, side), TEXT, font=font())
     _legend(sheet, pen, MARGIN, height - 3 * CAPTION, canvas)
     return sheet
 
@@ -120,26 +125,26 @@ def _legend(
         if canvas.slow_px_s <= speed <= canvas.fast_px_s:
             at = left + np.log(speed / canvas.slow_px_s) / span * (length - 1)
             pen.line((at, top + 18, at, top + 24), fill=TEXT)
-            pen.text((at, top + 26), f"{speed:,}", TEXT, font=_font(), anchor="ma")
-    pen.text((left, top + 26), f"{canvas.slow_px_s:g}", TEXT, font=_font())
-    pen.text((left + length + 10, top + 4), "speed, px/s", TEXT, font=_font())
+            pen.text((at, top + 26), f"{speed:,}", TEXT, font=font(), anchor="ma")
+    pen.text((left, top + 26), f"{canvas.slow_px_s:g}", TEXT, font=font())
+    pen.text((left + length + 10, top + 4), "speed, px/s", TEXT, font=font())
     x = float(left + length + 110)
     for label, color, radius in (
         ("click or press", CLICK_COLOR, 6.0),
         (f"pause of {canvas.pause_ms:g} ms or more", PAUSE_COLOR, 4.0),
     ):
         _ring(pen, x, top + 11.0, radius, color)
-        pen.text((x + 12, top + 4), label, TEXT, font=_font())
+        pen.text((x + 12, top + 4), label, TEXT, font=font())
         x += 130
     pen.rectangle((left + length + 110, top + 31, left + length + 130, top + 37), fill=FAINT)
-    pen.text((left + length + 138, top + 26), "halo: button held", TEXT, font=_font())
+    pen.text((left + length + 138, top + 26), "halo: button held", TEXT, font=font())
     side_px = canvas.size * canvas.cell_px
     note = {
-        "box": "each picture fills its path's box",
-        "centred": f"a picture is {side_px:g} px of screen wide, centred on its path",
-        "absolute": f"a picture is the upper left {side_px:g} px of the page",
+        "box": "each fills its path's box",
+        "centred": f"{side_px:g} px wide, path centred",
+        "absolute": f"upper left {side_px:g} px of the page",
     }[canvas.placement]
-    pen.text((left + length + 260, top + 26), note, FAINT, font=_font())
+    pen.text((left + length + 260, top + 26), note, FAINT, font=font())
 
 
 def channel_strip(
@@ -157,14 +162,14 @@ def channel_strip(
         tile = Image.fromarray(grey).resize((side, side), Image.Resampling.NEAREST)
         strip.paste(tile, (left, MARGIN))
         caption = _fitting(f"{name}: {CHANNELS[name]}", side)
-        pen.text((left, MARGIN + side + 3), caption, TEXT, font=_font())
+        pen.text((left, MARGIN + side + 3), caption, TEXT, font=font())
     return strip
 
 
 def stacked(parts: Sequence[Image.Image]) -> Image.Image:
     """Return pictures one below the other."""
     width = max(part.width for part in parts)
-    sheet = Image.new("RGB", (width, sum(part.height for part in parts)), BACKGROUND)
+    sheet = Image.new("RGB", (width, sum(part.height for part in parts)), SHEET)
     top = 0
     for part in parts:
         sheet.paste(part, (0, top))
@@ -179,16 +184,17 @@ def picture_uri(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of all captions."""
     return ImageFont.load_default(12)
 
 
 def _fitting(text: str, width_px: int) -> str:
     """Cut text to what fits, with an ellipsis; what isn't printable becomes a question mark."""
     text = "".join(c if c.isprintable() else "?" for c in text[:400])
-    font = _font()
-    if font.getlength(text) <= width_px:
+    letters = font()
+    if letters.getlength(text) <= width_px:
         return text
-    while text and font.getlength(text + "…") > width_px:
+    while text and letters.getlength(text + "…") > width_px:
         text = text[:-1]
     return text + "…"

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from tiny import TINY, easy_store, ingest_sample
 
 from flows.jobs.draw import draw
@@ -254,3 +255,23 @@ def test_a_session_is_drawn_with_its_channels_and_a_misspelt_one_refused(made, t
     with pytest.raises(ConfigError, match="limit is 0"):
         draw(made.store, tmp_path / "no.png", limit=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "sheet.png"]
+
+
+def test_pictures_with_a_model_show_what_raised_the_score(made, tmp_path):
+    plain = draw(made.store, tmp_path / "plain.png", canvas=TINY.canvas, limit=2)
+    weighed = draw(made.store, tmp_path / "weighed.png", run=made.run, limit=2)
+    sizes = []
+    for path in (plain, weighed):
+        with Image.open(path) as image:
+            sizes.append(image.size)
+            shown = {tuple(pixel) for pixel in np.asarray(image.convert("RGB")).reshape(-1, 3)}
+        assert ((64, 160, 255) in shown) == (path == weighed)
+    assert sizes[1][0] >= sizes[0][0]
+
+
+def test_a_large_picture_is_of_one_session(made, tmp_path):
+    large = draw(made.store, tmp_path / "a.png", "browse_003", canvas=TINY.canvas, large=True)
+    with Image.open(large) as image:
+        assert image.width > 16 * TINY.canvas.size
+    with pytest.raises(ConfigError, match="say which with --session"):
+        draw(made.store, tmp_path / "b.png", large=True)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from rasterize.palette import BACKGROUND, SCALE, ink_on_background, speed_color
+from rasterize.palette import (
+    BACKGROUND,
+    SCALE,
+    WEIGHT_SCALE,
+    ink_on_background,
+    speed_color,
+    weight_color,
+)
 
 # What each kind of colour-blindness makes of linear red, green and blue, at its strongest.
 # Machado, Oliveira, Fernandes 2009 (IEEE TVCG 15:6, 1291-1298), table 1.
@@ -81,3 +88,19 @@ def test_without_ink_there_is_background_and_with_all_of_it_colour():
     np.testing.assert_allclose(
         picture[0, 2], (picture[0, 0] + picture[0, 1].astype(int)) / 2, atol=1
     )
+
+
+@pytest.mark.parametrize("who", ["everyone else", "protanopes", "deuteranopes"])
+def test_what_raised_a_score_is_yellower_than_what_lowered_it_to(who):
+    """Red and green may look alike; blue against orange is told by yellow against blue."""
+    linear = (WEIGHT_SCALE / 255) ** 2.2 @ np.transpose(SEEN_BY[who])
+    red, green, blue = np.clip(linear, 0, 1).T
+    yellowness = (red + green) / 2 - blue
+
+    assert (np.diff(yellowness) > 0.1).all()
+    assert lightness(WEIGHT_SCALE[[0, 2]], SEEN_BY[who]).min() > lightness(BACKGROUND) + 25
+
+
+def test_no_weight_is_grey_and_the_ends_are_the_scales():
+    ends = weight_color(np.array([-2.0, 0.0, 2.0]))
+    np.testing.assert_array_equal(ends, WEIGHT_SCALE)

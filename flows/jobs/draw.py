@@ -1,19 +1,47 @@
-"""The drawing job: a log or a store in, a contact sheet as PNG out."""
+"""The drawing job: a log or a store in, a contact sheet or one large picture as PNG out."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
+from jaxtyping import Float64
 
 from flows.jobs.inputs import each_sessions
+from model.attribution import attribute_seen
+from model.run import load_model
+from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, DataError, NotFoundError, did_you_mean
 from pipeline.logs import NO_COLUMNS
 from pipeline.publish import replacing
 from pipeline.readers import AUTO
 from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.windows import WindowConfig, cut_windows, pad_windows
+from pipeline.windows import Windows, cut_windows, pad_windows
 from rasterize.canvas import Canvas
-from rasterize.picture import channel_strip, contact_sheet, draw_images, draw_pictures, stacked
+from rasterize.overlay import draw_overlays, weight_legend
+from rasterize.picture import (
+    ENLARGED,
+    channel_strip,
+    contact_sheet,
+    draw_images,
+    draw_pictures,
+    stacked,
+)
+
+LARGE: Final = 16  # pixels a cell: 1,024 a side with the default canvas
+LARGEST_EVENTS: Final = 32_768  # of a session drawn as a whole: what follows is left out
+_SAMPLES_A_CELL: Final = 16  # a whole session's path is long: so many times a window's spots
+
+
+class _Seen(NamedTuple):
+    """What is drawn: sessions, stretches of them, and what their events weigh, if that is known."""
+
+    sessions: Sessions
+    windows: Windows
+    canvas: Canvas
+    weight: Float64[np.ndarray, " events"] | None
+    n_points: int
 
 
 def draw(
@@ -25,44 +53,103 @@ def draw(
     limit: int = 12,
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
+    run: Path | None = None,
+    large: bool = False,
 ) -> Path:
     """Draw the first window of `limit` sessions, or every window of one, with a legend.
 
-    Of a single session the network's own channels are shown too.
+    Of a single session the network's own channels are shown too; `large` draws it whole, in one
+    picture. With a RUN, paths are as its model sees them, each beside what raised its score.
     """
     if limit < 1:
         raise ConfigError("draw", f"limit is {limit}", "1 or more pictures")
-    parts = list(each_sessions([path], format, columns))
-    if not parts:
-        raise DataError(path, "no sessions there", "is it a log, or a store that ingest made?")
-    sessions = concatenate_sessions(parts)
-    # By name: a recording and the twins made from it stand side by side.
-    sessions = sessions.take(np.argsort(sessions.session_id.astype(str), kind="stable"))
-    if session is not None:
-        sessions = sessions.take(_find(sessions, session, path))
-    windows = cut_windows(sessions, window)
-    if not len(windows):
+    sessions = _sessions(path, format, columns, session)
+    if large:
+        sessions = _single(sessions, path)
+    elif session is None and run is not None:
+        sessions = sessions.take(np.arange(len(sessions))[: 4 * limit])  # weights take time
+    seen = _seen(sessions, canvas, window, run)
+    if not len(seen.windows):
         raise DataError(
             path,
             f"nothing to draw: no stretch of {window.min_events} events or more",
             "try --window.min-events 2",
         )
-    if session is None:
+    seen = _whole(seen) if large else _first(seen, session is None, limit)
+    with replacing(to) as unfinished:
+        _save(seen, LARGE if large else ENLARGED, session is not None, large, unfinished)
+    return to
+
+
+def _sessions(path: Path, format: str, columns: Mapping[str, str], session: str | None) -> Sessions:
+    """Return the sessions of a path by name: a recording and its twins stand side by side."""
+    parts = list(each_sessions([path], format, columns))
+    if not parts:
+        raise DataError(path, "no sessions there", "is it a log, or a store that ingest made?")
+    sessions = concatenate_sessions(parts)
+    sessions = sessions.take(np.argsort(sessions.session_id.astype(str), kind="stable"))
+    return sessions if session is None else sessions.take(_find(sessions, session, path))
+
+
+def _single(sessions: Sessions, path: Path) -> Sessions:
+    """Return the one session, or raise: a large picture is of one."""
+    if len(sessions) > 1:
+        raise ConfigError(
+            path, f"{len(sessions):,} sessions, and --large draws one", "say which with --session"
+        )
+    return sessions
+
+
+def _seen(sessions: Sessions, canvas: Canvas, window: WindowConfig, run: Path | None) -> _Seen:
+    """Return sessions as they came, or as the model of a RUN sees and weighs them."""
+    if run is None:
+        return _Seen(sessions, cut_windows(sessions, window), canvas, None, window.max_events)
+    model = load_model(run)
+    standard, windows, weight = attribute_seen(model, sessions)
+    n_points = int((windows.stop - windows.start).max(initial=2))
+    return _Seen(standard.sessions, windows, model.config.canvas, weight, n_points)
+
+
+def _first(seen: _Seen, one_each: bool, limit: int) -> _Seen:
+    """Return the first windows, or the first one of each session."""
+    windows = seen.windows
+    if one_each:
         windows = windows.take(np.unique(windows.session, return_index=True)[1])
-    windows = windows.take(np.arange(len(windows))[:limit])
-    points = pad_windows(sessions, windows, window.max_events)
+    return seen._replace(windows=windows.take(np.arange(len(windows))[:limit]))
+
+
+def _whole(seen: _Seen) -> _Seen:
+    """Return the session as one window that fills its picture."""
+    n_events = min(int(seen.sessions.n_events[0]), LARGEST_EVENTS)
+    canvas = replace(seen.canvas, placement="box", resample_ms=0.0)
+    canvas = replace(canvas, n_samples=canvas.n_samples * _SAMPLES_A_CELL)
+    whole = Windows(np.array([0]), np.array([0]), np.array([n_events]))
+    return seen._replace(windows=whole, canvas=canvas, n_points=n_events)
+
+
+def _save(seen: _Seen, enlarged: int, of_one: bool, is_whole: bool, path: Path) -> None:
+    """Write the pictures with captions and legend, each beside its weights if these are known."""
+    sessions, windows = seen.sessions, seen.windows
+    points = pad_windows(sessions, windows, seen.n_points)
     start_s = sessions.t_us[windows.start] / 1e6
     captions = [
-        f"{sessions.session_id[i]} from {s:.1f} s" if session else str(sessions.session_id[i])
+        f"{sessions.session_id[i]} from {s:.1f} s" if of_one else str(sessions.session_id[i])
         for i, s in zip(windows.session, start_s, strict=True)
     ]
-    sheet = contact_sheet(draw_pictures(points, canvas), captions, canvas)
-    if session is not None:
-        images = draw_images(points, canvas)
-        sheet = stacked([sheet, *(channel_strip(image, canvas, 160) for image in images[:1])])
-    with replacing(to) as unfinished:
-        sheet.save(unfinished, format="PNG")
-    return to
+    pictures = draw_pictures(points, seen.canvas, enlarged)
+    parts = [contact_sheet(pictures, captions, seen.canvas)]
+    if seen.weight is not None:
+        place = windows.start[:, None] + np.arange(points.t_ms.shape[1])
+        weights = seen.weight[np.minimum(place, windows.stop[:, None] - 1)]
+        largest = float(np.quantile(np.abs(weights), 0.98))  # one odd event dims no other
+        overlays = draw_overlays(points, weights, seen.canvas, largest, enlarged)
+        pairs = [picture for pair in zip(pictures, overlays, strict=True) for picture in pair]
+        both = [words for caption in captions for words in (caption, "what raised or lowered it")]
+        sheet = contact_sheet(pairs, both, seen.canvas)
+        parts = [sheet, weight_legend(sheet.width, largest)]
+    if of_one and not is_whole:
+        parts.append(channel_strip(draw_images(points, seen.canvas)[0], seen.canvas, 160))
+    stacked(parts).save(path, format="PNG")
 
 
 def _find(sessions: Sessions, session_id: str, path: Path) -> np.ndarray:
