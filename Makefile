@@ -26,11 +26,12 @@ demo: setup ## Go the whole way on sample_data/: pictures, training, scores in P
 test: setup ## Run all tests
 	$(BIN)/python -m pytest
 
-check: setup ## Check format, lint, types and import contracts
+check: setup ## Check format, lint, types, import contracts, and the docs: links, commands, API
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/test_docs.py
 
 bench: $(PEERS) ## Time ours and its peers in one process (benchmarks/README.md)
 	.venv-bench/bin/python -m benchmarks.speed

@@ -141,7 +141,9 @@ def test_weights_do_not_depend_on_where_the_path_lies():
 
 
 def test_the_owner_task_weighs_by_the_claimed_accounts_profile():
-    config = replace(TINY, task="owner", owner=replace(TINY.owner, embedding=8, dimensions=4))
+    config = replace(
+        TINY, task="owner", owner=replace(TINY.owner, embedding=8, dimensions=4, habits=False)
+    )
     rng = np.random.default_rng(0)
     population = Population(
         mean=np.zeros(8),

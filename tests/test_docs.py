@@ -42,6 +42,14 @@ def test_the_page_of_commands_is_what_the_script_makes(tmp_path):
     )
 
 
+def test_the_api_page_is_what_the_script_makes(tmp_path):
+    script = [sys.executable, str(ROOT / "docs" / "make_api.py"), str(tmp_path / "api.md")]
+    subprocess.run(script, cwd=ROOT, check=True, capture_output=True)
+    assert (ROOT / "docs" / "api.md").read_text() == (tmp_path / "api.md").read_text(), (
+        "make it anew: python docs/make_api.py"
+    )
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_to_a_file_and_a_heading(page):
     for path, anchor in relative_links(page):
