@@ -66,7 +66,7 @@ def make_pictures(images: Path, run: Path | None = None) -> list[Path]:
     box = replace(Canvas(), placement="box")
     with store_of((*PEOPLE, *TWINS)) as store:
         made = [above_each_other(load_sessions([store]), box, images / "sessions.png")]
-        made.append(draw(store, images / "channels.png", PEOPLE[1], canvas=box))
+        made.append(draw(store, images / "channels.png", PEOPLE[3], canvas=box))
     if run is not None:
         with store_of((*PEOPLE[:2], *TWINS[:2])) as store:
             made.append(draw(store, images / "attribution.png", run=run))

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.schemas import Kind
 from pipeline.windows import Points
-from rasterize.canvas import CHANNELS, Canvas
+from rasterize.canvas import Canvas
 from rasterize.draw import Paths, draw, place, to_device
 from rasterize.palette import ink_on_background, speed_color
 
@@ -161,8 +161,7 @@ def channel_strip(
         left = MARGIN + i * (side + MARGIN)
         tile = Image.fromarray(grey).resize((side, side), Image.Resampling.NEAREST)
         strip.paste(tile, (left, MARGIN))
-        caption = _fitting(f"{name}: {CHANNELS[name]}", side)
-        pen.text((left, MARGIN + side + 3), caption, TEXT, font=font())
+        pen.text((left, MARGIN + side + 3), _fitting(name, side), TEXT, font=font())
     return strip
 
 
