@@ -44,7 +44,10 @@ class Judges:
         self.enrolled, self.config = enrolled, config
         self.by_features, self.network = (
             owners.Judge.of(embedder, enrolled, enrolled, config)
-            for embedder in (owners.features(config), owners.network(enrolled, config))
+            for embedder in (
+                owners.scaled_features(enrolled, config),
+                owners.network(enrolled, config),
+            )
         )
         accounts = np.unique(enrolled.account_id.astype(str))
         dealt = np.random.default_rng(config.seed).permutation(accounts)

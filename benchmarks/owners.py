@@ -52,7 +52,7 @@ def network(sessions: Sessions, config: RunConfig) -> Embedder:
 
 
 def features(config: RunConfig) -> Embedder:
-    """Give kinematic features of the same windows instead of embeddings."""
+    """Give kinematic features of the same windows instead of embeddings, as they are."""
 
     def described(sessions: Sessions, at_most: int | None) -> tuple[Windows, np.ndarray]:
         windows = cut_windows(sessions, config.owner.window)
@@ -95,6 +95,27 @@ class Judge:
             some = Evidence(*(column[claimed] for column in evidence))
             score[claimed] = -self.people.log_ratio(some, place)
         return np.where(evidence.n_windows > 0, score, np.nan)
+
+
+def scaled_features(sessions: Sessions, config: RunConfig) -> Embedder:
+    """Give logarithms of kinematic features, each with unit spread over `sessions`' windows.
+
+    Pixels a second and shares of one have to be comparable before people are.
+    """
+    described = features(config)
+    _, known = described(sessions, config.owner.windows_per_session)
+    mean, spread = signed_log(known).mean(axis=0), signed_log(known).std(axis=0)
+
+    def scaled(chosen: Sessions, at_most: int | None) -> tuple[Windows, np.ndarray]:
+        windows, values = described(chosen, at_most)
+        return windows, (signed_log(values) - mean) / np.maximum(spread, 1e-9)
+
+    return scaled
+
+
+def signed_log(values: np.ndarray) -> np.ndarray:
+    """Return log(1 + size), with the sign."""
+    return np.sign(values) * np.log1p(np.abs(values))
 
 
 def boosting(enrolled: Sessions, claims: Sessions, config: RunConfig) -> Scores:

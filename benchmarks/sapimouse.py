@@ -52,7 +52,7 @@ def judge_fold(
     is_long = np.array(["3min" in name for name in sessions.session_id])
     enrolled, tried = sessions.take(of_fold & is_long), sessions.take(of_fold & ~is_long)
     embedders = {
-        "features against profiles": owners.features(config),
+        "features against profiles": owners.scaled_features(trained, config),
         NETWORK: owners.network(trained, config),
     }
     judges = {

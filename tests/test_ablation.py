@@ -72,6 +72,8 @@ def test_a_cell_knows_hands_and_the_table_shows_it():
     assert values["matched"] > 0.95
     assert values["auc_60s"] > 0.8
     assert np.shape(cell["people_60s"]) == (len(found.tried), 4)
+    siblings = replace(row, settings=("owner.mirrored=True",))
+    assert measure(siblings, 0, found, Budget())["known"] != cell["known"]
     worse = cell | {"row": BASES["model"], "known": [-s for s in cell["known"]]}
     text = to_text([cell, worse | {"verdicts": {"1 windows": cell["known"]}}], figures)
     assert f"model: {row.name} | 1 | {values['all']:.3f}" in text

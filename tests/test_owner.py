@@ -137,6 +137,24 @@ def test_more_sessions_make_a_profile_more_mature_than_more_windows_do():
     assert population.maturity(population.place(nobody)) == pytest.approx(0)
 
 
+def test_what_is_alike_in_everybody_is_no_evidence():
+    embeddings, of_window, person = embeddings_of()
+    padded = np.concatenate([embeddings, np.full((len(embeddings), 3), 7.0)], axis=1)
+    population = fit_population(padded, of_window, person, 5)
+    assert len(population.axes) == 2
+    means, n = session_means(padded, of_window, len(person))
+    place = population.place(Evidence(means[:2], n[:2]))
+    assert np.isfinite(population.log_ratio(Evidence(means, n), place)).all()
+
+
+def test_what_never_changes_in_a_person_is_no_division_by_zero():
+    embeddings, of_window, person = embeddings_of()
+    fixed = person[of_window][:, None].astype(float)
+    population = fit_population(np.concatenate([embeddings, fixed], axis=1), of_window, person, 3)
+    assert population.between_windows.min() > 0
+    assert population.between_sessions.min() > 0
+
+
 def test_a_population_survives_json():
     embeddings, of_window, person = embeddings_of()
     population = fit_population(embeddings, of_window, person, 2)

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float64, Int64, Shaped
-from sklearn.ensemble import HistGradientBoostingClassifier
 
+from benchmarks import owners
 from benchmarks.ablation.recordings import Recordings
 from benchmarks.ablation.rows import Row, with_settings
 from model.config import OwnerConfig, RunConfig, TrainConfig
@@ -19,15 +19,14 @@ from model.habits import habits
 from model.network import SCORING_BATCH
 from model.owner.population import Evidence, Population, fit_population, session_means
 from model.owner.score import embed
+from model.owner.siblings import with_siblings
 from model.owner.train import fit_owner
-from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
 from pipeline.sessions import Sessions
 from pipeline.windows import Windows, cut_windows, pad_windows
 from rasterize.draw import to_device
 
 Embedder = Callable[[Sessions], tuple[Windows, Float64[np.ndarray, "windows features"]]]
 Ratios = Float64[np.ndarray, "sessions accounts"]
-FEATURES = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
 VERDICT_WINDOWS = (1, 5, 10)
 POOLINGS: dict[str, Callable[[Float64[np.ndarray, "windows accounts"]], np.ndarray]] = {
     "mean of windows": lambda ratio: ratio.mean(axis=0),
@@ -101,7 +100,7 @@ def measure(row: Row, seed: int, recordings: Recordings, budget: Budget) -> dict
     if row.kind == "habits":
         parts.append(_habits_embedder(config))
     if row.kind in ("features", "fusion"):
-        parts.append(_feature_embedder(config))
+        parts.append(_feature_embedder(config, recordings.training))
     trained_s = time.process_time() - begun
     scores = [
         scored(embedder, config, recordings, with_verdicts=row.kind == "network")
@@ -109,8 +108,7 @@ def measure(row: Row, seed: int, recordings: Recordings, budget: Budget) -> dict
     ]
     cell = scores[0] if len(scores) == 1 else scores[0] | _summed(scores)
     if row.kind in ("features", "fusion"):  # known accounts: the classifier of the first try
-        boosted = _boosted(config, recordings)
-        own = {"known": boosted}
+        own = {"known": _rounded(owners.boosting(recordings.known, recordings.claims, config))}
         cell |= own if row.kind == "features" else _summed([{"known": scores[0]["known"]}, own])
     return cell | {
         "row": row.name,
@@ -146,14 +144,10 @@ def _habits_embedder(config: RunConfig) -> Embedder:
     return _caching(described)
 
 
-def _feature_embedder(config: RunConfig) -> Embedder:
-    """Return kinematic features, each brought to unit spread where windows are compared."""
-
-    def described(sessions: Sessions) -> tuple[Windows, np.ndarray]:
-        windows = cut_windows(sessions, config.owner.window)
-        return windows, kinematic_features(sessions, windows)[:, FEATURES].astype(np.float64)
-
-    return _caching(described)
+def _feature_embedder(config: RunConfig, trained: Sessions) -> Embedder:
+    """Return kinematic features, each with unit spread over the training's windows."""
+    scaled = owners.scaled_features(trained, config)
+    return _caching(lambda sessions: scaled(sessions, None))
 
 
 def _caching(embedder: Embedder) -> Embedder:
@@ -191,6 +185,7 @@ def scored(
 
 
 def _population(embedder: Embedder, config: RunConfig, sessions: Sessions) -> Population:
+    sessions = with_siblings(sessions, config.owner)
     windows, embeddings = embedder(sessions)
     return fit_population(embeddings, windows.session, sessions.account_id, config.owner.dimensions)
 
@@ -216,39 +211,6 @@ def _verdicts(
         ]
         found[name] = _rounded(-np.array(pooled))
     return found
-
-
-def _boosted(config: RunConfig, recordings: Recordings) -> list[float]:
-    """Return the scores of known accounts by gradient boosting that names one of them."""
-    described = _feature_embedder(config)
-    windows, features = described(recordings.known)
-    rng = np.random.default_rng(config.seed)
-    limit = config.owner.windows_per_session
-    order = rng.permutation(len(windows))
-    rank = np.empty(len(windows), np.int64)
-    rank[order] = _rank_within(windows.session[order])
-    kept = rank < limit
-    account = recordings.known.account_id.astype(str)[windows.session]
-    boosting = HistGradientBoostingClassifier(
-        max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=config.seed
-    ).fit(features[kept], account[kept])
-    claims = recordings.claims
-    at, of = described(claims)
-    log_p = np.log(np.clip(boosting.predict_proba(of), 1e-6, 1 - 1e-6))
-    claimed = np.searchsorted(boosting.classes_, claims.account_id.astype(str))[at.session]
-    own = log_p[np.arange(len(at)), claimed]
-    odds = own - np.log1p(-np.exp(own))
-    n = np.bincount(at.session, minlength=len(claims))
-    return _rounded(-np.bincount(at.session, odds, len(claims)) / np.maximum(n, 1))
-
-
-def _rank_within(session: Int64[np.ndarray, " windows"]) -> Int64[np.ndarray, " windows"]:
-    """Return how many of its session come before each window."""
-    by_session = np.argsort(session, kind="stable")
-    n = np.bincount(session)
-    rank = np.empty(len(session), np.int64)
-    rank[by_session] = np.arange(len(session)) - np.repeat(np.cumsum(n) - n, n)
-    return rank
 
 
 def _summed(cells: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ PICTURE = (
     "trace.widths=()",
     "habits.width=0",
     "owner.habits=False",
-    "cnn.widths=(24, 48)",
+    "cnn.widths=(16, 32)",
     "canvas.channels=('ink', 'speed', 'direction_x', 'direction_y')",
 )
 """The picture alone: what encodings are compared on."""
@@ -43,7 +43,7 @@ def _models(*rows: tuple[str, tuple[str, ...]]) -> list[Row]:
 
 NO_TRACE, NO_HABITS = "trace.widths=()", "habits.width=0"
 LEARNT = "owner.habits=False"
-SEES = ("owner.picture=True", "cnn.widths=(24, 48)")
+SEES = ("owner.picture=True", "cnn.widths=(16, 32)")
 
 ROWS: tuple[Row, ...] = (
     *_models(

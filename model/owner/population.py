@@ -18,6 +18,8 @@ from pipeline.errors import DataError, SchemaError
 
 TYPICAL_WINDOWS = 8.0  # of a session that is compared: the axes are chosen for such
 SHRINKAGE = 0.3  # of the covariance within people, towards a sphere
+_LEAST_NOISE = 0.01  # between windows, where all noise together is 1
+_LEAST_STRENGTH = 1e-9  # of the strongest axis
 _LEAST_SHARE = 0.02  # of the variance between windows: sessions never agree entirely
 
 
@@ -136,13 +138,15 @@ def fit_population(
     noise = within_person + within_session / TYPICAL_WINDOWS
     noise += SHRINKAGE * np.trace(noise) / len(noise) * np.eye(len(noise))
     whitening = np.linalg.inv(np.linalg.cholesky(noise))
-    _, directions = np.linalg.eigh(whitening @ between @ whitening.T)
+    strength, directions = np.linalg.eigh(whitening @ between @ whitening.T)
+    # Along what is alike in everybody, such as presses where no recorder wrote any, is nothing.
+    n_dimensions = min(n_dimensions, int((strength > _LEAST_STRENGTH * strength[-1]).sum()))
     axes = directions[:, ::-1][:, :n_dimensions].T @ whitening
 
     def along(covariance: np.ndarray) -> np.ndarray:
         return np.einsum("df,fg,dg->d", axes, covariance, axes)
 
-    windows = along(within_session)
+    windows = np.maximum(along(within_session), _LEAST_NOISE)
     sessions = along(within_person) - windows * np.mean(1 / n_windows)
     people = along(between) - along(within_person) / np.mean(n_sessions)
     return Population(
