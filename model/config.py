@@ -14,7 +14,7 @@ Task = Literal["fraud", "owner"]
 class CNNConfig:
     """Sizes of the network: a stem that cuts the image in patches, then stages."""
 
-    patch: int = 4  # cells a side of a patch; the first stage sees size/patch places a side
+    patch: int = 8  # cells a side of a patch; the first stage sees size/patch places a side
     widths: tuple[int, ...] = (64, 128)  # channels of each stage; each halves the side; none: blind
     blocks: int = 1  # residual blocks a stage; 0: the stem and the halvings alone
     dropout: float = 0.3  # share of pooled features dropped in training
