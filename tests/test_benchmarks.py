@@ -119,7 +119,7 @@ def test_claims_are_every_session_as_every_account(recorded):
     np.testing.assert_array_equal(claims.t_us, np.tile(recorded.t_us, 2))
 
 
-def test_benchmarks_are_named_in_make_bench():
+def test_benchmarks_on_recordings_are_run_by_make_figures():
     root = Path(__file__).resolve().parent.parent
     named = (root / "Makefile").read_text()
     for name in ("replays", "sapimouse", "balabit", "delbot"):
