@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PosixPath
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ _URL: Final = re.compile(r"(s3|gs|gcs):/+(?=[^/])")
 _HINT: Final = "are bucket, credentials and endpoint (AWS_ENDPOINT_URL) right, and is it reachable?"
 
 
-class RemotePath(type(Path())):
+class RemotePath(PosixPath):
     """A path in an object store; what isn't written here fails as for a file that isn't there."""
 
     __slots__ = ()

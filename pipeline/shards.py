@@ -47,6 +47,11 @@ class Shard:
         """Return whether its sessions come from a store, not from raw logs."""
         return isinstance(self.pieces[0], RowGroups)
 
+    @property
+    def logs(self) -> list[FoundFile]:
+        """Return its raw logs."""
+        return [piece for piece in self.pieces if isinstance(piece, FoundFile)]
+
 
 def plan_shards(paths: Sequence[Path]) -> list[Shard]:
     """Return the shards of stores and raw logs; the same inputs give the same ones."""
@@ -63,11 +68,10 @@ def read_shard(
     shard: Shard, format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
 ) -> Iterator[Sessions]:
     """Give the sessions of a shard, some thousands at a time, in a fixed order."""
-    if shard.is_of_store:
-        for piece in shard.pieces:
+    for piece in shard.pieces:
+        if isinstance(piece, RowGroups):
             yield from read_row_groups(piece.path, range(piece.first, piece.stop))
-    else:
-        yield from parse_files(shard.pieces, format, columns)
+    yield from parse_files(shard.logs, format, columns)
 
 
 def inputs_digest(shards: Sequence[Shard], settings: Mapping[str, object]) -> str:

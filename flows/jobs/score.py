@@ -158,4 +158,4 @@ def _refuse_no_logs(work: Work, shards: Sequence[Shard]) -> None:
         own = [shard for shard in logs if shard.source == source]
         notes = [work.staged.read_note(shard.number) for shard in own]
         if not any(note and note["n_groups"] for note in notes):
-            refuse_no_logs(own[0].pieces, work.format, work.columns)
+            refuse_no_logs(own[0].logs, work.format, work.columns)
