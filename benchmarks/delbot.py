@@ -1,4 +1,4 @@
-"""DELBOT: one person and two bots, looking for a hidden circle.
+"""DELBOT: one person and two bots at a task with circles.
 
     python -m benchmarks.delbot [--seed 0] [--set train.epochs=4 ...]
 
