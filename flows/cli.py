@@ -150,9 +150,8 @@ def train(
     _require(stores, "train", "STORE")
     from flows.jobs.train import train as job
 
-    evaluation = job(
-        stores, to, settings, simulate, resume, print_epoch, feedback=tuple(feedback or ())
-    )
+    known = tuple(feedback or ())
+    evaluation = job(stores, to, settings, simulate, resume, progress=print_epoch, feedback=known)
     print(evaluation.to_text())
     print(to)
 
