@@ -1,11 +1,12 @@
 """Commands about an installation: its settings, models, labels, days and deployments."""
 
 import json as json_
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
@@ -24,6 +25,9 @@ Sets = Annotated[
 Models = Annotated[
     Path | None, Parameter(help="The folder of models; default: the settings' `models`.")
 ]
+
+STRONG_DRIFT: Final = 3
+"""The exit code of `monitor` after a strong change."""
 
 models_app = App(name="models", help="List trained models, and say which one scores.")
 
@@ -105,12 +109,106 @@ def site(*, settings: SettingsFile = None, set_: Sets = None, json: AsJson = Fal
     _print_json(as_json(checked)) if json else print(as_toml(checked, found))
 
 
+def monitor(
+    *,
+    date: Annotated[str | None, Parameter(help="YYYY-MM-DD; default: today, UTC.")] = None,
+    settings: SettingsFile = None,
+    set_: Sets = None,
+    json: AsJson = False,
+) -> None:
+    """Compare a day's sessions and scores with what the model knows; exit 3 on strong drift."""
+    site, _ = start_site(settings, set_)
+    from flows.jobs.days import monitor_day
+    from flows.jobs.inputs import today
+    from flows.jobs.monitor import drift_text, read_drift
+    from pipeline.drift import strongest
+
+    partition = monitor_day(site, date or today())
+    found = read_drift(partition)
+    _print_json(found.to_pylist()) if json else print(f"{drift_text(found)}\n{partition}")
+    if strongest(found) == "strong":
+        raise SystemExit(STRONG_DRIFT)
+
+
+def backfill(
+    *,
+    start: Annotated[str, Parameter(help="The first day, YYYY-MM-DD.")],
+    end: Annotated[str, Parameter(help="The last day.")],
+    only_missing: Annotated[
+        bool, Parameter(negative=(), help="Pass over days that have a published partition.")
+    ] = False,
+    what: Annotated[Literal["score", "monitor"], Parameter(help="Which daily job.")] = "score",
+    wait_s: Annotated[
+        float, Parameter(help="With a server: wait so long for the runs to end, s.")
+    ] = 0.0,
+    settings: SettingsFile = None,
+    set_: Sets = None,
+) -> None:
+    """Do days again, or those that are missing: by the server if one is there, else here.
+
+    With a server each day and model is one run, however often it is asked for.
+    """
+    site, _ = start_site(settings, set_)
+    from flows.backfill import backfill_here, backfill_there, missing_days
+    from flows.server import find_url
+
+    days = missing_days(site, start, end, only_missing, what)
+    url = find_url(site)
+    tell(f"{len(days)} days to {what}, {'by ' + url if url else 'here: no server was found'}")
+    if url is None:
+        for partition in backfill_here(site, days, what, tell):
+            print(partition)
+        return
+    runs = backfill_there(site, days, what, url, wait_s, tell)
+    for run in runs:
+        print(f"{run.day} {run.run_id} {run.state.lower()}")
+    if wait_s and any(run.state != "Completed" for run in runs):
+        raise SystemExit(1)
+
+
+def deploy(*, settings: SettingsFile = None, set_: Sets = None) -> None:
+    """Register the deployments of flows/prefect.yaml on the Prefect server that is configured."""
+    from flows.deployments import check_server, register
+    from flows.server import find_url, process_environment
+
+    site, found = read_site(settings, set_)
+    url = check_server(find_url(site))
+    file = _file_of(settings)
+    for name in register(site, file, process_environment(site, found, url, file)):
+        print(name)
+
+
+def serve(*, settings: SettingsFile = None, set_: Sets = None) -> None:
+    """Run everything on this machine: server, deployments, worker; SIGTERM or Ctrl-C ends it."""
+    from flows.serve import serve as run
+
+    site, found = read_site(settings, set_)
+    run(site, found, _file_of(settings), tell)
+
+
+def start_site(file: Path | None, sets: Sequence[str] | None) -> "tuple[Site, Found]":
+    """Return the settings, with logs and JAX set up as they say."""
+    from flows.logs import set_up_logs
+    from model.device import prepare_jax
+
+    site, found = read_site(file, sets)
+    set_up_logs(site.log.format, site.log.level)
+    prepare_jax(site.device)
+    return site, found
+
+
 def read_site(file: Path | None, sets: Sequence[str] | None) -> "tuple[Site, Found]":
     """Return the settings, checked, and who set them."""
     from flows.site_reading import check_settings, find_settings
 
     found = find_settings(file, sets or ())
     return check_settings(found), found
+
+
+def _file_of(file: Path | None) -> Path | None:
+    from flows.site_reading import settings_file
+
+    return settings_file(file, os.environ)
 
 
 def _models(models: Path | None, settings: Path | None) -> Path:
@@ -129,5 +227,5 @@ def tell(text: str) -> None:
 def add_to(app: App) -> None:
     """Add these commands to the command line."""
     app.command(models_app)
-    for command in (label, site):
+    for command in (label, site, monitor, backfill, deploy, serve):
         app.command(command)

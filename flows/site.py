@@ -11,11 +11,11 @@ from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from model.config import RunConfig
+from model.device import Device
 from pipeline.drift import DriftConfig
 from pipeline.errors import ConfigError, NotFoundError, did_you_mean
 from pipeline.promotion import PromotionConfig
 
-Device = Literal["auto", "cpu", "gpu"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -98,6 +98,7 @@ class Site:
     simulate: bool = False  # add simulated bots to training
     device: Device = "auto"
     workers: int = 1  # processes that score
+    scheduler: str = ""  # of a Dask cluster that scores, tcp://HOST:PORT; empty: this machine
     mlflow_uri: str = ""  # such as sqlite:///mlflow.db; empty: MLflow isn't used
     log: LogsConfig = field(default_factory=LogsConfig)
     server: ServerConfig = field(default_factory=ServerConfig)

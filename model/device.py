@@ -4,7 +4,9 @@ import importlib.metadata
 import os
 import platform
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+Device = Literal["auto", "cpu", "gpu"]
 
 # XLA's default sends convolutions of a training step to a slow path on CPUs; with this flag the
 # step is 1.4 to 1.6 times as fast (docs/decisions/0003-network.md). It is experimental: only for
@@ -13,8 +15,13 @@ FAST_CPU_CONVOLUTION: Final = "--xla_cpu_experimental_ynn_fusion_type=individual
 TRIED_JAXLIB: Final = ("0.10.2",)
 
 
-def prepare_jax() -> None:
-    """Set XLA's flags and the compilation cache; what the environment says already is kept."""
+def prepare_jax(device: Device = "auto") -> None:
+    """Set XLA's flags and the compilation cache; what the environment says already is kept.
+
+    With a `device` that isn't "auto" JAX looks for no other: without a GPU "gpu" is an error.
+    """
+    if device != "auto":
+        os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]
     version = importlib.metadata.version("jaxlib")
     flags = os.environ.get("XLA_FLAGS", "")
     if version in TRIED_JAXLIB and "xla_cpu_experimental_ynn" not in flags:

@@ -1,8 +1,12 @@
 """When a challenger takes the champion's place."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.errors import ConfigError
+
+Promote = Literal["if better", "never", "always"]
+"""Whether a challenger takes the champion's place."""
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,9 @@ def test_feedback_lies_beside_the_store_and_anyone_can_read_it(feed, store):
 
 def test_feedback_beside_scores_counts_where_it_is_named(feed, store, tmp_path):
     scores = tmp_path / "scores"
-    row = {name: [None] for name in SCORES.names} | {"session_id": ["d"]}
-    table = pa.table(row, SCORES.remove_metadata())
+    said = {"session_id": "d", "band": "high", "is_flagged": True, "threshold": 0.5, "reasons": []}
+    made = {"n_events": 2, "n_windows": 1, "model_id": "m", "run_id": "r", "scored_at": START}
+    table = pa.Table.from_pylist([said | made], SCORES)
     write_parquet(table, scores / "run_date=2026-11-01" / "part-00000.parquet")
     feed("session_id,label\nd,1\n", scores)
 

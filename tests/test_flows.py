@@ -1,18 +1,25 @@
 """The flows, run by a real Prefect server; and that their deployments fit them."""
 
 import importlib
-import inspect
-from datetime import UTC, datetime
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, make_sessions
 from tiny import TINY, easy_store
 
+from flows.site import ScheduleConfig, ServerConfig, Site
 from model.run import config_json
-from pipeline.store import read_sessions
+from pipeline.schemas import QUARANTINE
+from pipeline.store import Part, read_sessions, write_part
 
 pytestmark = pytest.mark.prefect
 DAY = "2026-11-01"
@@ -24,6 +31,7 @@ def prefect(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.chdir(tmp_path_factory.mktemp("work"))  # no pointerprint.toml there
         import flows.settings  # noqa: F401 - before Prefect
 
         # isort: split
@@ -39,19 +47,23 @@ def flow_of(name: str):
 
 
 @pytest.fixture(scope="session")
-def model(prefect, tmp_path_factory) -> Path:
+def store(tmp_path_factory) -> Path:
+    return easy_store(tmp_path_factory.mktemp("flows") / "store")
+
+
+@pytest.fixture(scope="session")
+def model(prefect, store) -> Path:
     """Return what the train flow made, its settings given as a deployment gives them."""
-    folder = tmp_path_factory.mktemp("flows")
-    store = easy_store(folder / "store")
-    settings = config_json(TINY)
-    return flow_of("train")(stores=[str(store)], run=str(folder / "run"), config=settings)
+    return flow_of("train")(
+        store=str(store), models=str(store.with_name("models")), config=config_json(TINY)
+    )
 
 
 def test_ingest_adds_the_day_to_the_store(prefect, sample_dir, tmp_path):
     logs = [str(sample_dir / "formats" / "recordings.parquet")]
-    store = flow_of("ingest")(logs=logs, store=str(tmp_path / "store"), date=DAY)
+    flow_of("ingest")(logs=logs, store=str(tmp_path / "store"), date=DAY)
 
-    (sessions,) = read_sessions(store, DAY)
+    (sessions,) = read_sessions(tmp_path / "store", DAY)
     assert len(sessions) == 4
 
 
@@ -65,31 +77,84 @@ def test_without_a_date_a_run_is_about_the_day_it_was_scheduled_for(prefect, sam
     assert partition.name in (f"ingest_date={before}", f"ingest_date={after}")
 
 
-def test_train_then_score_gives_every_session_a_row(prefect, model, sample_dir, tmp_path):
-    log = str(sample_dir / "formats" / "recordings.parquet")
+def test_a_day_begins_in_the_time_zone_of_the_settings(prefect, monkeypatch):
+    from flows import days
+
+    class Scheduled:
+        scheduled_start_time = datetime(2026, 11, 1, 23, 30, tzinfo=UTC)
+
+    monkeypatch.setattr(days, "flow_run", Scheduled)
+    berlin = Site(schedule=ScheduleConfig(timezone="Europe/Berlin"))
+    assert days.run_day(None, Site()) == "2026-11-01"
+    assert days.run_day(None, berlin) == "2026-11-02"
+
+
+def test_train_then_score_gives_every_session_a_row(prefect, model, store, tmp_path):
     state = flow_of("score")(
-        sources=[log], model=model, scores=tmp_path / "scores", date=DAY, return_state=True
+        store=store, model=model.parent, scores=tmp_path / "scores", date=DAY, return_state=True
     )
     partition = state.result()
 
     assert partition == tmp_path / "scores" / f"run_date={DAY}"
     assert (partition / "_SUCCESS").exists()
     scores = pd.read_parquet(partition)
-    assert len(scores) == 4
+    assert len(scores) == 128
     assert scores["fraud_score"].notna().any()
-    assert (model / "MODEL_CARD.md").exists()
+    assert set(scores["model_id"]) == {model.name}
     with prefect.get_client(sync_client=True) as client:
         assert client.read_flow_run(state.state_details.flow_run_id).name == f"score-{DAY}"
 
 
 def test_a_failure_fails_the_run_and_publishes_nothing(prefect, tmp_path):
     state = flow_of("score")(
-        sources=[tmp_path], model=tmp_path, scores=tmp_path / "scores", date=DAY, return_state=True
+        store=tmp_path, model=tmp_path, scores=tmp_path / "scores", date=DAY, return_state=True
     )
 
     assert state.is_failed()
     assert "there is no trained model here" in state.message
     assert not (tmp_path / "scores").exists()
+
+
+def test_strong_drift_fails_the_run_and_the_table_is_there(prefect, model, store, tmp_path):
+    day = "2026-11-02"
+    slow = [[(5000 * i, i * i, 3 * i) for i in range(40)] for _ in range(60)]
+    ids = np.array([f"slow{i}" for i in range(60)], object)
+    strange = tmp_path / "store"
+    write_part(
+        Part(strange, day, "0"),
+        [make_sessions(*slow, session_id=ids)],
+        QUARANTINE.empty_table(),
+        {"files": []},
+    )
+    scores, drift = tmp_path / "scores", tmp_path / "drift"
+    models = model.parent
+    flow_of("score")(store=strange, model=models, scores=scores, date=day)
+    state = flow_of("monitor")(
+        store=strange, models=models, scores=scores, drift=drift, date=day, return_state=True
+    )
+
+    assert state.is_failed()
+    assert f"strong drift on {day}" in state.message
+    assert "duration_s" in state.message
+    levels = pd.read_parquet(drift / f"run_date={day}").set_index("measure")["level"]
+    assert "strong" in set(levels["duration_s"])
+    with prefect.get_client(sync_client=True) as client:
+        keys = {artifact.key for artifact in client.read_artifacts()}
+    assert {"drift", "drift-summary", "model-card", "top-scores"} <= keys
+
+
+def test_what_another_try_cannot_mend_is_not_tried_again(prefect):
+    from prefect.states import Failed
+
+    from flows.tries import may_pass
+    from pipeline.errors import NotFoundError, PublishError
+
+    def failed(error: Exception):
+        return Failed(data=error, message=str(error))
+
+    assert may_pass(None, None, failed(PublishError("a", "the disk is full")))
+    assert may_pass(None, None, failed(ConnectionError("gone")))
+    assert not may_pass(None, None, failed(NotFoundError("a", "not there")))
 
 
 def deployments() -> list[dict]:
@@ -105,9 +170,61 @@ def test_a_deployment_fits_its_flow(prefect, deployment):
     assert path == f"flows/{name}.py"
     assert (ROOT / path).is_file()
     assert isinstance(flow, prefect.Flow)
-    parameters = deployment.get("parameters", {})
-    signature = inspect.signature(flow.fn)
-    signature.bind_partial(**parameters)
-    if deployment["schedules"]:  # nobody is there to give the rest
-        signature.bind(**parameters)
-        assert flow.validate_parameters(parameters)
+    assert flow.validate_parameters(deployment.get("parameters", {})) is not None
+    assert not flow.parameters.required  # nobody is there to give any
+    properties = flow.parameters.properties
+    assert all(about["description"] for about in properties.values())
+    daily = bool(deployment["schedules"])
+    assert daily == (deployment["name"] != name)
+    assert ("concurrency_limit" in deployment) == daily
+
+
+def test_an_installations_schedules_pool_and_settings_are_in_its_deployments(tmp_path):
+    from flows.deployments import deployments, names
+
+    schedule = ScheduleConfig(score="*/5 * * * *", train="", timezone="Europe/Berlin")
+    site = replace(Site(), schedule=schedule, server=ServerConfig(pool="mine"))
+    content = deployments(site, tmp_path / "pointerprint.toml")
+    found = {d["name"]: d for d in content["deployments"]}
+
+    assert found["score-daily"]["schedules"] == [
+        {"cron": "*/5 * * * *", "timezone": "Europe/Berlin", "active": True}
+    ]
+    assert found["train-weekly"]["schedules"] == found["score"]["schedules"] == []
+    assert {d["work_pool"]["name"] for d in found.values()} == {"mine"}
+    assert found["score"]["parameters"] == {"settings": str(tmp_path / "pointerprint.toml")}
+    assert "train/train-weekly" in names(content)
+
+
+def test_telemetry_is_off_unless_somebody_turns_it_on():
+    script = (
+        "import flows.settings, json, os; from prefect.settings import get_current_settings;"
+        "print(json.dumps([get_current_settings().server.analytics_enabled,"
+        " os.environ['DO_NOT_TRACK'], os.environ['MLFLOW_DISABLE_TELEMETRY']]))"
+    )
+    ours = ("PREFECT_", "DO_NOT_TRACK", "MLFLOW_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+    def said(**more: str) -> list:
+        run = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, env=environ | more, capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        return json.loads(run.stdout)
+
+    assert said() == [False, "1", "true"]
+    assert said(PREFECT_SERVER_ANALYTICS_ENABLED="true")[0] is True
+
+
+def test_backfill_without_a_server_does_the_days_here(prefect, model, store, tmp_path):
+    from flows.backfill import backfill_here, missing_days
+
+    site = Site(store=store, models=model.parent, scores=tmp_path / "scores")
+    end = (datetime.fromisoformat(DAY) + timedelta(days=1)).date().isoformat()
+    first = missing_days(site, DAY, DAY, only_missing=True, what="score")
+    assert first == [DAY]
+    assert backfill_here(site, first, "score", lambda text: None) == [
+        tmp_path / "scores" / f"run_date={DAY}"
+    ]
+    assert missing_days(site, DAY, end, only_missing=True, what="score") == [end]
+    assert missing_days(site, DAY, end, only_missing=False, what="score") == [DAY, end]

@@ -34,7 +34,7 @@ def untrained(config: RunConfig = TINY) -> TrainedModel:
     )
 
 
-def easy_store(store: Path, n: int = 64) -> Path:
+def easy_store(store: Path, n: int = 64, people: int = 8) -> Path:
     """Return `store` with what even the tiny network tells apart: crooked people, straight bots."""
     rng = np.random.default_rng(0)
     t_ms = np.arange(32) * 16
@@ -45,7 +45,7 @@ def easy_store(store: Path, n: int = 64) -> Path:
         *(list(zip(t_ms, x, y, strict=True)) for x, y in crooked + straight),
         label=np.repeat([0, 1], n).astype(np.int8),
         account_id=np.array(
-            [f"{who}_{i % 8}" for who in ("person", "bot") for i in range(n)], object
+            [f"{who}_{i % people}" for who in ("person", "bot") for i in range(n)], object
         ),
     )
     part = Part(store, "2026-11-01", "easy")

@@ -5,16 +5,20 @@ The flows, `backfill` and `monitor` call these, so that a day is the same howeve
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from flows.columns import parse_columns
 from flows.jobs.monitor import monitor
+from flows.jobs.retrain import Retrained, retrain
 from flows.jobs.score import score
 from flows.site import Site
+from flows.tracking import track
 from pipeline.accounts import IngestReport
 from pipeline.errors import ConfigError
 from pipeline.ingest import ingest_logs
+from pipeline.promotion import Promote
 from pipeline.publish import SUCCESS
 from pipeline.store import check_date, day_folder, ingest_days, is_store
 
@@ -53,6 +57,7 @@ def score_day(
         progress=progress,
         history=_days_before(site, day),
         workers=site.workers,
+        scheduler=site.scheduler or None,
         budget=site.budget,
     )
 
@@ -60,6 +65,22 @@ def score_day(
 def monitor_day(site: Site, day: str) -> Path:
     """Compare `day` with the reference of the model that scored it."""
     return monitor(site.store, site.scores, site.models, site.drift, day, site.alarm)
+
+
+def train_and_compare(
+    site: Site, promote_when: Promote, progress: Callable[[object], None] = lambda epoch: None
+) -> Retrained:
+    """Train a challenger on the store and the labels fed back; promote it if it is better."""
+    config = site.run
+    if site.budget is not None:
+        config = replace(config, policy=replace(config.policy, budget=site.budget))
+    found = retrain(
+        [site.store], site.models, config, site.simulate, [site.scores], site.promote,
+        promote_when, progress,
+    )  # fmt: skip
+    if site.mlflow_uri:
+        track(site.mlflow_uri, found)
+    return found
 
 
 def day_sources(site: Site, day: str) -> list[Path]:

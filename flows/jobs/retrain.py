@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from flows.jobs.held_out import choose_held_out, used_sessions
 from flows.jobs.train import train, training_sessions
@@ -19,12 +18,10 @@ from model.score import score_sessions
 from model.train import Epoch
 from pipeline.errors import DataError, PointerprintError
 from pipeline.feedback import labelled_sessions
-from pipeline.promotion import PromotionConfig
-from pipeline.publish import lock, staging_folder, write_json
+from pipeline.promotion import Promote, PromotionConfig
+from pipeline.publish import lock, remove_if_empty, staging_folder, write_json
 
 log = logging.getLogger(__name__)
-
-Promote = Literal["if better", "never", "always"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,7 @@ def retrain(
         _write_down(run, comparison, is_promoted, why)
         target = add_run(models, run, model_id)
         shutil.rmtree(run)
+    remove_if_empty(run.parent)
     if is_promoted:
         promote(models, model_id, why)
     log.info(
@@ -105,8 +103,10 @@ def _compare(
     except PointerprintError as error:
         return None, f"they can't be compared: {error}"
     now = datetime.now(UTC)
-    tables = [score_sessions(m, m.model_id, chosen, "comparison", now) for m in (old, new)]
-    found = compare(*tables, held_out, new.policy.budget, promotion)
+    before, after = (
+        score_sessions(model, model.model_id, chosen, "comparison", now) for model in (old, new)
+    )
+    found = compare(before, after, held_out, new.policy.budget, promotion)
     return found, found.why
 
 
