@@ -28,7 +28,10 @@ class Limits:
 
     files: int = _limit(1_000_000, "files in a folder that is named", "error")
     file_bytes: int = _limit(
-        4 * 2**30, "bytes of a file, unpacked from gzip or zstd", "`unreadable_file`"
+        4 * 2**30, "bytes of a file that is read at once, unpacked", "`unreadable_file`"
+    )
+    streamed_bytes: int = _limit(
+        2**40, "bytes of delimited text or JSON lines that are read in pieces", "`unreadable_file`"
     )
     unpacked_ratio: int = _limit(
         250, "bytes unpacked for each packed one, beyond `unpacked_free_bytes`", "`unreadable_file`"

@@ -16,7 +16,8 @@ from pipeline.ingest import ingest_logs
 from pipeline.limits import Limits, described, from_environment, limited
 from pipeline.logs import FoundFile, NotALog, ParsedLog, find_files, parse_log
 from pipeline.names import printable
-from pipeline.readers.opening import most_unpacked_bytes
+from pipeline.readers import opening
+from pipeline.readers.opening import most_unpacked_bytes, text_blocks
 from rasterize.canvas import LARGEST_SIZE, Canvas
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,7 +164,16 @@ def too_long_a_name(folder):
     assert log.sessions.session_id.tolist() == ["c"]
 
 
+def too_large_a_stream(folder):
+    (folder / "log.csv").write_text(MANY)
+    with pytest.MonkeyPatch.context() as patch, limited(streamed_bytes=500):
+        patch.setattr(opening, "LARGE_BYTES", 100)
+        report = ingest_logs([folder / "log.csv"], folder / "store", ingest_date="2026-11-01")
+    assert (report.n_rows, report.rejected) == (1, {"unreadable_file": 1})
+
+
 CASES = {
+    "streamed_bytes": too_large_a_stream,
     "files": too_many_files,
     "file_bytes": too_large_a_file,
     "unpacked_ratio": too_much_unpacked,
@@ -205,7 +215,7 @@ def test_the_environment_sets_a_limit_and_a_misspelt_one_is_an_error():
 def test_limits_are_taken_back_even_after_an_error():
     with pytest.raises(LogError), limited(files=1):
         raise LogError("x", "y")
-    assert most_unpacked_bytes(1) == Limits().unpacked_free_bytes
+    assert most_unpacked_bytes(1, 2**40) == Limits().unpacked_free_bytes
 
 
 def test_a_bomb_is_not_unpacked_further_than_its_limit(tmp_path):
@@ -298,3 +308,17 @@ def test_no_row_of_a_limit_is_lost(tmp_path):
     with limited(session_events=np.int64(7).item()):
         report = ingest_logs([tmp_path / "log.csv"], tmp_path / "store", ingest_date="2026-11-01")
     assert (report.n_rows, report.n_events, report.rejected) == (100, 7, {"session_too_long": 93})
+
+
+def test_of_an_endless_line_no_more_than_the_limit_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "BLOCK_BYTES", 1000)
+    (tmp_path / "log.csv").write_text(f"{HEADER}\na,0,1,2\na,8,1," + "2" * 90_000 + "\na,16,1,2\n")
+    with limited(line_bytes=5000):
+        blocks = list(text_blocks(tmp_path / "log.csv"))
+    assert sum(len(block.text) for block in blocks) < 8000
+    assert b"".join(block.text for block in blocks).count(b"\n") == 4
+
+    monkeypatch.setattr(opening, "LARGE_BYTES", 100)
+    with limited(line_bytes=5000):
+        report = ingest_logs([tmp_path / "log.csv"], tmp_path / "store", ingest_date="2026-11-01")
+    assert (report.n_rows, report.n_events, sum(report.rejected.values())) == (3, 2, 1)

@@ -7,7 +7,7 @@ import codecs
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -53,18 +53,17 @@ def _read(path: Path, n_bytes: int | None) -> bytes:
             file.seek(0)
             if packing is None:
                 return _read_within(file, n_bytes, limits().file_bytes, path)
-            most = most_unpacked_bytes(n_file_bytes)
+            most = most_unpacked_bytes(n_file_bytes, limits().file_bytes)
             with pa.input_stream(file, compression=packing) as unpacked:
                 return _read_within(unpacked, n_bytes, most, path)
     except (OSError, pa.ArrowException) as error:
         raise LogError(path, f"it can't be read: {error}", "is the file complete?") from error
 
 
-def most_unpacked_bytes(n_file_bytes: int) -> int:
+def most_unpacked_bytes(n_file_bytes: int, most: int) -> int:
     """Return how much a packed file of this size may hold: a small one can be endless."""
     allowed = limits()
-    by_ratio = max(allowed.unpacked_free_bytes, allowed.unpacked_ratio * n_file_bytes)
-    return min(allowed.file_bytes, by_ratio)
+    return min(most, max(allowed.unpacked_free_bytes, allowed.unpacked_ratio * n_file_bytes))
 
 
 def _read_within(
@@ -131,21 +130,28 @@ def is_large(path: Path) -> bool:
 def text_blocks(path: Path) -> Iterator[TextBlock]:
     """Give a text file as `as_text` has it, some megabytes of whole lines at a time.
 
-    UTF-16, and lines ended by carriage returns alone, come in one block.
+    UTF-16, and lines ended by carriage returns alone, come in one block. Of a line that is
+    longer than allowed the beginning is given, so that it is one row, and no more is kept.
     """
-    first_line, rest = 1, b""
+    first_line, rest = 1, [b""]
     for chunk in _chunks(path):
-        if first_line == 1 and not rest and chunk.startswith(_UTF_16):
+        if first_line == 1 and rest == [b""] and chunk.startswith(_UTF_16):
             yield TextBlock(read_text(path), 1)
             return
-        rest += chunk
-        end = rest.rfind(b"\n") + 1
+        end = chunk.rfind(b"\n") + 1
         if end:
-            text = as_text(rest[:end])
+            text = as_text(b"".join([*rest, chunk[:end]]))
             yield TextBlock(text, first_line)
-            first_line, rest = first_line + count_lines(text), rest[end:]
-    if rest or first_line == 1:
-        yield TextBlock(as_text(rest), first_line)
+            first_line, rest = first_line + count_lines(text), [chunk[end:]]
+        elif not _is_endless(rest):
+            rest.append(chunk)
+    if any(rest) or first_line == 1:
+        yield TextBlock(as_text(b"".join(rest)), first_line)
+
+
+def _is_endless(line: Sequence[bytes]) -> bool:
+    """Say whether the beginning of a line is too long already; at a carriage return it ends."""
+    return sum(map(len, line)) > limits().line_bytes and not any(b"\r" in part for part in line)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -157,10 +163,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
             n_file_bytes = file.seek(0, os.SEEK_END)
             file.seek(0)
             if packing is None:
-                yield from _chunks_within(file, limits().file_bytes, path)
+                yield from _chunks_within(file, limits().streamed_bytes, path)
                 return
             with pa.input_stream(file, compression=packing) as unpacked:
-                yield from _chunks_within(unpacked, most_unpacked_bytes(n_file_bytes), path)
+                most = most_unpacked_bytes(n_file_bytes, limits().streamed_bytes)
+                yield from _chunks_within(unpacked, most, path)
     except (OSError, pa.ArrowException) as error:
         raise LogError(path, f"it can't be read: {error}", "is the file complete?") from error
 
