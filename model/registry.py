@@ -71,7 +71,8 @@ def resolve_run(path: Path) -> Path:
             path, "no model is champion yet", f"`pointerprint models promote ID --models {path}`"
         )
     run = path / champion.model_id
-    if not (run / "config.json").is_file():
+    # A name, not a way: the pointer is a file like others, and leads to no other folder.
+    if run.name != champion.model_id or not (run / "config.json").is_file():
         raise NotFoundError(
             path / CHAMPION,
             f"the champion {champion.model_id!r} is not there",

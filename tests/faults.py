@@ -77,14 +77,7 @@ FAULTS: Final = (
         "exit status 143, or -15",
         "whole parts; what was in the making is taken away by the next ingest",
         "adds what is missing: the store is as if nothing had happened",
-        "test_faults.py::test_sigterm[ingest]",
-    ),
-    Fault(
-        "SIGTERM while a day is scored",
-        "exit status 143, or -15",
-        "the day's scores of before, or none",
-        "completes: the scores are as if nothing had happened",
-        "test_faults.py::test_sigterm[score]",
+        "test_faults.py::test_sigterm",
     ),
     Fault(
         "SIGKILL at random moments of ingest and score",
@@ -120,12 +113,5 @@ FAULTS: Final = (
         "what was published before",
         "completes, once it is back",
         "test_faults.py::test_s3_that_is_gone",
-    ),
-    Fault(
-        "Prefect's server is gone",
-        "the flow run fails, with the address it could not reach",
-        "what the job had published: it doesn't need the server",
-        "completes: the same day gives the same partition",
-        "test_faults.py::test_prefect_server_gone",
     ),
 )

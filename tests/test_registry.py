@@ -1,5 +1,6 @@
 """Models side by side: one is champion, and going back is one step."""
 
+import json
 import os
 import shutil
 import threading
@@ -121,3 +122,15 @@ def test_a_run_comes_in_under_its_id_and_scores(tmp_path):
 
     assert load_model(models).model_id == model_id
     assert not (tmp_path / "models.staging").exists()
+
+
+@pytest.mark.parametrize("elsewhere", ["../outside", "/tmp", "", "."])
+def test_a_champion_that_is_a_way_to_another_folder_is_refused(tmp_path, elsewhere):
+    models, outside = tmp_path / "models", tmp_path / "outside"
+    for folder in (models / "a", outside):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    pointer = {"model_id": elsewhere, "before": [], "changes": []}
+    (models / "champion.json").write_text(json.dumps(pointer))
+    with pytest.raises(NotFoundError, match="is not there"):
+        resolve_run(models)

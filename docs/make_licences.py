@@ -1,0 +1,69 @@
+"""The installed distributions in, docs/licences.md out: `python docs/make_licences.py [FILE]`.
+
+Listed is what `pip install pointerprint` brings, not what the tests and benchmarks need.
+"""
+
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+
+PAGE: Final = Path(__file__).resolve().with_name("licences.md")
+HEADING: Final = """\
+# Licences
+
+What an installation of pointerprint brings, with the version in
+[constraints.txt](../constraints.txt) and the licence that each package declares. Made by
+`python docs/make_licences.py`.
+
+| package | version | licence |
+|---|---|---|
+"""
+
+
+def brought_by(package: str) -> dict[str, metadata.Distribution]:
+    """Return every distribution that `package` needs here, directly or not, by name."""
+    found: dict[str, metadata.Distribution] = {}
+    waiting = [Requirement(text) for text in metadata.requires(package) or ()]
+    while waiting:
+        needed = waiting.pop()
+        name = re.sub(r"[-_.]+", "-", needed.name).lower()
+        if name in found or not _applies(needed):
+            continue
+        found[name] = metadata.distribution(needed.name)
+        waiting += [Requirement(text) for text in found[name].requires or ()]
+    return dict(sorted(found.items()))
+
+
+def _applies(needed: Requirement) -> bool:
+    return needed.marker is None or needed.marker.evaluate({"extra": ""})
+
+
+def licence(distribution: metadata.Distribution) -> str:
+    """Return what a distribution says of its licence, in a line."""
+    said = distribution.metadata
+    classified = [
+        word.rpartition(" :: ")[2]
+        for word in said.get_all("Classifier", [])
+        if word.startswith("License :: ") and word != "License :: OSI Approved"
+    ]
+    text = said.get("License-Expression") or ", ".join(classified) or said.get("License") or ""
+    return text.strip().partition("\n")[0][:80] or "not declared"
+
+
+def page() -> str:
+    """Return the whole page."""
+    rows = [
+        f"| {name} | {found.version} | {licence(found)} |"
+        for name, found in brought_by("pointerprint").items()
+    ]
+    return HEADING + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
+    target.write_text(page())
+    print(target)

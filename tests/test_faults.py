@@ -1,0 +1,275 @@
+"""Faults around the program: what the user sees, what is left, that a rerun completes."""
+
+import gzip
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+from faults import FAULTS
+from pyarrow import fs
+
+from pipeline.errors import PublishError, StorageError
+from pipeline.ingest import ingest_logs
+from pipeline.places import place
+from pipeline.publish import write_json, write_parquet
+from pipeline.store import load_sessions
+
+HEADER = "session_id,t_ms,x,y\n"
+DAY = "2026-11-01"
+
+
+def log_of(name: str, n: int = 20) -> str:
+    return HEADER + "".join(f"{name},{16 * i},{i * i % 1000},{7 * i % 800}\n" for i in range(n))
+
+
+def ingest(path: Path, store: Path):
+    return ingest_logs([path], store, ingest_date=DAY)
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "flows", *map(str, arguments)]
+
+
+@contextmanager
+def small_disk(folder: Path, size: str):
+    """Mount a small disk in memory; skip where that isn't allowed."""
+    folder.mkdir()
+    options = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(options, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount command")
+    if done.returncode:
+        pytest.skip(f"a small disk needs root: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_disk_full(tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "small.csv").write_text(log_of("small"))
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        assert ingest(logs, disk / "store").n_sessions == 1
+        noise = np.random.default_rng(0).integers(-9000, 9000, (100_000, 2))
+        rows = "".join(f"large,{i},{x},{y}\n" for i, (x, y) in enumerate(noise.tolist()))
+        (logs / "large.csv").write_text(HEADER + rows)
+        with pytest.raises(PublishError, match=r"can't be written.*No space left on device"):
+            ingest(logs, disk / "store")
+        assert load_sessions([disk / "store"]).session_id.tolist() == ["small"]
+        assert not list(disk.rglob(".*"))
+        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
+        assert ingest(logs, disk / "store").n_sessions == 1
+        assert set(load_sessions([disk / "store"]).session_id) == {"small", "large"}
+
+
+def test_read_only(tmp_path):
+    (tmp_path / "log.csv").write_text(log_of("a"))
+    with small_disk(tmp_path / "disk", "5m") as disk:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(PublishError, match=r"can't be locked.*Read-only file system"):
+            ingest(tmp_path / "log.csv", disk / "store")
+        assert list(disk.iterdir()) == []
+        subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+        assert ingest(tmp_path / "log.csv", disk / "store").n_sessions == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs users")
+def test_permission_denied(tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "mine.csv").write_text(log_of("mine"))
+    (logs / "theirs.csv").write_text(log_of("theirs"))
+    (logs / "theirs.csv").chmod(0o000)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    (tmp_path / "out").mkdir(mode=0o777)
+    (tmp_path / "out").chmod(0o777)
+    script = f"""
+import os, sys
+from pathlib import Path
+from pipeline.errors import PointerprintError
+from pipeline.ingest import ingest_logs
+logs, store = Path({str(logs)!r}), Path({str(tmp_path / "out" / "store")!r})
+ingest_logs([logs / "mine.csv"], store.with_name("warm"), ingest_date={DAY!r})  # imports
+if os.geteuid() == 0:
+    os.umask(0)
+    os.seteuid(65534)
+report = ingest_logs([logs], store, ingest_date={DAY!r})
+print(report.n_sessions, dict(report.not_logs))
+try:
+    ingest_logs([logs / "theirs.csv"], store, ingest_date={DAY!r})
+except PointerprintError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    in_folder, by_name = done.stdout.splitlines()
+    assert in_folder.startswith("1 {'logs/theirs.csv': ")
+    assert "Permission denied" in in_folder
+    assert "Permission denied" in by_name
+    (logs / "theirs.csv").chmod(0o644)
+    assert ingest(logs, tmp_path / "out" / "store").n_sessions == 1
+
+
+def parquet_log() -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(pd.read_csv(io.StringIO(log_of("a", 900)))), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["gzip", "parquet"])
+def test_cut_short(kind, tmp_path):
+    rng = np.random.default_rng(0)  # hard to pack: the beginning is readable after the cut
+    rows = "".join(f"a,{i},{x},{x}\n" for i, x in enumerate(rng.integers(0, 9999, 90_000)))
+    whole = gzip.compress((HEADER + rows).encode()) if kind == "gzip" else parquet_log()
+    path = tmp_path / "log"
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    report = ingest(path, tmp_path / "store")
+    assert (report.n_sessions, report.rejected) == (0, {"unreadable_file": 1})
+    path.write_bytes(whole)
+    report = ingest(path, tmp_path / "store")
+    assert (report.n_sessions, report.rejected) == (1, {})
+
+
+def test_a_clock_that_jumps(tmp_path):
+    back = [*range(0, 90_000, 9000), *range(5, 90, 9)]
+    years = [1_700_000_000_000 + i for i in range(20)] + [1_900_000_000_000]
+    rows = [f"back,{t},1,1\n" for t in back] + [f"years,{t},1,1\n" for t in years]
+    (tmp_path / "log.csv").write_text(HEADER + "".join(rows))
+    report = ingest(tmp_path / "log.csv", tmp_path / "store")
+    assert (report.notes["clock_reset"], report.rejected) == (1, {"absurd_time": 1})
+    sessions = load_sessions([tmp_path / "store"])
+    steps = np.diff(sessions.t_us)
+    steps[sessions.offsets[1:-1] - 1] = 0
+    assert (steps >= 0).all()
+    assert ingest(tmp_path / "log.csv", tmp_path / "store").n_files_skipped == 1
+
+
+def stopped(arguments: list[str], has_begun, seconds: float = 120) -> int:
+    """Start a command, SIGTERM it as soon as it has begun, and return its exit status."""
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + seconds
+    while process.poll() is None and not has_begun() and time.monotonic() < end:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    return process.wait()
+
+
+def test_sigterm(tmp_path):
+    logs, store = tmp_path / "logs", tmp_path / "store"
+    logs.mkdir()
+    for i in range(150):
+        (logs / f"{i:03}.csv").write_text(log_of(f"s{i}"))
+    run = command("ingest", logs, "--to", store, "--date", DAY)
+    status = stopped(run, lambda: any(store.glob("*/part-*.parquet")))  # one of three parts
+    assert status in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    everyone = {f"s{i}" for i in range(150)}
+    assert 0 < len(load_sessions([store])) < 150
+    subprocess.run(run, cwd=ROOT, check=True, capture_output=True)
+    assert set(load_sessions([store]).session_id) == everyone
+
+
+class Flaky:
+    """A server that answers every third request with an error, or none once it is gone."""
+
+    def __init__(self, application):
+        self.application = application
+        self.n_requests = self.n_failed = 0
+        self.every = 0
+
+    def __call__(self, environ, start_response):
+        self.n_requests += 1
+        if self.every and self.n_requests % self.every == 0:
+            self.n_failed += 1
+            start_response("503 Slow Down", [("Content-Type", "text/xml")])
+            return [b"<Error><Code>SlowDown</Code></Error>"]
+        return self.application(environ, start_response)
+
+
+@pytest.fixture
+def flaky_s3():
+    """Start an S3 server on loopback that can be made to fail; give it, and a bucket's URL."""
+    pytest.importorskip("moto")
+    from pipeline import places
+
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        from moto.moto_server import threaded_moto_server as moto_server
+
+        made = []
+
+        def failing(*arguments, **options):
+            made.append(Flaky(create_app(*arguments, **options)))
+            return made[-1]
+
+        create_app = moto_server.DomainDispatcherApplication
+        patch.setattr(moto_server, "DomainDispatcherApplication", failing)
+        server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        }.items():  # fmt: skip
+            patch.setenv(name, value)
+        places._connected.cache_clear()
+        s3 = fs.S3FileSystem(endpoint_override=f"http://{host}:{port}", allow_bucket_creation=True)
+        s3.create_dir("flaky")
+        yield made[0], server
+        server.stop()
+        places._connected.cache_clear()
+
+
+def test_s3_that_fails_every_third_request(flaky_s3, tmp_path):
+    flaky, _ = flaky_s3
+    (tmp_path / "log.csv").write_text(log_of("a"))
+    flaky.every = 3
+    store = place("s3://flaky/store")
+    assert ingest(tmp_path / "log.csv", store).n_sessions == 1
+    assert load_sessions([store]).session_id.tolist() == ["a"]
+    assert flaky.n_failed > 0
+
+
+def test_s3_that_is_gone(flaky_s3):
+    flaky, _ = flaky_s3
+    table = pa.table({"n": [1]})
+    write_parquet(table, place("s3://flaky/gone/there.parquet"))
+    flaky.every = 1
+    with pytest.raises(StorageError, match="the object store says"):
+        write_json({"a": 1}, place("s3://flaky/gone/new.json"))
+    flaky.every = 0
+    names = {path.name for path in place("s3://flaky/gone").rglob("*")}
+    assert names == {"there.parquet"}
+    write_json({"a": 1}, place("s3://flaky/gone/new.json"))
+    assert place("s3://flaky/gone/new.json").read_text().startswith("{")
+
+
+def test_the_table_of_faults_has_every_fault_and_each_has_a_test():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [f.what for f in FAULTS]
+    for fault in FAULTS:
+        file, _, name = fault.test.partition("::")
+        text = (ROOT / "tests" / file).read_text()
+        assert f"def {name.partition('[')[0]}(" in text, fault.test
+        assert f"| {fault.seen} | {fault.left} | {fault.again} |" in page
