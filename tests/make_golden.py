@@ -101,7 +101,7 @@ def freeze_scores() -> None:
         leaves = jax.tree.leaves(nnx.split(untrained(SCORED).network)[1])
         rng = np.random.default_rng(0)  # as they are made some are 0, and their part is unseen
         noisy = {
-            str(i): (np.asarray(leaf) + rng.normal(0, 0.2, leaf.shape)).astype(np.float32)
+            str(i): (np.asarray(leaf) + rng.normal(0, 0.4, leaf.shape)).astype(np.float32)
             for i, leaf in enumerate(leaves)
         }
         np.savez_compressed(path, **noisy)

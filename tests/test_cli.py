@@ -171,7 +171,9 @@ def test_score_prints_the_partition_and_nothing_else(run, folder):
     )
 
     assert (code, out) == (0, "scores/run_date=2026-11-01\n")
-    assert err == "scoring: 1 sessions\n"
+    shown, told = err.splitlines()
+    assert shown == "scoring: 1 sessions"
+    assert re.fullmatch(r"1 sessions in [\d.]+ s, [\d,]+ a second; memory up to [\d,]+ MiB", told)
     assert (folder / "scores" / "run_date=2026-11-01" / "_SUCCESS").exists()
 
 

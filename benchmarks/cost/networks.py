@@ -31,11 +31,11 @@ class Candidate:
         """Return it as `section.field=value`."""
         return (
             *ALONE,
-            f"canvas.size={self.cells}",
-            f"canvas.cell_px={SIDE_PX / self.cells}",
-            f"cnn.patch={self.patch}",
             f"cnn.widths={self.widths or (8,)}",
             f"cnn.blocks={self.blocks}",
+            f"cnn.patch={self.patch}",
+            f"canvas.size={self.cells}",
+            f"canvas.cell_px={SIDE_PX / self.cells}",
         )
 
     def config(self, task: str) -> RunConfig:
