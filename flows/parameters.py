@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from flows.site import Device
 
+_DATE = r"^\d{4}-\d{2}-\d{2}$"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,8 +33,12 @@ Settings = Annotated[
     Path | None,
     Field(description="The installation's TOML. Empty: pointerprint.toml."),
 ]
+# Prefect's server doesn't check formats: without a pattern it would take any word for a day.
+_Date = Annotated[
+    datetime.date, WithJsonSchema({"type": "string", "format": "date", "pattern": _DATE})
+]
 Day = Annotated[
-    datetime.date | None,
+    _Date | None,
     Field(description="Empty: the day that the run was scheduled for."),
 ]
 Logs = Annotated[
