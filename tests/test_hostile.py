@@ -275,3 +275,13 @@ def test_no_cell_of_an_exported_csv_is_a_formula(tmp_path):
     again = pd.read_csv(tmp_path / "out.csv")
     assert again["session_id"].str.removeprefix("'").tolist() == names
     assert (again["score"] == -1.5).all()
+
+
+@pytest.mark.parametrize("bad", ["abc", "\xc8" * 107 + "\xf5\xc1", "[", '["w", {', "\x00", "null"])
+def test_one_line_of_posthog_that_is_no_json_hides_no_other(bad, tmp_path):
+    position = {"x": 1, "y": 2, "id": 1, "timeOffset": 0}
+    moves = {"type": 3, "timestamp": 1, "data": {"source": 1, "positions": [position]}}
+    good = json.dumps(["w", moves]).encode()
+    log = parse(tmp_path, b"\n".join([good, bad.encode("latin1"), good]), "posthog")
+    assert log.sessions.n_events.tolist() == [2]
+    assert [line for line, _ in reasons(log)] == [2]

@@ -16,7 +16,8 @@ from pipeline.schemas import EVENTS
 
 _PAIR = re.compile(rb'\s*\[\s*"[^"\\]*"\s*,\s*\{')
 
-# What is no pair stays as it is, and is rejected as no event.
+# What is no pair stays as it is, and is rejected as no event. As text: as JSON, DuckDB would
+# refuse all of the lines for one that is none.
 _SPLIT_SQL = """
     SELECT line, event, $file_name || coalesce('/' || window_id, '') AS session_id
     FROM (
@@ -24,7 +25,7 @@ _SPLIT_SQL = """
             type_at(json, '$[0]') = 'VARCHAR' AND type_at(json, '$[1]') IS NOT NULL
                 AND type_at(json, '$[2]') IS NULL AS is_pair,
             CASE WHEN is_pair THEN json->>'$[0]' END AS window_id,
-            CASE WHEN is_pair THEN json->'$[1]' ELSE json END AS event
+            CASE WHEN is_pair THEN (json->'$[1]')::VARCHAR ELSE json END AS event
         FROM lines
     )
     ORDER BY line

@@ -32,8 +32,9 @@ def connect(where: object) -> Iterator["DuckDBPyConnection"]:
     with _database(os.getpid()).cursor() as connection:
         try:
             yield connection
-        except duckdb.Error as error:
-            # Its message quotes the file, and so what people typed: it goes no further.
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            # Its message quotes the file, and so what people typed: it goes no further. Cut
+            # within a character, it can't even be decoded.
             what = f"DuckDB can't parse it ({type(error).__name__})"
             raise LogError(where, what, "please report this") from None
 
