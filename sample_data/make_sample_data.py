@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 
 from pipeline.logs import parse_logs
 from pipeline.schemas import TWIN_MARK
+from pipeline.simulate.generators import ALL
 from pipeline.simulate.twins import simulate_twins
 
 HERE = Path(__file__).resolve().parent
 PERSON = "person_1"
 TWINS_PER_SESSION = 2
+NEWER_BOTS = ("composed", "morphed_moves")  # the sample is older, and stays as it is
 # One of each sort of recording; the two drags have clicks.
 SHOWN = ("to_center_from_ul_001", "drag_001", "drag_002", "browse_001")
 
@@ -43,7 +45,8 @@ def make_sample_data(recordings: Path, to: Path = HERE) -> None:
 def twin_rows(recordings: Path, human: pd.DataFrame) -> pd.DataFrame:
     """Return the log rows of every recording's twins: all as recorded but session, x and y."""
     (sessions,) = parse_logs([recordings])
-    twins = simulate_twins(sessions, per_session=TWINS_PER_SESSION)
+    bots = [name for name in ALL if name not in NEWER_BOTS]
+    twins = simulate_twins(sessions, bots, per_session=TWINS_PER_SESSION)
     origin = np.repeat(np.arange(len(sessions)), TWINS_PER_SESSION)
     row = np.concatenate([np.arange(sessions.offsets[i], sessions.offsets[i + 1]) for i in origin])
     return human.iloc[row].assign(

@@ -118,7 +118,7 @@ def test_a_misspelt_setting_in_a_file_is_refused(run, folder, option, toml, mess
     code, out, err = run("train", "store", "--to", "model", *option.split())
 
     assert (code, out) == (2, "")
-    assert message in err
+    assert message in " ".join(err.replace("│", " ").split())  # wherever a long path breaks it
 
 
 @pytest.mark.parametrize("option", ["--config settings.toml", "--config=settings.toml"])

@@ -38,7 +38,7 @@ class Trials:
         return Trials(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
-def join_trials(parts: Sequence[tuple[Int64[np.ndarray, " own"], Trials]]) -> Trials:
+def join_trials(parts: Sequence[tuple[Int64[np.ndarray, " _own"], Trials]]) -> Trials:
     """Return trials of several sets of sessions as one; each set says which sessions it held."""
     moved = [replace(trials, session=which[trials.session]) for which, trials in parts]
     return Trials(
