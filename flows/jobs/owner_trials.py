@@ -199,7 +199,7 @@ def _feature_distances(
     """Return how far each kinematic feature lies from the claimed account's: the baseline."""
     known, tried = (session_feature_frame(s, config.owner.window) for s in (enrolled, held))
     account = pd.Series(enrolled.account_id, enrolled.session_id)
-    usual = known.groupby(account.loc[known.index].to_numpy()).mean()
+    usual = pd.DataFrame(known.groupby(account.loc[known.index].to_numpy()).mean())
     features = tried.reindex(held.session_id[trials.session])
     distance = features.to_numpy() - usual.reindex(trials.account).to_numpy()
     return pd.DataFrame(np.abs(distance), _claims(held, trials), features.columns).dropna()

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Bool
 
 from pipeline.doubles import digests, find_doubles
@@ -88,7 +87,9 @@ def _gather(
     replays: Replays | None,
 ) -> dict[str, int]:
     """Put the partition together from finished shards, publish it, and return its counts."""
-    counts = dict.fromkeys(("n_sessions", "n_flagged", "n_abstained", "n_replays"), 0)
+    counts: dict[str, int] = dict.fromkeys(
+        ("n_sessions", "n_flagged", "n_abstained", "n_replays"), 0
+    )
     kept = _rows_kept(staged, shards)
 
     def tables() -> Iterator[pa.Table]:
@@ -153,7 +154,7 @@ def _counts(table: pa.Table) -> dict[str, int]:
     """Return what the manifest says of these rows."""
     return {
         "n_sessions": table.num_rows,
-        "n_flagged": pc.sum(table["is_flagged"]).as_py() or 0,
+        "n_flagged": int(table["is_flagged"].to_numpy().sum()),
         "n_abstained": table["fraud_score"].null_count,
         "n_replays": table.num_rows - table["replay_of"].null_count,
     }

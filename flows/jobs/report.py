@@ -66,7 +66,9 @@ def report(
     cases = table.slice(0, limit).select(SCORES.names)
     manifests = _manifests(scores, day)
     sources = _sources(scores, manifests, stores)
-    parts = (part for path, *how in sources for part in each_sessions([path], *how))
+    parts = (
+        part for path, format, columns in sources for part in each_sessions([path], format, columns)
+    )
     gathered = gather(parts, cases, _suspected(everything))
     sessions = gathered.sessions()
     fed_back = latest_labels([scores, *(path for path, *_ in sources)])

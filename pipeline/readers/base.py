@@ -71,15 +71,15 @@ def further_down(log: Log, n_lines: int) -> Log:
     """Return a log whose lines are so many lines further down in its file."""
     if not n_lines:
         return log
-    tables = [
+    events, rejected = (
         table.set_column(
             table.column_names.index("line"),
             table.schema.field("line"),
             pc.add(table["line"], n_lines),
         )
         for table in (log.events, log.rejected)
-    ]
-    return Log(*tables, log.ignored)
+    )
+    return Log(events, rejected, log.ignored)
 
 
 def reject_file(reason: str, raw: str | None = None) -> pa.Table:

@@ -72,5 +72,6 @@ def find_matches(
         mine.append(block[row])
         other.append(near[row, column])
         ratio.append(share[row, column])
-    columns = (np.concatenate(column) for column in (mine, other, ratio))
-    return Matches(*columns, radius, largest)
+    return Matches(
+        np.concatenate(mine), np.concatenate(other), np.concatenate(ratio), radius, largest
+    )

@@ -82,7 +82,7 @@ def write_recordings(recordings: Recordings, path: Path) -> Path:
 def read_recordings(path: Path, scores: pa.Table) -> Recordings:
     """Return what `write_recordings` wrote, of the sessions in the rows of `scores`."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as columns:
-        signatures = {
+        signatures: dict[View, Signatures] = {
             view: Signatures(*(columns[f"{view}.{field.name}"] for field in fields(Signatures)))
             for view in VIEWS
         }
