@@ -1,6 +1,7 @@
 """What tests share: where the real recordings are, and small sessions made by hand."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,24 @@ def data_dir() -> Path:
 def sample_dir() -> Path:
     """Return the checkout's sample_data/."""
     return ROOT / "sample_data"
+
+
+@pytest.fixture(scope="session")
+def saved_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the RUN of a model that nobody trained: tests read it and leave it as it is."""
+    from tiny import untrained  # which loads JAX: most tests don't need it
+
+    from model.run import save_model
+
+    folder = tmp_path_factory.mktemp("run")
+    save_model(untrained(), folder)
+    return folder
+
+
+@pytest.fixture
+def run(saved_run: Path, tmp_path: Path) -> Path:
+    """Return a copy of that RUN, which a test may break."""
+    return shutil.copytree(saved_run, tmp_path / "run")
 
 
 def make_sessions(*paths: list[tuple], **columns: object) -> Sessions:

@@ -19,20 +19,6 @@ from pipeline.manifest import ENCODING, MANIFEST, check_manifest, write_manifest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """Return the folder of a saved model."""
-    folder = tmp_path_factory.mktemp("run")
-    save_model(untrained(), folder)
-    return folder
-
-
-@pytest.fixture
-def run(saved, tmp_path):
-    """Return a copy of it that a test may break."""
-    return shutil.copytree(saved, tmp_path / "run")
-
-
 def edit_manifest(run, **changes):
     path = run / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
@@ -174,8 +160,8 @@ print(hooked, len(seen) > hooked, seen)
     assert (n_forbidden, sees) == ("0", "True"), result.stdout
 
 
-def test_no_file_of_a_model_is_a_pickle_or_a_program(saved):
-    for path in saved.rglob("*"):
+def test_no_file_of_a_model_is_a_pickle_or_a_program(saved_run):
+    for path in saved_run.rglob("*"):
         if path.is_file():
             content = path.read_bytes()
             assert not re.match(rb"\x80[\x02-\x05]", content), f"{path} begins as a pickle does"

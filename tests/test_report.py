@@ -17,9 +17,11 @@ import model.looks as looks
 from flows.jobs.report import report
 from flows.jobs.score import score
 from model.agreement import agreement_json
+from model.config import OwnerConfig
 from model.looks import looks_of
 from model.policy import Policy, Threshold
 from model.run import save_model
+from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.feedback import add_feedback
 from pipeline.report.day import day_json, drift
@@ -197,6 +199,13 @@ def test_the_picture_is_that_of_the_highest_window():
     assert first["window"][0] == 0
     assert other["window"][0] > 600
     assert first["picture"] != other["picture"]
+
+
+def test_the_picture_is_of_a_window_as_the_task_cuts_it():
+    sessions = make_sessions([(10 * i, 9 * i, i % 7) for i in range(64)])
+    owner = replace(TINY, task="owner", owner=OwnerConfig(window=WindowConfig(max_events=16)))
+
+    assert looks_of(sessions, np.array([0.0]), owner)["s0"]["window"] == [0, 150]  # 16 events
 
 
 def test_what_raised_a_score_is_stretches_of_time(monkeypatch):

@@ -15,8 +15,10 @@ from flows.jobs.retrain import Retrained, retrain
 from flows.jobs.sheet import top_scores, top_sheet
 from flows.site import Site
 from flows.tracking import track
+from model.config import OwnerConfig, RunConfig
 from model.registry import add_run, promote, read_champion, rollback
-from model.run import load_model, save_model
+from model.run import config_json, load_model, save_model
+from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, NotFoundError, SchemaError
 from pipeline.feedback import add_feedback
 from pipeline.promotion import PromotionConfig
@@ -107,6 +109,21 @@ def test_a_day_is_scored_by_the_champion_watched_and_drawn(site, better, tmp_pat
     assert top["fraud_score"].is_monotonic_decreasing
     sheet = top_sheet(partition, [site.store], better.run, tmp_path / "top.png", 5)
     assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_days_pictures_are_of_windows_as_the_task_cuts_them(site, better, tmp_path):
+    partition = score_day(site, DAY)
+    short = WindowConfig(max_events=8)
+
+    def drawn(name: str, config: RunConfig) -> bytes:
+        (tmp_path / name).mkdir()
+        write_json(config_json(config), tmp_path / name / "config.json")
+        sheet = top_sheet(partition, [site.store], tmp_path / name, tmp_path / f"{name}.png", 2)
+        return sheet.read_bytes()
+
+    of_owner = drawn("owner", replace(TINY, task="owner", owner=OwnerConfig(window=short)))
+    assert of_owner == drawn("short", replace(TINY, window=short))
+    assert of_owner != drawn("long", TINY)
 
 
 def test_a_day_without_sessions_has_an_empty_partition_and_alarms(site, better):

@@ -13,24 +13,10 @@ from flax import nnx
 from tiny import TINY, untrained
 
 from model.calibrate import Calibration
-from model.run import load_model, save_model
+from model.run import load_model
 from model.score import look
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.manifest import write_manifest
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """Return the folder of a saved model."""
-    folder = tmp_path_factory.mktemp("run")
-    save_model(untrained(), folder)
-    return folder
-
-
-@pytest.fixture
-def run(saved, tmp_path):
-    """Return a copy of it that a test may break."""
-    return shutil.copytree(saved, tmp_path / "run")
 
 
 def edit(path, **changes):
@@ -39,8 +25,8 @@ def edit(path, **changes):
     write_manifest(path.parent)
 
 
-def test_a_model_comes_back_as_it_was(saved):
-    model, again = untrained(), load_model(saved)
+def test_a_model_comes_back_as_it_was(saved_run):
+    model, again = untrained(), load_model(saved_run)
     crooked = make_sessions([(t * 16, t * t % 90, t * 7 % 50) for t in range(60)])
 
     assert again.model_id == model.model_id

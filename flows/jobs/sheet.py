@@ -42,7 +42,7 @@ def top_sheet(
     if sessions is None:
         return None
     config = load_config(run)
-    windows = cut_windows(sessions, config.window)
+    windows = cut_windows(sessions, config.task_window)
     start_ms = sessions.t_us[windows.start] // 1000
     worst_ms = top.set_index("session_id")["worst_window_ms"].to_dict()
     wanted_ms = np.array([worst_ms[name] for name in sessions.session_id], np.int64)
@@ -52,7 +52,7 @@ def top_sheet(
     windows = windows.take(order[np.unique(windows.session[order], return_index=True)[1]])
     if not len(windows):
         return None
-    points = pad_windows(sessions, windows, config.window.max_events)
+    points = pad_windows(sessions, windows, config.task_window.max_events)
     score = top.set_index("session_id")["fraud_score"]
     captions = [
         f"{score[sessions.session_id[i]]:.3f} {sessions.session_id[i]}" for i in windows.session
