@@ -16,6 +16,7 @@ from model.calibrate import Calibration, fit_calibration
 from model.config import RunConfig
 from model.network import Network
 from model.policy import fit_policy
+from model.run import TrainedModel
 from model.score import look
 from model.train import balance_groups, window_weights
 from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
@@ -44,10 +45,10 @@ class Detector:
         return np.nan_to_num(self.calibration.apply(self.logits(sessions)))
 
 
-def train_detectors(
+def train_model(
     fold: Fold, config: RunConfig, simulate: bool, state_dir: Path
-) -> tuple[Network, dict[str, Detector]]:
-    """Return the network, and as detectors the network and boosting, trained on the same.
+) -> tuple[TrainedModel, Sessions, Split]:
+    """Return a model of what a fold leaves, and what it was trained on.
 
     A training that was cut short goes on from what lies in `state_dir`.
     """
@@ -63,7 +64,15 @@ def train_detectors(
         resume=(state_dir / "history.json").is_file(),
         progress=lambda epoch: print(f"  {epoch}", file=sys.stderr, flush=True),
     )
-    model = calibrated(network, config, sessions, split)
+    return calibrated(network, config, sessions, split), sessions, split
+
+
+def train_detectors(
+    fold: Fold, config: RunConfig, simulate: bool, state_dir: Path
+) -> tuple[Network, dict[str, Detector]]:
+    """Return the network, and as detectors the network and boosting, trained on the same."""
+    model, sessions, split = train_model(fold, config, simulate, state_dir)
+    network, config = model.network, model.config
     chosen = next(t for t in model.policy.thresholds if t.budget == BUDGET)
     detector = Detector(
         lambda tested: look(network, config, tested)[2],

@@ -1,0 +1,129 @@
+"""Train on what a fold leaves, change what it holds, print what is still flagged."""
+
+from model.device import prepare_jax
+
+prepare_jax()
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import benchmarks.robustness
+from benchmarks.bots.__main__ import DEALT
+from benchmarks.bots.detectors import train_model
+from benchmarks.bots.folds import Fold, labelled, make_fold, one_clock
+from benchmarks.robustness.changes import CHANGES, Change
+from benchmarks.robustness.figures import renamed, row, some_of_each, told
+from benchmarks.robustness.mixing import mixtures
+from benchmarks.robustness.text import to_text
+from benchmarks.sources import of_accounts, recordings_folder, with_settings
+from model.config import RunConfig
+from model.run import TrainedModel
+from pipeline.reasons.usual import measure_usual
+from pipeline.replay.chance import measure_chance
+from pipeline.sessions import Sessions, concatenate_sessions
+
+
+def trained(fold: Fold, config: RunConfig, state_dir: Path) -> TrainedModel:
+    """Return a model with all that `pointerprint train --simulate` gives it."""
+    model, sessions, split = train_model(fold, config, True, state_dir)
+    chosen = split.indices("train")
+    chosen = chosen[sessions.label[chosen] == 0]
+    people = sessions.take(chosen)
+    usual = measure_usual(people, split.groups.person[chosen])
+    return replace(model, chance=measure_chance(people), usual=usual)
+
+
+def bots_of(fold: Fold, at_most: int, seed: int) -> Sessions:
+    """Return some sessions of each maker of bots in a fold; the maker is the account."""
+    makers = {**fold.natural, **fold.twins}
+    parts = [
+        renamed(of_maker.take(of_maker.label == 1), np.full(int((of_maker.label == 1).sum()), name))
+        for name, of_maker in makers.items()
+    ]
+    bots = concatenate_sessions(parts)
+    return bots.take(some_of_each(bots, bots.account_id, at_most, seed))
+
+
+def measure(
+    model: TrainedModel,
+    bots: Sessions,
+    people: Sessions,
+    recordings: Sessions,
+    seed: int,
+    changes: Mapping[str, Change] = CHANGES,
+) -> dict[str, Any]:
+    """Return the figures of every change, on the bots that are flagged without, and on people.
+
+    Each is made to all sessions of a day; what is mixed in comes from `recordings` of people.
+    """
+    caught = told(model, bots).by_look
+    attacked = bots.take(caught)
+    report: dict[str, Any] = {
+        "n_bots": len(bots),
+        "n_caught": int(caught.sum()),
+        "n_people": len(np.unique(people.account_id.astype(str))),
+        "makers": {
+            str(name): float(caught[bots.account_id == name].mean())
+            for name in np.unique(bots.account_id.astype(str))
+        },
+        "threshold": model.policy.threshold,
+    }
+    both = {"bots": (attacked, {**changes, **mixtures(recordings)}), "people": (people, changes)}
+    for who, (sessions, ways) in both.items():
+        before, group = told(model, sessions), sessions.account_id.astype(str)
+        report[who] = {}
+        for name, change in ways.items():
+            begun = time.monotonic()
+            changed = change(np.random.default_rng(seed), sessions)
+            report[who][name] = row(told(model, changed), before, group)
+            print(f"  {who}, {name}: {time.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
+    return report
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(
+        description=benchmarks.robustness.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sessions", type=int, default=40, help="of each maker and person")
+    parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.FIELD=VALUE")
+    parser.add_argument("--state", type=Path, help="keep the training here; one cut short goes on")
+    parser.add_argument("--json", type=Path, help="the figures go here, too")
+    parser.add_argument("--show", type=Path, help="only print what --json wrote")
+    options = parser.parse_args()
+    if options.show:
+        print(to_text(json.loads(options.show.read_text())))
+        return
+    sessions = labelled(recordings_folder("sapimouse", "bots"))
+    config = RunConfig(seed=options.seed)
+    config = replace(config, split=replace(config.split, shares=DEALT))
+    config = with_settings(config, options.set)
+    fold = make_fold(sessions, options.folds, options.fold, options.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        model = trained(fold, config, options.state or Path(scratch))
+    bots = bots_of(fold, options.sessions, options.seed)
+    chosen = some_of_each(fold.people, fold.people.account_id, options.sessions, options.seed)
+    people = fold.people.take(chosen)
+    recordings = one_clock(of_accounts(sessions, np.unique(people.account_id.astype(str))))
+    report = measure(model, bots, people, recordings, options.seed)
+    report |= {"fold": options.fold, "settings": options.set}
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1))
+    print(to_text(report))
+
+
+if __name__ == "__main__":
+    main()

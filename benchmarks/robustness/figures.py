@@ -1,0 +1,86 @@
+"""A model and changed sessions in, what it says of them out: as `pointerprint score` says it."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from jaxtyping import Bool, Float64, Shaped
+from scipy.special import logit
+
+from model.bootstrap import rate_interval
+from model.run import TrainedModel
+from model.score import look, score_sessions
+from pipeline.replay.evidence import find_replays
+from pipeline.replay.recordings import record
+from pipeline.replay.verdict import log_odds, with_replays
+from pipeline.sessions import Sessions
+
+N_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a model says of some sessions; NaN: not judged."""
+
+    table: pa.Table  # SCORES, replays among these sessions heard out
+    by_look: Bool[np.ndarray, " sessions"]  # flagged before replays were looked for
+    log_odds: Float64[np.ndarray, " sessions"]  # calibrated, of the look alone
+    highest: Float64[np.ndarray, " sessions"]  # log odds of the most suspicious window
+
+    @property
+    def flagged(self) -> Bool[np.ndarray, " sessions"]:
+        """Return which sessions are flagged in the end."""
+        return self.table["is_flagged"].to_numpy()
+
+
+def told(model: TrainedModel, sessions: Sessions) -> Told:
+    """Return what `model` says of sessions that come on one day, and of no others."""
+    table = score_sessions(model, "robustness", sessions, "robustness", datetime.now(UTC))
+    by_look = table["is_flagged"].to_numpy()
+    if model.chance is not None and len(sessions):
+        evidence = find_replays(record(sessions), model.chance, log_odds(table))
+        base_rate, medium = model.calibration.base_rate, model.policy.medium_threshold
+        table = with_replays(table, evidence, base_rate, medium)
+    windows, logits, pooled = look(model.network, model.config, sessions)
+    highest = np.full(len(sessions), np.nan)
+    np.fmax.at(highest, windows.session, logits)
+    slope, intercept = model.calibration.slope, model.calibration.intercept
+    return Told(table, by_look, slope * pooled + intercept, slope * highest + intercept)
+
+
+def row(after: Told, before: Told, group: Shaped[np.ndarray, " sessions"]) -> dict[str, Any]:
+    """Return the figures of one change; intervals are over `group`s: makers or people."""
+    table = after.table
+    moved = after.log_odds - before.log_odds
+    both = np.isfinite(moved)
+    reasons = pa.compute.list_value_length(table["reasons"]).to_numpy()
+    threshold = float(table["threshold"][0].as_py())
+    odds = logit(min(threshold, 1.0))
+    return {
+        "n_sessions": table.num_rows,
+        "flagged": rate_interval(after.flagged, group, N_RESAMPLES).to_json(),
+        "flagged_by_look": float(after.by_look.mean()),
+        "highest_window": float(np.mean(after.highest >= odds)),
+        "log_odds_moved": float(moved[both].mean()) if both.any() else None,
+        "abstained": float(table["fraud_score"].is_null().to_numpy().mean()),
+        "has_reason": float(np.mean(reasons > 0)),
+        "replay_of": float(1 - table["replay_of"].null_count / table.num_rows),
+        "by_group": pd.Series(after.flagged).groupby(group.astype(str)).mean().to_dict(),
+    }
+
+
+def some_of_each(
+    sessions: Sessions, group: Shaped[np.ndarray, " sessions"], at_most: int, seed: int
+) -> Shaped[np.ndarray, " chosen"]:
+    """Return up to `at_most` sessions of each group, chosen by chance, in order."""
+    order = np.random.default_rng(seed).permutation(len(sessions))
+    place = pd.Series(group[order].astype(str)).groupby(group[order].astype(str)).cumcount()
+    return np.sort(order[place.to_numpy() < at_most])
+
+
+def renamed(sessions: Sessions, account: Shaped[np.ndarray, " sessions"]) -> Sessions:
+    """Return the sessions as of these accounts."""
+    return replace(sessions, account_id=account.astype(object))

@@ -1,0 +1,34 @@
+"""A report in, Markdown tables out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def to_text(report: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
+    bots, people = report["bots"], report["people"]
+    heading = (
+        f"Flagged as they come: {report['n_caught']} of {report['n_bots']} sessions of "
+        f"{len(report['makers'])} makers, which is what is attacked below.\n"
+    )
+    lines = [heading, *_table(bots, "still flagged")]
+    lines += ["", f"{report['n_people']} people, the same:\n", *_table(people, "flagged")]
+    return "\n".join(lines)
+
+
+def _table(rows: dict[str, Any], share: str) -> Iterator[str]:
+    yield (
+        f"| change | {share} | by the look alone | highest window above the threshold "
+        "| log odds moved by | abstained | has a reason | `replay_of` |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, row in rows.items():
+        flagged, moved = row["flagged"], row["log_odds_moved"]
+        cells = [
+            f"{flagged['value']:.1%} [{flagged['low']:.1%}, {flagged['high']:.1%}]",
+            f"{row['flagged_by_look']:.1%}",
+            f"{row['highest_window']:.1%}",
+            "-" if moved is None else f"{moved:+.2f}",
+            *(f"{row[key]:.0%}" for key in ("abstained", "has_reason", "replay_of")),
+        ]
+        yield f"| {name} | {' | '.join(cells)} |"
