@@ -37,7 +37,8 @@ def progress_artifact(what: str) -> Callable[[int, int], None]:
 def show_day(site: Site, day: str, partition: Path) -> None:
     """Show a day's top scores as a table, its pictures and counts in words, and where it lies."""
     from flows.jobs.days import day_sources
-    from flows.jobs.sheet import read_manifest, top_scores, top_sheet
+    from flows.jobs.sheet import top_scores, top_sheet
+    from pipeline.published import read_manifest
 
     manifest = read_manifest(partition)
     top = top_scores(partition, _TOP)
@@ -65,6 +66,9 @@ def day_summary(day: str, manifest: dict[str, Any], partition: Path, sheet: Path
         ("sessions", f"{n:,}"),
         ("flagged", f"{manifest['n_flagged']:,}{_of(manifest['n_flagged'], n)}"),
         ("abstained", f"{manifest['n_abstained']:,}{_of(manifest['n_abstained'], n)}"),
+        *((f"- {reason}", f"{count:,}") for reason, count in manifest["abstained"].items()),
+        ("accounts that abstain unusually often", ", ".join(_abstaining(manifest)) or "none"),
+        ("for review", f"{manifest['n_review']:,}{_of(manifest['n_review'], n)}"),
         ("replays of other sessions", f"{manifest['n_replays']:,}"),
         ("threshold", f"{manifest['threshold']:.4f}"),
         ("model", f"`{manifest['model_id']}`"),
@@ -73,6 +77,13 @@ def day_summary(day: str, manifest: dict[str, Any], partition: Path, sheet: Path
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return f"# Scores of {day}\n\n| | |\n|---|---|\n{table}\n"
+
+
+def _abstaining(manifest: dict[str, Any]) -> list[str]:
+    return [
+        f"`{row['account_id']}` ({row['n_abstained']:,} of {row['n_sessions']:,})"
+        for row in manifest["abstaining_accounts"][:_TOP]
+    ]
 
 
 def show_drift(drift: pa.Table, day: str, partition: Path) -> None:

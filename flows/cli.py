@@ -15,9 +15,9 @@ from cyclopts.config import Toml
 
 from flows import cli_site
 from flows.columns import parse_columns
-from flows.progress import QUIET, print_epoch, print_throughput, progress
+from flows.progress import QUIET, print_epoch, print_notes, print_throughput, progress
 from model.config import RunConfig
-from pipeline.config import WindowConfig
+from pipeline.config import AbstainIs, WindowConfig
 from pipeline.errors import NotFoundError, PointerprintError
 from rasterize.canvas import Canvas
 
@@ -197,16 +197,21 @@ def score(
     budget: Annotated[
         float | None, Parameter(help="Of false alarms, one the model knows; default: its own.")
     ] = None,
+    abstain_is: Annotated[
+        AbstainIs, Parameter(help="Whether sessions that can't be judged are for review.")
+    ] = "review",
     profile: Annotated[
         Path | None, Parameter(help="A folder for where the time went: a trace and a list.")
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Score every session of logs or stores into the Parquet partition of a day."""
     _prepare()
     from flows.jobs.inputs import today
     from flows.jobs.score import score as job
+    from flows.jobs.summary import summary_json, summary_lines
     from model.profile import profiled
-    from pipeline.published import partition_count
+    from pipeline.published import read_manifest
 
     _require(sources, "score", "LOG|STORE")
     day, names = date or today(), parse_columns(columns)
@@ -215,10 +220,15 @@ def score(
         partition = job(
             sources, model, to, day, format, names, show,
             history=tuple(history or ()), replays=replays, workers=workers, scheduler=scheduler,
-            budget=budget,
+            budget=budget, abstain_is=abstain_is,
         )  # fmt: skip
-    print_throughput(partition_count(partition), "sessions", time.monotonic() - began)
-    print(partition)
+    manifest = read_manifest(partition)
+    print_throughput(manifest["n_sessions"], "sessions", time.monotonic() - began)
+    if json:
+        _print_json(summary_json(partition, manifest))
+    else:
+        print_notes(summary_lines(manifest))
+        print(partition)
 
 
 @app.command

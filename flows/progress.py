@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
@@ -49,6 +49,12 @@ def progress(verb: str, things: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if console.is_terminal:
             bar.stop()
+
+
+def print_notes(lines: Sequence[str]) -> None:
+    """Show what there is to say of a result beside the result itself."""
+    if not QUIET.get():
+        print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def print_throughput(n_done: int, things: str, seconds: float) -> None:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from model.config import RunConfig
 from model.device import Device
+from pipeline.config import AbstainIs
 from pipeline.drift import DriftConfig
 from pipeline.errors import ConfigError, NotFoundError, did_you_mean
 from pipeline.promotion import PromotionConfig
@@ -94,6 +95,7 @@ class Site:
     models: Path = Path("models")  # the registry
     drift: Path = Path("drift")  # the table of what monitoring found
     budget: float | None = None  # of false alarms; None: the model's own
+    abstain_is: AbstainIs = "review"  # whether sessions that can't be judged are for review
     history_days: int = 7  # before a day: its sessions may have been recorded then and replayed
     simulate: bool = False  # add simulated bots to training
     device: Device = "auto"

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from pipeline.errors import ConfigError
 
+AbstainIs = Literal["review", "pass"]
 Pooling = Literal["mean", "max", "top_mean", "logmeanexp"]
 
 GroupKind = Literal["person", "generator", "account", "session", "source_file", "time"]

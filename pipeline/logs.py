@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -295,17 +295,30 @@ def parse_logs(
         refuse_no_logs(files, format, columns)
 
 
+def _untold(outcome: ParsedLog | NotALog) -> None:
+    """Tell nobody."""
+
+
 def parse_files(
-    files: Iterable[FoundFile], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
+    files: Iterable[FoundFile],
+    format: str = AUTO,
+    columns: Mapping[str, str] = NO_COLUMNS,
+    tell: Callable[[ParsedLog | NotALog], None] = _untold,
 ) -> Iterator[Sessions]:
-    """Give the sessions of each file that is a log; a session counts once, as in `parse_logs`."""
+    """Give the sessions of each file that is a log; a session counts once, as in `parse_logs`.
+
+    `tell` is called with what came of each file, or of each piece of a large one, before its
+    sessions are given.
+    """
     known: set[str] = set()
     for found in files:
         outcome = open_log(found, format, columns, known)
         if isinstance(outcome, NotALog):
+            tell(outcome)
             continue
         for parsed in outcome.pieces if isinstance(outcome, LargeLog) else [outcome]:
             known.update(parsed.sessions.session_id.tolist())
+            tell(parsed)
             yield parsed.sessions
 
 

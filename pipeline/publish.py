@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 MANIFEST: Final = "_manifest.json"
 SUCCESS: Final = "_SUCCESS"
 LAST: Final = (MANIFEST, SUCCESS)  # written after all others
+LISTS: Final = ("files", "quarantine")  # in a manifest: what a reader opens
 _AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # linux/fs.h
 
@@ -186,14 +187,16 @@ def _publish_by_manifest(staged: Path, target: RemotePath) -> None:
     mark = uuid.uuid4().hex[:8]
     path = staged / MANIFEST
     manifest = json.loads(path.read_text()) if path.is_file() else {}
-    listed = {name: _marked(name, mark) for name in manifest.get("files", ())}
+    lists = {key: manifest[key] for key in LISTS if key in manifest}
+    listed = {name: _marked(name, mark) for names in lists.values() for name in names}
     paths = sorted(p for p in staged.rglob("*") if p.is_file())
     names = {p: p.relative_to(staged).as_posix() for p in paths}
     put = {p: target / listed.get(name, name) for p, name in names.items() if name not in LAST}
     for source, destination in put.items():
         _copy(source, destination)
     if manifest:
-        write_json({**manifest, "files": list(listed.values())}, target / MANIFEST)
+        put_there = {key: [listed[name] for name in names] for key, names in lists.items()}
+        write_json({**manifest, **put_there}, target / MANIFEST)
     (target / SUCCESS).touch()
     kept = {*put.values(), *(target / name for name in LAST)}
     for old in target.rglob("*"):

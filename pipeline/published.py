@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -17,7 +18,7 @@ import pyarrow.dataset as ds
 from pipeline.errors import NotFoundError
 from pipeline.places import RemotePath, open_parquet, place
 from pipeline.publish import MANIFEST
-from pipeline.schemas import SCORES, check_schema
+from pipeline.schemas import QUARANTINE, SCORES, check_schema
 
 _HINT = "`pointerprint score LOG --model RUN --to SCORES` makes some"
 _TRIES = 20  # while others replace it, again and again
@@ -33,9 +34,23 @@ def partition_files(partition: Path) -> list[Path]:
     return [partition / name for name in listed]
 
 
-def partition_count(partition: Path) -> int:
-    """Return how many sessions a partition has, by its manifest."""
-    return json.loads((place(partition) / MANIFEST).read_text())["n_sessions"]
+def read_manifest(partition: Path) -> dict[str, Any]:
+    """Return what a partition says of itself."""
+    return json.loads((place(partition) / MANIFEST).read_text())
+
+
+def read_quarantine(partition: Path) -> pa.Table:
+    """Return the rows of raw logs that were rejected when this partition of SCORES was made."""
+
+    def read() -> pa.Table:
+        tables = [QUARANTINE.empty_table()]
+        for name in read_manifest(partition).get("quarantine", ()):
+            with open_parquet(place(partition) / name) as parquet:
+                check_schema(parquet.schema_arrow, QUARANTINE, name)
+                tables.append(parquet.read())
+        return pa.concat_tables(tables).unify_dictionaries()
+
+    return _again_if_replaced(read)
 
 
 def read_partition(partition: Path) -> pa.Table:
@@ -79,7 +94,9 @@ def open_scores(scores: Path) -> ds.Dataset:
         partition_base_dir=scores.key if is_remote else str(scores),
     )
     check_schema(found.schema, SCORES, scores)
-    return found
+    # The schema is that of the oldest day: columns that came later are null there.
+    later = [field for field in SCORES if field.name not in found.schema.names]
+    return found.replace_schema(pa.schema([*found.schema, *later], found.schema.metadata))
 
 
 def read_scores(scores: Path) -> pa.Table:

@@ -104,6 +104,9 @@ SCORES = pa.schema(
         pa.field("fraud_score", pa.float32()),  # calibrated P(fraud), 0 to 1; null: abstained
         pa.field("band", _DICTIONARY, nullable=False),  # low, medium, high, abstained
         pa.field("is_flagged", pa.bool_(), nullable=False),  # fraud_score >= threshold
+        pa.field(
+            "needs_review", pa.bool_(), metadata={"since": "3"}
+        ),  # flagged, or abstained if that is to be reviewed; null: scored before version 3
         pa.field("threshold", pa.float32(), nullable=False),
         pa.field("abstain_reason", pa.string()),
         pa.field("reasons", pa.list_(pa.string()), nullable=False),  # codes, strongest first
@@ -119,7 +122,7 @@ SCORES = pa.schema(
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
     ],
-    metadata={"schema": "scores", "version": "2"},
+    metadata={"schema": "scores", "version": "3"},
 )
 
 # A row an enrolled session; what is known of an account is all of its rows.

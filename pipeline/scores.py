@@ -146,6 +146,7 @@ def scores_table(
         "model_id": pa.repeat(verdict.model_id, n),
         "run_id": pa.repeat(verdict.run_id, n),
         "scored_at": pa.repeat(pa.scalar(verdict.scored_at, SCORES.field("scored_at").type), n),
+        "needs_review": pa.nulls(n, pa.bool_()),  # said last: replays may flag it yet
     }
     return pa.table([columns[name] for name in SCORES.names], schema=SCORES)
 

@@ -7,12 +7,12 @@ time, so that its size decides nothing about memory.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.logs import NO_COLUMNS, FoundFile, find_files, parse_files
+from pipeline.logs import NO_COLUMNS, FoundFile, NotALog, ParsedLog, find_files, parse_files
 from pipeline.places import open_parquet
 from pipeline.readers import AUTO
 from pipeline.schemas import SESSIONS, check_schema
@@ -64,14 +64,24 @@ def plan_shards(paths: Sequence[Path]) -> list[Shard]:
     return shards
 
 
+def _untold(outcome: ParsedLog | NotALog) -> None:
+    """Tell nobody."""
+
+
 def read_shard(
-    shard: Shard, format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
+    shard: Shard,
+    format: str = AUTO,
+    columns: Mapping[str, str] = NO_COLUMNS,
+    tell: Callable[[ParsedLog | NotALog], None] = _untold,
 ) -> Iterator[Sessions]:
-    """Give the sessions of a shard, some thousands at a time, in a fixed order."""
+    """Give the sessions of a shard, some thousands at a time, in a fixed order.
+
+    `tell` is called with what came of each raw log.
+    """
     for piece in shard.pieces:
         if isinstance(piece, RowGroups):
             yield from read_row_groups(piece.path, range(piece.first, piece.stop))
-    yield from parse_files(shard.logs, format, columns)
+    yield from parse_files(shard.logs, format, columns, tell)
 
 
 def inputs_digest(shards: Sequence[Shard], settings: Mapping[str, object]) -> str:

@@ -4,6 +4,7 @@
         begun.json                what the run is called, when it began
         shard-00000.parquet       SCORES of the first shard
         shard-00000.npz           its recordings, if replays are searched for
+        shard-00000.rejected.parquet  QUARANTINE of its raw logs, if rows were rejected
         shard-00000.json          it is finished: written last
         partition/                what is published, put together at the end
 
@@ -33,6 +34,10 @@ class StagedShards:
     def recordings(self, number: int) -> Path:
         """Return the path of a shard's recordings."""
         return self.folder / f"shard-{number:05}.npz"
+
+    def rejected(self, number: int) -> Path:
+        """Return the path of the rows of a shard's raw logs that were rejected."""
+        return self.folder / f"shard-{number:05}.rejected.parquet"
 
     def note(self, number: int) -> Path:
         """Return the path of the file that says that a shard is finished."""

@@ -171,10 +171,11 @@ def test_score_prints_the_partition_and_nothing_else(run, folder):
     )
 
     assert (code, out) == (0, "scores/run_date=2026-11-01\n")
-    shown, told = err.splitlines()
+    shown, told, counts = err.splitlines()
     assert shown == "scoring: 1 sessions"
     figures = r"1 sessions in [\d.]+ s, [\d,]+ a second; memory up to [\d,]+ MiB"
     assert re.fullmatch(rf"{figures}(, a worker [\d,]+ MiB)?", told)  # tests before left children
+    assert counts == "1 sessions: 0 flagged, 0 for review"
     assert (folder / "scores" / "run_date=2026-11-01" / "_SUCCESS").exists()
 
 

@@ -23,7 +23,7 @@ from pipeline.errors import NotFoundError, StorageError
 from pipeline.ingest import ingest_logs
 from pipeline.places import RemotePath, local_copy, open_parquet, place, remove_tree
 from pipeline.publish import publish_partition, seal, staging, write_json, write_parquet
-from pipeline.published import partition_files, read_partition, read_scores
+from pipeline.published import partition_files, read_partition, read_quarantine, read_scores
 from pipeline.schemas import SCORES
 from pipeline.store import load_sessions, read_sessions
 
@@ -241,6 +241,20 @@ def test_a_remote_log_is_read_as_it_lies_there(bucket, sample_dir, tmp_path):
     (bucket / "logs" / "recordings.parquet").upload(source)
     report = ingest_logs([bucket / "logs"], tmp_path / "store", ingest_date=DAY)
     assert report.n_sessions == 4
+
+
+def test_rejected_rows_lie_beside_remote_scores_and_change_with_them(bucket, tmp_path):
+    log, scores = tmp_path / "log.csv", bucket / "rejecting"
+    rows = "".join(f"a,{16 * i},{i * i % 700},{7 * i}\n" for i in range(60))
+    save_model(untrained(), tmp_path / "run")
+    for n_bad in (2, 3, 0):
+        log.write_text("session_id,t_ms,x,y\n" + rows + "a,never,1,1\n" * n_bad)
+        there = score([log], tmp_path / "run", scores, DAY)
+        assert read_partition(there).num_rows == 1
+        assert read_quarantine(there).num_rows == n_bad
+        assert len([n for n in names(there) if n.startswith("_quarantine/")]) == bool(n_bad)
+        assert read_scores(scores).num_rows == 1
+    assert names(bucket / "rejecting.staging") == []
 
 
 def test_training_to_a_remote_run(bucket, tmp_path):

@@ -329,6 +329,7 @@ def scored(score: list[float | None], reasons: list[list[str]] | None = None) ->
         "fraud_score": score,
         "band": pa.array(["low"] * n).dictionary_encode(),
         "is_flagged": [False] * n,
+        "needs_review": [None] * n,
         "threshold": [0.9] * n,
         "abstain_reason": [None if value is not None else "no_profile" for value in score],
         "reasons": reasons or [[]] * n,

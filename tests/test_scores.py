@@ -147,6 +147,7 @@ def test_a_row_for_every_session():
         "account_id": None,
         "started_at": datetime(2026, 11, 1, 8, tzinfo=UTC),
         "fraud_score": pytest.approx(0.1),
+        "needs_review": None,  # said when all sessions of the day are there
         "band": "low",
         "is_flagged": False,
         "threshold": pytest.approx(0.9),

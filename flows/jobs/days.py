@@ -59,6 +59,7 @@ def score_day(
         workers=site.workers,
         scheduler=site.scheduler or None,
         budget=site.budget,
+        abstain_is=site.abstain_is,
     )
 
 

@@ -2,33 +2,45 @@
 
 Shards that are staged already are left as they are. When all are there, doubles are left out,
 replays marked, and all goes into one file: who opens it has one version of the day, however many
-row groups it reads.
+row groups it reads. What raw logs had that is in no session lies beside it, and is published with
+it; readers of the table don't see it.
 """
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool
 
+from pipeline.abstentions import abstaining_accounts, reasons_counted, tally, with_review
+from pipeline.config import AbstainIs
 from pipeline.doubles import digests, find_doubles
 from pipeline.errors import DataError
+from pipeline.outcomes import doubles_table, outcomes_report
 from pipeline.places import open_parquet, remove_tree
-from pipeline.publish import publish_partition, seal, write_parquet
+from pipeline.publish import parquet_writer, publish_partition, seal, write_parquet
 from pipeline.replay.evidence import Evidence
 from pipeline.replay.verdict import with_replays
-from pipeline.schemas import SCORES
+from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.shards import Shard
 from pipeline.staged import StagedShards, alone_with, drop_staged, open_staged
 
 log = logging.getLogger(__name__)
 
 PART = "part-00000.parquet"
+QUARANTINE_PART = "_quarantine/part-00000.parquet"
+"""Readers of Parquet folders pass over what begins with an underscore."""
+
+
+_COUNTS = ("n_sessions", "n_flagged", "n_abstained", "n_replays", "n_review")
 
 
 @dataclass(frozen=True)
@@ -56,8 +68,9 @@ def make_partition(
     score_missing: Callable[[Begun, Sequence[Shard]], None],
     manifest: Mapping[str, object],
     search: Callable[[Begun], Replays | None] = lambda begun: None,
-) -> dict[str, int]:
-    """Publish `target`, and return its counts.
+    abstain_is: AbstainIs = "review",
+) -> dict[str, Any]:
+    """Publish `target`, and return its manifest.
 
     `score_missing` stages the shards it is given; `digest` says what they depend on, so that those
     of a run that was killed are taken only if they would be the same.
@@ -71,12 +84,13 @@ def make_partition(
             log.info("%d of %d shards are there already", len(shards) - len(missing), len(shards))
         try:
             score_missing(run, missing)
-            counts = _gather(staged, shards, target, {**manifest, **begun}, search(run))
+            said = {**manifest, **begun, "abstain_is": abstain_is}
+            published = _gather(staged, shards, target, said, search(run), abstain_is)
         except DataError:  # no second try with these inputs would come to another end
             drop_staged(staged)
             raise
         drop_staged(staged)
-    return counts
+    return published
 
 
 def _gather(
@@ -85,11 +99,12 @@ def _gather(
     target: Path,
     manifest: Mapping[str, object],
     replays: Replays | None,
-) -> dict[str, int]:
-    """Put the partition together from finished shards, publish it, and return its counts."""
-    counts: dict[str, int] = dict.fromkeys(
-        ("n_sessions", "n_flagged", "n_abstained", "n_replays"), 0
-    )
+    abstain_is: AbstainIs,
+) -> dict[str, Any]:
+    """Put the partition together from finished shards, publish it, and return its manifest."""
+    counts: Counter[str] = Counter()
+    abstained: Counter[str] = Counter()
+    tallies: list[pa.Table] = []
     kept = _rows_kept(staged, shards)
 
     def tables() -> Iterator[pa.Table]:
@@ -99,9 +114,10 @@ def _gather(
             if replays is not None and evidence is not None:
                 told = next(evidence)
                 table = with_replays(table, told, replays.base_rate, replays.medium_threshold)
-            table = table.filter(pa.array(is_kept))
-            for name, n in _counts(table).items():
-                counts[name] += n
+            table = with_review(table.filter(pa.array(is_kept)), abstain_is)
+            counts.update(_counts(table))
+            abstained.update(reasons_counted(table))
+            tallies.append(tally(table))
             yield table
         if not shards:
             yield SCORES.empty_table()
@@ -109,9 +125,57 @@ def _gather(
     remove_tree(staged.partition, ignore_errors=True)  # what a crash left of it
     staged.partition.mkdir(parents=True)
     write_parquet(tables(), staged.partition / PART)
-    seal(staged.partition, {**manifest, **counts, "files": [PART]})
+    n_quarantined = _write_quarantine(staged, shards, kept)
+    notes = [staged.read_note(shard.number) or {} for shard in shards]
+    logs = [note["logs"] for note in notes if note.get("logs")]
+    published = {
+        **manifest,
+        **{name: counts[name] for name in _COUNTS},
+        "n_doubles": sum(int((~is_kept).sum()) for is_kept in kept),
+        "abstained": dict(sorted(abstained.items())),
+        "abstaining_accounts": [asdict(account) for account in abstaining_accounts(tallies)],
+        "n_quarantined": n_quarantined,
+        "logs": outcomes_report(logs).to_json() if logs else None,
+        "files": [PART],
+        "quarantine": [QUARANTINE_PART] if n_quarantined else [],
+    }
+    seal(staged.partition, published)
     publish_partition(staged.partition, target)
-    return counts
+    return published
+
+
+def _write_quarantine(
+    staged: StagedShards, shards: Sequence[Shard], kept: Sequence[Bool[np.ndarray, " sessions"]]
+) -> int:
+    """Put all rows that were rejected in one file, if there are any, and return their number.
+
+    A session that is in the logs of two shards is one of them, the second time.
+    """
+    with ExitStack() as stack:
+        writer, n_rows = None, 0
+        for table in _rejected(staged, shards, kept):
+            if writer is None:
+                path = staged.partition / QUARANTINE_PART
+                writer = stack.enter_context(parquet_writer(path, QUARANTINE))
+            writer.write_table(table)
+            n_rows += table.num_rows
+    return n_rows
+
+
+def _rejected(
+    staged: StagedShards, shards: Sequence[Shard], kept: Sequence[Bool[np.ndarray, " sessions"]]
+) -> Iterator[pa.Table]:
+    """Give the rejected rows of each shard's raw logs, some thousands at a time."""
+    for shard, is_kept in zip(shards, kept, strict=True):
+        logs = (staged.read_note(shard.number) or {}).get("logs")
+        if logs is None:
+            continue
+        if logs["n_rejected"]:
+            with open_parquet(staged.rejected(shard.number)) as parquet:
+                for batch in parquet.iter_batches():
+                    yield pa.Table.from_batches([batch]).cast(QUARANTINE)
+        if not is_kept.all():
+            yield doubles_table(logs, np.flatnonzero(~is_kept), _rows(staged, shard))
 
 
 def _rows_kept(
@@ -152,9 +216,11 @@ def _session_ids(staged: StagedShards, shard: Shard) -> list[str]:
 
 def _counts(table: pa.Table) -> dict[str, int]:
     """Return what the manifest says of these rows."""
-    return {
-        "n_sessions": table.num_rows,
-        "n_flagged": int(table["is_flagged"].to_numpy().sum()),
-        "n_abstained": table["fraud_score"].null_count,
-        "n_replays": table.num_rows - table["replay_of"].null_count,
-    }
+    n_review, n_flagged = (
+        int(table[name].to_numpy(zero_copy_only=False).sum())
+        for name in ("needs_review", "is_flagged")
+    )
+    n_judged = table.num_rows - table["fraud_score"].null_count
+    n_replays = table.num_rows - table["replay_of"].null_count
+    counts = (table.num_rows, n_flagged, table.num_rows - n_judged, n_replays, n_review)
+    return dict(zip(_COUNTS, counts, strict=True))

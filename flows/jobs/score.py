@@ -15,9 +15,11 @@ from flows.jobs.inputs import each_sessions
 from flows.jobs.partition import Begun, Replays, make_partition
 from flows.jobs.replays import search_replays
 from flows.jobs.shards import Work, score_shard
+from flows.jobs.summary import summary_lines
 from flows.jobs.workers import by_processes, on_cluster
 from model.registry import resolve_run
 from model.run import TrainedModel, load_model
+from pipeline.config import AbstainIs
 from pipeline.logs import NO_COLUMNS, refuse_no_logs
 from pipeline.places import place
 from pipeline.readers import AUTO
@@ -45,13 +47,15 @@ def score(
     workers: int = 1,
     scheduler: str | None = None,
     budget: float | None = None,
+    abstain_is: AbstainIs = "review",
 ) -> Path:
     """Score every session in `paths` and publish `SCORES/run_date=...`, whole or not at all.
 
     Replays are looked for among these sessions and those of `history`, which aren't scored.
     `progress` is called with how many sessions are done, and of how many (0: not known). With
     `workers` processes, or those of a Dask cluster, shards are scored at the same time.
-    `run` may be a folder of models: the one that is champion now scores to the end.
+    `run` may be a folder of models: the one that is champion now scores to the end. Whether
+    sessions that can't be judged are for review, `abstain_is` says.
     """
     check_date(run_date)
     paths, run, scores = [place(path) for path in paths], place(run), place(scores)
@@ -75,7 +79,7 @@ def score(
         evidence = search_replays(begun.staged, len(shards), earlier, model.chance or {})
         return Replays(evidence, model.calibration.base_rate, model.policy.medium_threshold)
 
-    counts = make_partition(
+    published = make_partition(
         target,
         shards,
         inputs_digest(shards, _what_decides(model, format, columns, searches)),
@@ -93,9 +97,13 @@ def score(
             "run": str(run.absolute()),
         },
         search if searches else lambda begun: None,
+        abstain_is,
     )
     seconds = time.monotonic() - began
+    counts = {name: n for name, n in published.items() if name.startswith("n_")}
     log.info("scored %(n_sessions)d sessions, flagged %(n_flagged)d", counts)
+    for line in summary_lines(published):
+        log.info("%s", line)
     log.info(
         "%(seconds).1f s, %(sessions_per_s).0f sessions a second",
         {"seconds": seconds, "sessions_per_s": counts["n_sessions"] / seconds},

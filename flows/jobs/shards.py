@@ -11,6 +11,7 @@ import pyarrow as pa
 from model.run import TrainedModel, load_model
 from model.score import score_sessions
 from pipeline.errors import DataError
+from pipeline.outcomes import outcomes_to
 from pipeline.overlap import overlapped
 from pipeline.publish import write_parquet
 from pipeline.replay.recordings import Recordings, concatenate_recordings, record, write_recordings
@@ -46,11 +47,13 @@ def score_shard(
         return rows, record(sessions) if work.keeps_recordings else None
 
     tables, recordings, n_groups = [SCORES.empty_table()], [], 0
-    for rows, recording in overlapped(judge, read_shard(shard, work.format, work.columns)):
-        tables.append(rows)
-        recordings += [recording] if recording is not None else []
-        n_groups += 1
-        progress(rows.num_rows)
+    with outcomes_to(work.staged.rejected(shard.number)) as outcomes:
+        groups = read_shard(shard, work.format, work.columns, outcomes)
+        for rows, recording in overlapped(judge, groups):
+            tables.append(rows)
+            recordings += [recording] if recording is not None else []
+            n_groups += 1
+            progress(rows.num_rows)
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
     write_parquet(table, work.staged.part(shard.number))
     if recordings:
@@ -61,6 +64,7 @@ def score_shard(
             "n_sessions": table.num_rows,
             "n_groups": n_groups,
             "n_movements": sum(recording.n_movements for recording in recordings),
+            "logs": None if shard.is_of_store else outcomes.to_json(),
         },
     )
     return table.num_rows

@@ -1,16 +1,14 @@
 """A day's scores in, a picture of its most suspicious sessions out."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from flows.jobs.inputs import each_sessions
 from model.run import load_config
-from pipeline.publish import MANIFEST, replacing
+from pipeline.publish import replacing
 from pipeline.published import read_partition
 from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.windows import cut_windows, pad_windows
@@ -20,11 +18,6 @@ _COLUMNS = [
     *("session_id", "account_id", "fraud_score", "band", "is_flagged", "reasons"),
     *("n_events", "worst_window_ms"),
 ]
-
-
-def read_manifest(partition: Path) -> dict[str, Any]:
-    """Return what a partition says of itself."""
-    return json.loads((partition / MANIFEST).read_text())
 
 
 def top_scores(partition: Path, n: int = 20) -> pd.DataFrame:
