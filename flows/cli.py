@@ -4,6 +4,7 @@ No NumPy, pandas, JAX or Prefect is loaded until a command needs it: `--help` wa
 """
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from cyclopts.config import Toml
 from flows import cli_site
 from flows.columns import parse_columns
 from flows.progress import QUIET, print_epoch, print_notes, print_throughput, progress
+from flows.stopping import CODE, Stopped, stoppable, stopped_text
 from model.config import RunConfig
 from pipeline.config import AbstainIs, WindowConfig
 from pipeline.errors import NotFoundError, PointerprintError
@@ -43,6 +45,7 @@ app = App(
     help_epilogue=EVERYWHERE,
     version=_version,
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says more of it
 )
 
 Columns = Annotated[
@@ -387,10 +390,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = [argument for argument in arguments if argument != "--quiet"]
     token = QUIET.set(quiet)
     try:
-        app.config = _config_file(arguments)
-        app(arguments, exit_on_error=False, print_error=True)
+        with stoppable():
+            app.config = _config_file(arguments)
+            app(arguments, exit_on_error=False, print_error=True)
     except CycloptsError:
         sys.exit(2)
+    except (Stopped, KeyboardInterrupt) as stopped:
+        number = signal.SIGTERM if isinstance(stopped, Stopped) else signal.SIGINT
+        print(stopped_text(number, arguments), file=sys.stderr)
+        sys.exit(CODE + number)
     except PointerprintError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -74,10 +74,31 @@ FAULTS: Final = (
     ),
     Fault(
         "SIGTERM while a folder is ingested",
-        "exit status 143, or -15",
-        "whole parts; what was in the making is taken away by the next ingest",
+        "`stopped by SIGTERM: the same command again completes it`, exit status 143",
+        "whole parts, nothing half written",
         "adds what is missing: the store is as if nothing had happened",
         "test_faults.py::test_sigterm",
+    ),
+    Fault(
+        "SIGTERM while logs are scored",
+        "`stopped by SIGTERM: the same command again completes it`, exit status 143",
+        "the scores of before; the shards that are done",
+        "goes on with the missing ones",
+        "test_faults.py::test_sigterm_while_scoring[1]",
+    ),
+    Fault(
+        "the same with worker processes",
+        "the same",
+        "the same; no worker is left",
+        "goes on with the missing ones",
+        "test_faults.py::test_sigterm_while_scoring[2]",
+    ),
+    Fault(
+        "SIGTERM while a model is trained",
+        "`stopped by SIGTERM: with --resume it goes on ...`, exit status 143",
+        "no RUN; the state of the last epoch beside it",
+        "with `--resume` trains the epochs that are missing",
+        "test_faults.py::test_sigterm_while_training",
     ),
     Fault(
         "SIGKILL at random moments of ingest and score",

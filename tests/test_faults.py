@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import signal
 import subprocess
@@ -9,25 +10,33 @@ import sys
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 from faults import FAULTS
 from pyarrow import fs
+from tiny import TINY, easy_store, untrained
 
+from flows.run_settings import settings_toml
+from flows.stopping import Stopped, stoppable
+from model.run import load_model, save_model
 from pipeline.errors import PublishError, StorageError
 from pipeline.ingest import ingest_logs
 from pipeline.places import place
 from pipeline.publish import write_json, write_parquet
+from pipeline.published import read_quarantine
 from pipeline.store import load_sessions
 
 HEADER = "session_id,t_ms,x,y\n"
 DAY = "2026-11-01"
+PATIENCE_S = 300  # on a machine with other work
 
 
 def log_of(name: str, n: int = 20) -> str:
@@ -162,16 +171,37 @@ def test_a_clock_that_jumps(tmp_path):
     assert ingest(tmp_path / "log.csv", tmp_path / "store").n_files_skipped == 1
 
 
-def stopped(arguments: list[str], has_begun, seconds: float = 120) -> int:
-    """Start a command, SIGTERM it as soon as it has begun, and return its exit status."""
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended that was told to stop."""
+
+    status: int
+    said: str  # on stderr
+    n_left: int  # processes that it started and left
+
+
+def stopped(arguments: list[str], has_begun, environ: dict[str, str] | None = None) -> Ended:
+    """Start a command, SIGTERM it as soon as it has begun, and return how it ended."""
     process = subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    end = time.monotonic() + seconds
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=os.environ | (environ or {}),
+    )  # fmt: skip
+    end = time.monotonic() + PATIENCE_S
     while process.poll() is None and not has_begun() and time.monotonic() < end:
         time.sleep(0.005)
+    children = (
+        psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    )
     process.send_signal(signal.SIGTERM)
-    return process.wait()
+    said = process.communicate(timeout=PATIENCE_S)[1]
+    return Ended(process.returncode, said, len(psutil.wait_procs(children, 10)[1]))
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+STOPPED = "stopped by SIGTERM: the same command again completes it"
 
 
 def test_sigterm(tmp_path):
@@ -180,12 +210,83 @@ def test_sigterm(tmp_path):
     for i in range(150):
         (logs / f"{i:03}.csv").write_text(log_of(f"s{i}"))
     run = command("ingest", logs, "--to", store, "--date", DAY)
-    status = stopped(run, lambda: any(store.glob("*/part-*.parquet")))  # one of three parts
-    assert status in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    ended = stopped(run, lambda: any(store.glob("*/part-*.parquet")))  # one of three parts
+    assert (ended.status, last_line(ended.said)) == (128 + signal.SIGTERM, STOPPED)
+    assert "Traceback" not in ended.said
     everyone = {f"s{i}" for i in range(150)}
     assert 0 < len(load_sessions([store])) < 150
+    assert not list(tmp_path.rglob(".*"))  # nothing half written
     subprocess.run(run, cwd=ROOT, check=True, capture_output=True)
     assert set(load_sessions([store]).session_id) == everyone
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_while_scoring(workers, tmp_path):
+    logs, scores, run = tmp_path / "logs", tmp_path / "scores", tmp_path / "run"
+    logs.mkdir()
+    for i in range(200):
+        (logs / f"{i:03}.csv").write_text(log_of(f"s{i}", 40) + f"s{i},never,1,1\n")
+    save_model(untrained(), run)
+    small = "from pipeline import shards; shards.SHARD_LOG_BYTES = 1; from flows.cli import main"
+    score = [sys.executable, "-c", f"{small}\nif __name__ == '__main__': main()"]
+    score += map(str, ["score", logs, "--model", run, "--to", scores, "--date", DAY])
+    score += ["--workers", str(workers)]
+    (tmp_path / "tmp").mkdir()
+    staging = tmp_path / "scores.staging"
+    ended = stopped(
+        score, lambda: any(staging.glob("*/shard-*.json")), {"TMPDIR": str(tmp_path / "tmp")}
+    )
+    assert (ended.status, last_line(ended.said)) == (128 + signal.SIGTERM, STOPPED)
+    assert "Traceback" not in ended.said
+    assert ended.n_left == 0
+    assert not scores.exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    n_done = len(list(staging.glob("*/shard-*.json")))
+    assert 0 < n_done < 200
+    done = subprocess.run(score, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "200 sessions" in done.stderr
+    table = pd.read_parquet(scores)
+    assert sorted(table["session_id"]) == sorted(f"s{i}" for i in range(200))
+    assert read_quarantine(scores / f"run_date={DAY}").num_rows == 200
+    assert not staging.exists()
+
+
+def test_sigterm_while_training(tmp_path):
+    store, run = easy_store(tmp_path / "store"), tmp_path / "run"
+    (tmp_path / "run.toml").write_text(settings_toml(TINY))
+    train = command("train", store, "--to", run, "--config", tmp_path / "run.toml")
+    train += ["--train.epochs", "12", "--train.patience", "12"]
+    state = tmp_path / "run.training"
+    ended = stopped(train, lambda: (state / "history.json").is_file())
+    assert ended.status == 128 + signal.SIGTERM
+    assert last_line(ended.said) == (
+        "stopped by SIGTERM: with --resume it goes on from the last epoch that was finished"
+    )
+    assert "Traceback" not in ended.said
+    assert not run.exists()
+    n_done = len(json.loads((state / "history.json").read_text()))
+    assert 0 < n_done < 12
+    done = subprocess.run(
+        [*train, "--resume"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stderr.count("epoch ") == 12 - n_done  # what was learnt is not learnt again
+    assert load_model(run).model_id
+    assert not state.exists()
+
+
+def test_a_second_sigterm_ends_it_at_once_and_handlers_are_as_before():
+    before = signal.getsignal(signal.SIGTERM)
+
+    def told():
+        with stoppable():
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+    with pytest.raises(Stopped):
+        told()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 class Flaky:

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Final
 
+from flows.stopping import Stopped
 from model.device import prepare_jax
 from pipeline.errors import ConfigError, WorkerError
 from pipeline.shards import Shard
@@ -50,6 +51,10 @@ def by_processes(work: "Work", shards: Sequence[Shard], n_workers: int) -> Itera
                 "a worker process ended without a word",
                 "was it out of memory? finished shards are kept: run it again, with fewer workers",
             ) from error
+        except (Stopped, KeyboardInterrupt, GeneratorExit):  # nobody waits for the shards any more
+            for process in list(pool._processes.values()):
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
