@@ -102,11 +102,13 @@ def rollback(*, models: Models = None, settings: SettingsFile = None) -> None:
 
 
 def site(*, settings: SettingsFile = None, set_: Sets = None, json: AsJson = False) -> None:
-    """Check the installation's settings, and print them all as the TOML they may come from."""
+    """Check the installation's settings, and print them all as TOML; passwords are `***`."""
     from flows.site_reading import as_json, as_toml
+    from pipeline.secrets import without_secrets
 
     checked, found = read_site(settings, set_)
-    _print_json(as_json(checked)) if json else print(as_toml(checked, found))
+    text = json_.dumps(as_json(checked), indent=2) if json else as_toml(checked, found)
+    print(without_secrets(text))
 
 
 def monitor(

@@ -10,8 +10,18 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pipeline.secrets import without_secrets
+
 OURS: Final = ("pipeline", "rasterize", "model", "flows")
 _FLOW: Final = ("flow_run_id", "flow_run_name", "task_run_id", "task_run_name")
+
+
+class Lines(logging.Formatter):
+    """A message as text, without secrets: other programs' errors are quoted in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, with what went wrong behind it."""
+        return without_secrets(super().format(record))
 
 
 class JsonLines(logging.Formatter):
@@ -33,7 +43,7 @@ class JsonLines(logging.Formatter):
         line |= {name: getattr(record, name) for name in _FLOW if getattr(record, name, None)}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return without_secrets(json.dumps(line, default=str))
 
 
 def set_levels(level: str) -> None:
@@ -46,9 +56,7 @@ def set_up_logs(format: str, level: str) -> None:
     """Have the program's own loggers say on stderr what they do."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        JsonLines()
-        if format == "json"
-        else logging.Formatter("%(levelname)s %(name)s: %(message)s")
+        JsonLines() if format == "json" else Lines("%(levelname)s %(name)s: %(message)s")
     )
     for name in OURS:
         logger = logging.getLogger(name)

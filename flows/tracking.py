@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.jobs.retrain import Retrained
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, WorkerError
 
 
 def track(uri: str, found: Retrained) -> str:
@@ -21,7 +21,15 @@ def track(uri: str, found: Retrained) -> str:
         raise ConfigError(
             "mlflow_uri", "MLflow is not installed", "pip install 'pointerprint[mlflow]'"
         ) from error
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    try:
+        return _write(mlflow.MlflowClient(tracking_uri=uri), found)
+    except (mlflow.exceptions.MlflowException, ImportError, OSError) as error:
+        raise WorkerError(
+            uri, f"MLflow doesn't take it: {error}", "is mlflow_uri right?"
+        ) from error
+
+
+def _write(client: Any, found: Retrained) -> str:
     experiment = client.get_experiment_by_name("pointerprint")
     experiment_id = (
         experiment.experiment_id if experiment else client.create_experiment("pointerprint")

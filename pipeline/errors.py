@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pipeline.names import printable
+from pipeline.secrets import without_secrets
 
 _SHOWN: Final = 20  # names that an error lists
 _SHOWN_CHARACTERS: Final = 60  # of each
@@ -30,8 +31,11 @@ class PointerprintError(ValueError):
     """Base class: catch this to catch every error a user can cause."""
 
     def __init__(self, where: object, what: str, hint: str = ""):
-        # They quote file names and logs, which may hold whatever steers a terminal.
-        self.where, self.what, self.hint = map(printable, (str(where), what, hint))
+        # They quote file names and logs, which may hold whatever steers a terminal, and
+        # addresses and other programs, which may hold a password.
+        self.where, self.what, self.hint = (
+            printable(without_secrets(text)) for text in (str(where), what, hint)
+        )
         shown = f"{self.where}: {self.what}"
         super().__init__(shown + (f" (hint: {self.hint})" if hint else ""))
 

@@ -23,10 +23,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from pipeline.errors import StorageError
+from pipeline.errors import ConfigError, StorageError
+from pipeline.secrets import HIDDEN, has_secret
 
 _SCHEMES: Final = ("s3:", "gs:", "gcs:")
 _URL: Final = re.compile(r"(s3|gs|gcs):/+(?=[^/])")
+_CREDENTIALS: Final = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use ~/.aws"
 _HINT: Final = "are bucket, credentials and endpoint (AWS_ENDPOINT_URL) right, and is it reachable?"
 
 
@@ -187,6 +189,9 @@ def place(path: Path | str) -> Path:
     found = _URL.match(text)
     if found is None:
         return Path(path)
+    if ":" in text[found.end() :].partition("/")[0] or has_secret(text):
+        # It would be written into every manifest.
+        raise ConfigError(f"{found[1]}://{HIDDEN}", "credentials don't belong here", _CREDENTIALS)
     return RemotePath(f"{found[1]}://{text[found.end() :]}")
 
 
