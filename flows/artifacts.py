@@ -1,10 +1,12 @@
 """What people see on Prefect's page of a run: top scores, pictures, a summary, progress."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID
 
+import httpx
 import pyarrow as pa
 from prefect.artifacts import (
     create_link_artifact,
@@ -16,20 +18,32 @@ from prefect.artifacts import (
 
 from flows.site import Site
 
+log = logging.getLogger(__name__)
+
 _TOP: Final = 20
 _STEP: Final = 0.05  # of the whole: progress is told so often, not for every session
 
 
 def progress_artifact(what: str) -> Callable[[int, int], None]:
-    """Return what a job calls with how much is done, shown as a bar on the run's page."""
+    """Return what a job calls with how much is done, shown as a bar on the run's page.
+
+    The work goes on if Prefect's server doesn't answer any more: only the bar stands still.
+    """
     artifact = cast(UUID, create_progress_artifact(0.0, description=what))  # as called from a task
-    told = [0.0]
+    told, answers = 0.0, True
 
     def show(n_done: int, n_all: int) -> None:
+        nonlocal told, answers
         share = n_done / n_all if n_all else 0.0
-        if share >= min(told[0] + _STEP, 1.0) > told[0]:
-            told[0] = share
-            update_progress_artifact(artifact, 100 * share)
+        if answers and share >= min(told + _STEP, 1.0) > told:
+            told = share
+            try:
+                update_progress_artifact(artifact, 100 * share)
+            except httpx.HTTPError as error:
+                answers = False
+                log.warning(
+                    "Prefect's server doesn't take the progress, the work goes on: %s", error
+                )
 
     return show
 

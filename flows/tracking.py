@@ -17,13 +17,14 @@ def track(uri: str, found: Retrained) -> str:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         import mlflow
+        from mlflow.exceptions import MlflowException
     except ImportError as error:
         raise ConfigError(
             "mlflow_uri", "MLflow is not installed", "pip install 'pointerprint[mlflow]'"
         ) from error
     try:
         return _write(mlflow.MlflowClient(tracking_uri=uri), found)
-    except (mlflow.exceptions.MlflowException, ImportError, OSError) as error:
+    except (MlflowException, ImportError, OSError) as error:
         raise WorkerError(
             uri, f"MLflow doesn't take it: {error}", "is mlflow_uri right?"
         ) from error

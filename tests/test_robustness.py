@@ -146,6 +146,7 @@ def test_every_change_has_its_figures_and_a_line():
         assert (rows[silent]["abstained"], rows[silent]["flagged"]["value"]) == (1, 0)
         assert rows[silent]["log_odds_moved"] is None
     assert set(rows["as it comes"]["by_group"]) == {"a", "b"}
+    assert report["recordings"]["n_windows"] > 1
     told = to_text(report)
     for name in rows:
         assert f"| {name} |" in told

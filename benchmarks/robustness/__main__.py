@@ -86,6 +86,12 @@ def measure(
             changed = change(np.random.default_rng(seed), sessions)
             report[who][name] = row(told(model, changed), before, group)
             print(f"  {who}, {name}: {time.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
+    whole = told(model, recordings)
+    n_windows = whole.table["n_windows"].to_numpy()
+    report["recordings"] = {
+        **row(whole, whole, recordings.account_id.astype(str)),
+        "n_windows": float(np.median(n_windows)),
+    }
     return report
 
 

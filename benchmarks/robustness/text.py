@@ -13,6 +13,13 @@ def to_text(report: dict[str, Any]) -> str:
     )
     lines = [heading, *_table(bots, "still flagged")]
     lines += ["", f"{report['n_people']} people, the same:\n", *_table(people, "flagged")]
+    whole = report["recordings"]
+    lines += [
+        "",
+        f"Their whole recordings ({whole['n_sessions']}, {whole['n_windows']:.0f} windows in "
+        f"the median): {whole['flagged']['value']:.1%} flagged, "
+        f"{whole['highest_window']:.1%} with a window above the threshold.",
+    ]
     return "\n".join(lines)
 
 
