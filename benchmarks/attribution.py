@@ -29,7 +29,7 @@ from model.attribution import as_seen, attribute
 from model.owner.score import compare_sessions
 from model.run import TrainedModel, load_model
 from model.score import look
-from pipeline.reasons.usual import cut_stretches
+from pipeline.reasons.stretches import cut_stretches
 from pipeline.sessions import EVENT_COLUMNS, Sessions
 from pipeline.simulate.generators import ALL
 from pipeline.simulate.twins import simulate_twins

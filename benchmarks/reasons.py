@@ -23,7 +23,8 @@ from flows.jobs.inputs import each_sessions
 from pipeline.reasons.codes import MEASURED
 from pipeline.reasons.found import find_reasons
 from pipeline.reasons.measures import measure_sessions
-from pipeline.reasons.usual import Usual, cut_stretches, measure_usual
+from pipeline.reasons.stretches import cut_stretches
+from pipeline.reasons.usual import Usual, measure_usual
 from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import ALL
 from pipeline.simulate.twins import simulate_twins

@@ -33,6 +33,7 @@ from pipeline.errors import NotFoundError, SchemaError
 from pipeline.manifest import check_manifest, write_manifest
 from pipeline.places import RemotePath, local_copy
 from pipeline.publish import replacing, write_json, write_parquet
+from pipeline.reasons.own import OwnRanges
 from pipeline.reasons.usual import USUAL, Usual, load_usual
 from pipeline.replay.chance import Chance, chance_from, chance_json, reference_table
 
@@ -56,12 +57,18 @@ class TrainedModel:
     usual: Usual | None = None  # among people; None: no reasons. It decides no score
 
     @property
+    def ranges(self) -> OwnRanges | None:
+        """Return between what the habits of enrolled accounts range; None: nobody enrols."""
+        return None if self.profiles is None else self.profiles.ranges
+
+    @property
     def model_id(self) -> str:
         """Return a hash of all that decides a score, from the settings to the profiles."""
         digest = hashlib.sha256()
         parts = [config_json(self.config), self.calibration.to_json(), self.policy.to_json()]
         if self.profiles is not None:
-            parts += [self.profiles.population.to_json(), *self.profiles.table.to_pylist()]
+            rows = self.profiles.table.drop_columns(["stretches"])  # for reasons alone
+            parts += [self.profiles.population.to_json(), *rows.to_pylist()]
         if self.chance is not None:
             parts.append(chance_json(self.chance))
             for of_view in self.chance.values():

@@ -55,6 +55,5 @@ def score_sessions(
     )
     reasons = None
     if model.usual is not None:
-        unlike = (score >= verdict.threshold) if model.profiles is not None else None
-        reasons = reason_lists(sessions, model.usual, unlike)
+        reasons = reason_lists(sessions, model.usual, model.ranges)
     return scores_table(sessions, windows, logits, score, verdict, abstain, reasons)

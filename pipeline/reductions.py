@@ -67,6 +67,19 @@ class Grouping:
         low, high = (first + np.maximum(count + shift, 0) // 2 for shift in (-1, 0))
         return np.where(count > 0, (ordered[low] + ordered[high]) / 2, 0)
 
+    def quantile(
+        self, values: Float64[np.ndarray, " rows"], share: float
+    ) -> Float64[np.ndarray, " groups"]:
+        """Return below what the given share of each group lies; between two rows in proportion."""
+        count = self.count()
+        ordered = np.append(values[np.lexsort((values, self.of))], 0)
+        first = np.cumsum(count) - count
+        place = np.maximum(count - 1, 0) * share
+        low = np.floor(place).astype(np.int64)
+        below = ordered[first + low]
+        above = ordered[first + np.minimum(low + 1, np.maximum(count - 1, 0))]
+        return np.where(count > 0, below + (place - low) * (above - below), 0)
+
     def autocorrelation(
         self, values: Float64[np.ndarray, " rows"]
     ) -> Float64[np.ndarray, " groups"]:

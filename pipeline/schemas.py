@@ -125,6 +125,21 @@ SCORES = pa.schema(
     metadata={"schema": "scores", "version": "3"},
 )
 
+# A row a stretch of an enrolled session: what an account's own habits range over.
+STRETCH = pa.struct(
+    [
+        pa.field("n_events", pa.int32(), nullable=False),
+        pa.field("interval_ms", pa.float32()),  # median, of the recorder
+        pa.field("speed_px_s", pa.float32()),  # null: of too few movements, or clicks
+        pa.field("movement_s", pa.float32()),
+        pa.field("hold_ms", pa.float32()),
+        pa.field("speed_variation", pa.float32()),
+        pa.field("start_share", pa.float32()),
+        pa.field("speed_peaks_per_s", pa.float32()),
+        pa.field("roughness", pa.float32()),
+    ]
+)
+
 # A row an enrolled session; what is known of an account is all of its rows.
 PROFILES = pa.schema(
     [
@@ -134,8 +149,10 @@ PROFILES = pa.schema(
         pa.field("n_events", pa.int32(), nullable=False),
         pa.field("n_windows", pa.int32(), nullable=False),
         pa.field("embedding", pa.list_(pa.float32()), nullable=False),  # mean of the windows'
+        # Null: it was enrolled before there was this column.
+        pa.field("stretches", pa.list_(STRETCH), metadata={"since": "2"}),
     ],
-    metadata={"schema": "profiles", "version": "1"},
+    metadata={"schema": "profiles", "version": "2"},
 )
 
 # A row a movement of a legitimate session: how densely they lie tells what chance repeats.
@@ -152,13 +169,14 @@ REASONS = pa.schema(
     [
         pa.field("session_id", pa.string(), nullable=False),
         pa.field("code", _DICTIONARY, nullable=False),  # pipeline/reasons/codes.py has the words
+        pa.field("measure", _DICTIONARY, metadata={"since": "2"}),  # pipeline/reasons/measures.py
         pa.field("value", pa.float32(), nullable=False),  # in `unit`
         pa.field("usual_low", pa.float32(), nullable=False),  # 98 % of people's stretches lie
-        pa.field("usual_high", pa.float32(), nullable=False),  # between these two
+        pa.field("usual_high", pa.float32(), nullable=False),  # between; of the account's own 80 %
         pa.field("unit", _DICTIONARY, nullable=False),  # empty: a share or a ratio
         pa.field("strength", pa.float32(), nullable=False),  # 1: just beyond the limit
     ],
-    metadata={"schema": "reasons", "version": "1"},
+    metadata={"schema": "reasons", "version": "2"},
 )
 
 LABELS = pa.schema(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from conftest import make_sessions
+from people import people
 from tiny import TINY, easy_store, untrained
 
 from flows.cli import main
@@ -23,11 +25,15 @@ from model.network import Network, predict
 from model.owner.population import Evidence, Population, fit_population, session_means
 from model.owner.profiles import Profiles
 from model.owner.score import embed
+from model.owner.score import enroll as enroll_sessions
 from model.owner.siblings import with_siblings
 from model.owner.trials import WHOLE, Trials, join_trials, make_trials, split_enrolment
 from model.run import load_model, save_model
 from model.score import score_sessions
 from pipeline.errors import ConfigError, DataError
+from pipeline.manifest import write_manifest
+from pipeline.reasons.codes import PROFILE
+from pipeline.reasons.constancy import measure_constancy
 from pipeline.schemas import QUARANTINE, Kind
 from pipeline.sessions import Sessions
 from pipeline.store import Part, write_part
@@ -404,6 +410,47 @@ def test_an_immature_profile_abstains(run):
     model = replace(model, config=replace(model.config, owner=strict))
     table = score_sessions(model, "m", hands(2), "r", datetime(2026, 11, 1, tzinfo=UTC))
     assert set(table["abstain_reason"].to_pylist()) == {"immature_profile"}
+
+
+def test_what_is_unlike_its_account_is_so_whatever_the_network_says(run):
+    trained, known = load_model(run), people(100, 4)
+    is_enrolled = np.arange(len(known)) % 3 > 0
+    own, stranger = known.take(~is_enrolled), people(100, 4, 1, slower=3.0)
+    profiles = enroll_sessions(
+        trained.network, trained.config, trained.profiles, known.take(is_enrolled)
+    )
+    usual = replace(trained.usual, own=measure_constancy(people(0, 12)))
+    for intercept, is_flagged in ((-1e6, False), (1e6, True)):
+        calibration = replace(trained.calibration, intercept=intercept)
+        model = replace(trained, profiles=profiles, usual=usual, calibration=calibration)
+        for sessions, is_unlike in ((own, False), (stranger, True)):
+            table = score_sessions(model, "m", sessions, "r", datetime(2026, 11, 1, tzinfo=UTC))
+            assert table["is_flagged"].to_pylist() == [is_flagged] * 4
+            said = [PROFILE in reasons for reasons in table["reasons"].to_pylist()]
+            assert said == [is_unlike] * 4
+
+
+def test_training_measures_how_constant_hands_are_and_enrolment_their_habits(run):
+    model = load_model(run)
+    assert model.usual.own is not None
+    assert model.profiles.table["stretches"].null_count == 0
+    assert len(model.ranges.account) == len(set(hands().account_id))
+
+
+def test_profiles_of_an_earlier_version_score_alike_and_know_no_habits(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    path = copy / "profiles" / "profiles.parquet"
+    table = pq.read_table(path).drop_columns(["stretches"])
+    metadata = {b"schema": b"profiles", b"version": b"1"}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    write_manifest(copy)
+
+    earlier = load_model(copy)
+    assert earlier.model_id == load_model(run).model_id
+    assert earlier.profiles.table["stretches"].null_count == table.num_rows
+    assert np.isnan(earlier.ranges.levels).all()
+    enroll([store_of(hands(), tmp_path / "store")], copy)
+    assert load_model(copy).profiles.table["stretches"].null_count == 0
 
 
 def test_an_account_may_have_a_profile_for_each_device(run):

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SchemaError
-from pipeline.reasons.codes import CODES, MEASURED, PROFILE
+from pipeline.reasons.codes import CODES, MEASURED
 from pipeline.reasons.found import find_reasons, reason_lists
 from pipeline.reasons.measures import MEASURES, measure_sessions
 from pipeline.reasons.motion import find_motion
-from pipeline.reasons.usual import LENGTHS, LEVELS, Usual, cut_stretches, load_usual, measure_usual
+from pipeline.reasons.stretches import cut_stretches
+from pipeline.reasons.usual import LENGTHS, LEVELS, Usual, load_usual, measure_usual
 from pipeline.schemas import REASONS, Kind
 from pipeline.sessions import concatenate_sessions
 
@@ -196,19 +197,12 @@ def test_the_strongest_reason_comes_first():
     found = find_reasons(sessions, usual_of(levels)).to_pandas()
     of_last = found[found.session_id == "s1"]
 
+    assert set(of_last.measure) == set(levels)
     assert set(of_last.code) == {"straight_path", "constant_speed", "sudden_start"}
     assert of_last.strength.is_monotonic_decreasing
     assert found.session_id.is_monotonic_increasing
     lists = reason_lists(sessions, usual_of(levels)).to_pylist()
     assert lists == [["straight_path"], of_last.code.tolist()]
-
-
-def test_the_profile_speaks_first():
-    sessions = make_sessions(walk([EVEN] * 6), walk([EASED] * 5, 30, 2))
-    levels = usual_of({"stray_share": (0.01, 0.03, 0.1, 0.5, 1.0)})
-
-    lists = reason_lists(sessions, levels, np.array([True, True])).to_pylist()
-    assert lists == [[PROFILE, "straight_path"], [PROFILE]]
 
 
 def test_a_recorder_nobody_knows_is_not_compared_in_what_it_decides():

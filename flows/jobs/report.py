@@ -15,7 +15,7 @@ from flows.jobs.inputs import each_sessions
 from model.agreement import agreement_json
 from model.config import RunConfig
 from model.looks import looks_of, stretches_that_raised
-from model.run import load_config, load_model
+from model.run import TrainedModel, load_model
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.feedback import latest_labels
 from pipeline.labels import read_labels
@@ -24,7 +24,6 @@ from pipeline.places import place
 from pipeline.publish import MANIFEST, replacing
 from pipeline.published import open_scores
 from pipeline.readers import AUTO
-from pipeline.reasons.usual import load_usual
 from pipeline.report.cases import case_blocks, code_words, measured_reasons, queue_row
 from pipeline.report.day import day_json
 from pipeline.report.gather import Gathered, gather
@@ -184,27 +183,29 @@ def _look(
     progress: Callable[[int, int], None],
 ) -> dict[str, dict[str, Any]]:
     """Return what the model was given of each session, what raised its score, and why."""
-    config = RunConfig() if run is None else load_config(run)
+    model = None if run is None else load_model(run)
+    config = RunConfig() if model is None else model.config
     looks = looks_of(sessions, _worst_ms(sessions, cases), config, progress)
-    if run is None:
+    if model is None:
         return looks
-    usual = load_usual(run)
-    if usual is not None:
-        for name, reasons in measured_reasons(sessions, usual).items():
+    if model.usual is not None:
+        for name, reasons in measured_reasons(sessions, model.usual, model.ranges).items():
             looks.setdefault(name, {})["reasons"] = reasons
-    for name, stretches in _what_raised(sessions, cases, run).items():
+    for name, stretches in _what_raised(sessions, cases, model).items():
         looks.setdefault(name, {})["weights"] = stretches
     return looks
 
 
-def _what_raised(sessions: Sessions, cases: pa.Table, run: Path) -> dict[str, list[list[float]]]:
+def _what_raised(
+    sessions: Sessions, cases: pa.Table, model: TrainedModel
+) -> dict[str, list[list[float]]]:
     """Return the stretches that raised the scores in band medium or high, the highest first.
 
     The model is asked some sixteen times a window: beyond `ATTRIBUTED_EVENTS` it isn't.
     """
-    model = load_model(run)
     if set(cases["model_id"].to_pylist()) - {model.model_id}:
-        log.warning("%s is not the model that scored: what raised the scores isn't shown", run)
+        words = "the model %s is not the one that scored: what raised the scores isn't shown"
+        log.warning(words, model.model_id)
         return {}
     is_suspect = pc.field("band").isin(["medium", "high"])
     place = {name: i for i, name in enumerate(sessions.session_id)}

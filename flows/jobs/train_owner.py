@@ -22,6 +22,7 @@ from model.plots import plot_training
 from model.run import TrainedModel, save_model, training_folder
 from pipeline.errors import DataError
 from pipeline.publish import publish_partition, staging, write_json
+from pipeline.reasons.constancy import measure_constancy
 from pipeline.reasons.usual import measure_usual
 from pipeline.reference import write_reference
 from pipeline.replay.chance import measure_chance
@@ -72,6 +73,7 @@ def train_owner(
         network, history = fit_owner(sessions, config, refit_dir, was_begun, progress)
     profiles = Profiles.empty(population_of(network, config, sessions))
     chance, usual = measure_chance(known), measure_usual(known, known.account_id)
+    usual = replace(usual, own=measure_constancy(known))
     model = TrainedModel(config, network, calibration, policy, profiles, chance, usual)
     reference = training_reference(model, sessions, split, ())
     with staging(run, run) as staged:

@@ -1,4 +1,4 @@
-"""What is known of each account's hand: the embeddings of its enrolled sessions.
+"""What is known of each account's hand: embeddings of its enrolled sessions, and their habits.
 
 An account may have several profiles, one a device: a hand moves otherwise on a touchpad.
 """
@@ -15,6 +15,7 @@ from jaxtyping import Float64, Shaped
 
 from model.owner.population import Evidence, Place, Population
 from pipeline.publish import write_parquet
+from pipeline.reasons.own import OwnRanges, own_ranges, stretches_column
 from pipeline.schemas import PROFILES, check_schema
 from pipeline.sessions import Sessions
 
@@ -44,7 +45,7 @@ class Profiles:
         write_parquet(self.table, path)
 
     def extended(self, sessions: Sessions, evidence: Evidence, device: str = "") -> "Profiles":
-        """Return these and the evidence of `sessions`; a session known already is replaced."""
+        """Return these and what `sessions` show; a session known already is replaced."""
         new = pa.table(
             [
                 pa.array(sessions.account_id, pa.string()),
@@ -53,6 +54,7 @@ class Profiles:
                 pa.array(sessions.n_events, pa.int32()),
                 pa.array(evidence.n_windows, pa.int32()),
                 pa.array(list(evidence.mean.astype(np.float32)), pa.list_(pa.float32())),
+                stretches_column(sessions),
             ],
             schema=PROFILES,
         )
@@ -82,9 +84,14 @@ class Profiles:
         """Return how much is known of each account and device, 0 to 1."""
         return {key: self.population.maturity(place) for key, place in self.places.items()}
 
+    @cached_property
+    def ranges(self) -> OwnRanges:
+        """Return between what the habits of each account and device range, for reasons."""
+        return own_ranges(self.table)
+
     def summary(self) -> pd.DataFrame:
         """Return a row for each account and device: sessions, windows, events, maturity."""
-        frame = self.table.drop_columns(["embedding"]).to_pandas()
+        frame = self.table.drop_columns(["embedding", "stretches"]).to_pandas()
         keys = ["account_id", "device"]
         summed = frame.groupby(keys).agg(
             n_sessions=("session_id", "size"),

@@ -38,6 +38,21 @@ def far_click_share(motion: Motion) -> Measured:
     return measured(of.mean(jump_px > FAR_PX), of.count())
 
 
+def hold_ms(motion: Motion) -> Measured:
+    """Return how long a button is held, the middle time of all."""
+    sessions = motion.recorded
+    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    press = np.flatnonzero(sessions.kind == Kind.DOWN)
+    releases = np.flatnonzero(sessions.kind == Kind.UP)
+    place = np.searchsorted(releases, press)
+    press, place = press[place < len(releases)], place[place < len(releases)]
+    release = releases[place]
+    is_one = owner[press] == owner[release]
+    of_session = Grouping(owner[press[is_one]], len(sessions))
+    held_ms = (sessions.t_us[release] - sessions.t_us[press])[is_one] / 1000
+    return measured(of_session.median(held_ms), of_session.count())
+
+
 def _clicks(sessions: Sessions) -> tuple[Int64[np.ndarray, " clicks"], Grouping]:
     """Return the events that are clicks: presses, or what is called a click if nothing is.
 

@@ -165,7 +165,7 @@ _FROM_ELSEWHERE = (
         "",
         "high",
         0.0,
-        "The hand is unlike the hand of this account's earlier sessions.",
+        "Two habits of the hand are far from this account's own.",
         "another mouse, another computer, another task, an injury: enrol sessions of each",
     ),
     Code(

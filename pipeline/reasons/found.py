@@ -1,13 +1,16 @@
 """Sessions and what is usual in, the reasons table out: each with its value and what is usual."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
-from pipeline.reasons.codes import MEASURED, PROFILE, Code
-from pipeline.reasons.measures import MEASURES, measure_sessions
+from pipeline.reasons.codes import CODES, MEASURED, PROFILE, Code
+from pipeline.reasons.constancy import find_unlike
+from pipeline.reasons.measures import HABITS, MEASURES, measure_sessions
+from pipeline.reasons.own import OwnRanges
 from pipeline.reasons.usual import LEVELS, Usual
 from pipeline.schemas import REASONS
 from pipeline.sessions import Sessions
@@ -20,59 +23,78 @@ class _Found(NamedTuple):
     """Reasons as columns, each session's strongest first."""
 
     session: Int64[np.ndarray, " reasons"]
-    number: Int64[np.ndarray, " reasons"]  # in MEASURED
+    code: Int64[np.ndarray, " reasons"]  # in _CODES
+    measure: Int64[np.ndarray, " reasons"]  # in _MEASURES
     value: Float64[np.ndarray, " reasons"]
     low: Float64[np.ndarray, " reasons"]
     high: Float64[np.ndarray, " reasons"]
     strength: Float64[np.ndarray, " reasons"]
 
 
-def find_reasons(sessions: Sessions, usual: Usual) -> pa.Table:
-    """Return the `REASONS` of sessions: in their order, each session's strongest first."""
-    found = _find(sessions, usual)
-    units = np.array([MEASURES[code.measure].unit for code in MEASURED], object)
+def find_reasons(sessions: Sessions, usual: Usual, ranges: OwnRanges | None = None) -> pa.Table:
+    """Return the `REASONS` of sessions: in their order, each session's strongest first.
+
+    With the ranges of enrolled accounts, also in which two habits a session is unlike its own.
+    """
+    found = _find(sessions, usual, ranges)
     columns = [
         pa.array(sessions.session_id[found.session], pa.string()),
-        pa.array(_NAMES[found.number], pa.string()).dictionary_encode(),
+        pa.array(_NAMES[found.code], pa.string()).dictionary_encode(),
+        pa.array(_MEASURE_NAMES[found.measure], pa.string()).dictionary_encode(),
         *(pa.array(column, pa.float32()) for column in (found.value, found.low, found.high)),
-        pa.array(units[found.number], pa.string()).dictionary_encode(),
+        pa.array(_UNITS[found.measure], pa.string()).dictionary_encode(),
         pa.array(np.minimum(found.strength, _STRONGEST), pa.float32()),
     ]
     return pa.table(columns, schema=REASONS)
 
 
-def reason_lists(
-    sessions: Sessions, usual: Usual, unlike_profile: Bool[np.ndarray, " sessions"] | None = None
-) -> pa.ListArray:
-    """Return the codes of each session as the column of `SCORES` holds them.
-
-    Where the account's profile speaks against a session, that is its first reason.
-    """
-    session, number, *_ = _find(sessions, usual)
-    names = _NAMES[number]
-    if unlike_profile is not None:
-        unlike = np.flatnonzero(unlike_profile)
-        session = np.concatenate([unlike, session])
-        names = np.concatenate([np.full(len(unlike), PROFILE, object), names])
-        order = np.argsort(session, kind="stable")
-        session, names = session[order], names[order]
+def reason_lists(sessions: Sessions, usual: Usual, ranges: OwnRanges | None = None) -> pa.ListArray:
+    """Return the codes of each session, once each, as the column of `SCORES` holds them."""
+    session, code, *_ = _find(sessions, usual, ranges)
+    _, first = np.unique(session * len(_CODES) + code, return_index=True)
+    first.sort()
+    session, code = session[first], code[first]
     offsets = np.searchsorted(session, np.arange(len(sessions) + 1)).astype(np.int32)
-    return pa.ListArray.from_arrays(offsets, pa.array(names, pa.string()))
+    return pa.ListArray.from_arrays(offsets, pa.array(_NAMES[code], pa.string()))
 
 
-_NAMES = np.array([code.name for code in MEASURED], object)
+_CODES = (*MEASURED, CODES[PROFILE])
+_MEASURES = MEASURES | HABITS
+_NAMES = np.array([code.name for code in _CODES], object)
+_MEASURE_NAMES = np.array(list(_MEASURES), object)
+_UNITS = np.array([measure.unit for measure in _MEASURES.values()], object)
+_NUMBER = {name: number for number, name in enumerate(_MEASURES)}
 
 
-def _find(sessions: Sessions, usual: Usual) -> _Found:
-    """Compare every measure of every session with what is usual.
+def _find(sessions: Sessions, usual: Usual, ranges: OwnRanges | None) -> _Found:
+    """Compare every measure of every session with what is usual, in people and in its account."""
+    is_compared = ranges is not None and usual.own is not None
+    values, interval_ms = measure_sessions(sessions, _MEASURES if is_compared else MEASURES)
+    parts = _unlike_people(sessions, usual, values, interval_ms)
+    if ranges is not None and usual.own is not None:
+        own = find_unlike(values, interval_ms, sessions, ranges, usual.own)
+        number = np.array([_NUMBER[name] for name in HABITS])[own.habit]
+        code = np.full(len(number), len(MEASURED))
+        parts.append(_Found(own.session, code, number, *own[2:]))
+    found = _Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    order = np.lexsort((found.code, -found.strength, found.session))
+    return _Found(*(column[order] for column in found))
+
+
+def _unlike_people(
+    sessions: Sessions,
+    usual: Usual,
+    values: Mapping[str, Float64[np.ndarray, " sessions"]],
+    interval_ms: Float64[np.ndarray, " sessions"],
+) -> list[_Found]:
+    """Return what is unusual among people, code by code.
 
     A session from a recorder much faster or slower than all that were measured is not
     compared in what the recorder decides.
     """
-    values, interval_ms = measure_sessions(sessions)
     knows_recorder = usual.knows(interval_ms)
     parts = []
-    for number, code in enumerate(MEASURED):
+    for i, code in enumerate(MEASURED):
         value = values[code.measure]
         if MEASURES[code.measure].of_recorder:
             value = np.where(knows_recorder, value, np.nan)
@@ -80,11 +102,10 @@ def _find(sessions: Sessions, usual: Usual) -> _Found:
         strength = _strength(code, value, levels)
         session = np.flatnonzero(strength >= 1)
         _, low, _, high, _ = levels[session].T
-        numbers = np.full(len(session), number)
-        parts.append(_Found(session, numbers, value[session], low, high, strength[session]))
-    found = _Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    order = np.lexsort((found.number, -found.strength, found.session))
-    return _Found(*(column[order] for column in found))
+        number, measure = np.full((2, len(session)), [[i], [_NUMBER[code.measure]]])
+        found = (value[session], low, high, strength[session])
+        parts.append(_Found(session, number, measure, *found))
+    return parts
 
 
 def _strength(

@@ -1,6 +1,6 @@
 """Every measure, by name; sessions in, a number a session for each out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -24,6 +24,7 @@ class Measure:
     fewest: int  # items: from fewer nothing is said
     of_recorder: bool  # a recorder of another rate shows another value
     summary: str
+    words: str = ""  # of a habit, for an analyst
 
 
 _ALL = (
@@ -34,14 +35,17 @@ _ALL = (
     Measure(
         "speed_variation", speeds.speed_variation, "", "log", 3, True,
         "standard deviation of the speeds within a movement / their mean; median of movements",
+        "unevenness of speed within a movement",
     ),
     Measure(
         "start_share", speeds.start_share, "", "linear", 3, True,
         "speed of a movement's first step / its highest speed; median of movements",
+        "share of its highest speed that a movement begins with",
     ),
     Measure(
         "speed_peaks_per_s", speeds.speed_peaks_per_s, "1/s", "log", 3, True,
         "local maxima of speed a second of movement",
+        "ups and downs of speed",
     ),
     Measure(
         "turn_mean_rad", paths.turn_mean_rad, "rad", "log", 30, True,
@@ -50,6 +54,7 @@ _ALL = (
     Measure(
         "roughness", paths.roughness, "", "log", 30, True,
         "uneven change of three steps in a row / their length",
+        "shaking",
     ),
     Measure(
         "profile_likeness", speeds.profile_likeness, "", "linear", 6, False,
@@ -89,16 +94,39 @@ _ALL = (
     ),
 )  # fmt: skip
 
+_HABITS_ALONE = (
+    Measure(
+        "speed_px_s", speeds.speed_px_s, "px/s", "log", 3, True,
+        "median speed in movements", "typical speed",
+    ),
+    Measure(
+        "movement_s", speeds.movement_s, "s", "log", 3, True,
+        "duration of a movement; median", "duration of a movement",
+    ),
+    Measure(
+        "hold_ms", clicks.hold_ms, "ms", "log", 5, False,
+        "time from a button's press to its release; median", "how long a button is held",
+    ),
+)  # fmt: skip
+
 MEASURES: Final[dict[str, Measure]] = {measure.name: measure for measure in _ALL}
+"""What is compared with all people."""
+
+_HABITS = ("speed_variation", "start_share", "speed_peaks_per_s", "roughness")
+HABITS: Final[dict[str, Measure]] = {
+    **{measure.name: measure for measure in _HABITS_ALONE},
+    **{name: MEASURES[name] for name in _HABITS},
+}
+"""What is compared with the account's own sessions: what people differ in, and their tasks less."""
 
 
 def measure_sessions(
-    sessions: Sessions,
+    sessions: Sessions, measures: Mapping[str, Measure] = MEASURES
 ) -> tuple[dict[str, Float64[np.ndarray, " sessions"]], Float64[np.ndarray, " sessions"]]:
     """Return each measure of each session, NaN from too few items; and their median interval."""
     motion = find_motion(sessions)
     values = {}
-    for measure in _ALL:
+    for measure in measures.values():
         found = measure.measure(motion)
         values[measure.name] = np.where(found.n_items >= measure.fewest, found.value, np.nan)
     interval_ms = motion.intervals.median_ms.astype(np.float64)

@@ -10,6 +10,17 @@ PROFILE_BINS = 12
 PEAK_SHARE = 0.1  # of the movement's highest speed: a lower peak is noise of the pixels
 
 
+def speed_px_s(motion: Motion) -> Measured:
+    """Return how fast the pointer commonly moves."""
+    return measured(motion.moving_of.median(motion.speed_px_s), motion.movements_of.count())
+
+
+def movement_s(motion: Motion) -> Measured:
+    """Return how long a movement takes, the middle one of all."""
+    of_movement = motion.movement.sum(motion.moving_s)
+    return measured(motion.movements_of.median(of_movement), motion.movements_of.count())
+
+
 def speed_variation(motion: Motion) -> Measured:
     """Return how unequal the speeds within a movement are."""
     groups, speed = motion.movement, motion.speed_px_s

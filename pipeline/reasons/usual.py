@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from pipeline.errors import SchemaError
+from pipeline.reasons.constancy import Constancy
 from pipeline.reasons.measures import MEASURES, measure_sessions
-from pipeline.sessions import EVENT_COLUMNS, Sessions
+from pipeline.reasons.stretches import cut_stretches
+from pipeline.sessions import Sessions
 
 USUAL: Final = "reasons.json"
 """The file of a RUN that says what is usual."""
@@ -25,7 +27,6 @@ LEVELS: Final = (0.005, 0.01, 0.5, 0.99, 0.995)
 end than 1 in 100, since people who weren't measured reach farther."""
 
 _MOST_SESSIONS = 5_000  # spread evenly: training may hold millions
-_MOST_STRETCHES = 32  # of one session: who was recorded for hours counts no more
 _FEWEST = 30  # stretches: of fewer no limit is known
 _CLOCK_MARGIN = 1.5  # times and divided by
 
@@ -36,6 +37,7 @@ class Usual:
 
     levels: dict[str, Float64[np.ndarray, "lengths levels"]]  # NaN: too few to know
     interval_ms: tuple[float, float]  # of the recorders they were measured with
+    own: Constancy | None = None  # how constant a hand is; None: no account is told apart
 
     def of(
         self, name: str, n_events: Int64[np.ndarray, " sessions"]
@@ -55,7 +57,8 @@ class Usual:
             name: [[None if np.isnan(x) else float(x) for x in row] for row in of_length]
             for name, of_length in self.levels.items()
         }
-        return {"lengths": list(LENGTHS), "levels": levels, "interval_ms": list(self.interval_ms)}
+        said = {"lengths": list(LENGTHS), "levels": levels, "interval_ms": list(self.interval_ms)}
+        return said if self.own is None else said | {"own": self.own.to_json()}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any], where: object) -> "Usual":
@@ -65,11 +68,12 @@ class Usual:
             levels = {name: np.array(found["levels"][name], np.float64) for name in MEASURES}
             interval_ms = (float(found["interval_ms"][0]), float(found["interval_ms"][1]))
             fits = tuple(found["lengths"]) == LENGTHS
+            own = Constancy.from_json(found["own"]) if "own" in found else None
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise SchemaError(where, f"it lacks {error}", "train the model again") from error
         if not fits or any(of_length.shape != shape for of_length in levels.values()):
             raise SchemaError(where, "it is another version's", "train the model again")
-        return cls(levels, interval_ms)
+        return cls(levels, interval_ms, own)
 
 
 def measure_usual(sessions: Sessions, person: Shaped[np.ndarray, " sessions"]) -> Usual:
@@ -100,30 +104,6 @@ def load_usual(run: Path) -> Usual | None:
     except (OSError, ValueError) as error:
         raise SchemaError(path, f"it can't be read: {error}", "train the model again") from error
     return Usual.from_json(found, path)
-
-
-def cut_stretches(
-    sessions: Sessions, length: int
-) -> tuple[Sessions, Int64[np.ndarray, " stretches"]]:
-    """Return stretches of `length` events, spread over each session, and which it is of."""
-    n_all = sessions.n_events // length
-    n = np.minimum(n_all, _MOST_STRETCHES)
-    of_session = np.repeat(np.arange(len(sessions)), n)
-    place = np.arange(len(of_session)) - np.repeat(np.cumsum(n) - n, n)
-    spread = place * n_all[of_session] // np.maximum(n, 1)[of_session]
-    start = sessions.offsets[of_session] + spread * length
-    event = (start[:, None] + np.arange(length)).ravel()
-    columns = {name: getattr(sessions, name)[event] for name in EVENT_COLUMNS}
-    columns["t_us"] = columns["t_us"] - np.repeat(sessions.t_us[start], length)
-    ids = [f"{sessions.session_id[i]}@{j}" for i, j in zip(of_session, place, strict=True)]
-    columns |= {
-        name: getattr(sessions, name)[of_session]
-        for name in Sessions.__dataclass_fields__
-        if name not in (*EVENT_COLUMNS, "offsets", "session_id")
-    }
-    offsets = np.arange(len(of_session) + 1, dtype=np.int64) * length
-    rows = Sessions(**columns, session_id=np.array(ids, object), offsets=offsets)
-    return rows, of_session
 
 
 def _levels(

@@ -54,11 +54,10 @@ function scoreParts(row) {
 function reasonParts(row, block) {
   const parts = [];
   if (row.abstained) parts.push(element("p", { className: "notice" }, "Not judged. ", ABSTAINED[row.abstained] ?? row.abstained));
-  const measured = new Map((block.reasons ?? []).map((reason) => [reason.code, reason]));
   const items = row.reasons.map((code) => {
     const item = element("li", {}, element("strong", {}, reasonWords(code)));
-    const found = measured.get(code);
-    if (found) item.append(` ${measuredText(found)}`);
+    const found = (block.reasons ?? []).filter((reason) => reason.code === code);
+    item.append(...found.map((reason) => ` ${measuredText(reason)}`));
     if (code.includes("repl") && row.replay_of !== null) item.append(" It shares most with ", named(row.replay_of), ".");
     const misleads = report.codes[code]?.misleads;
     if (misleads) item.append(element("p", { className: "faint" }, `May mislead: ${misleads}.`));
@@ -72,9 +71,10 @@ function reasonParts(row, block) {
   return parts;
 }
 
-function measuredText({ value, usual, unit }) {
+function measuredText({ habit, value, usual, unit }) {
   const [low, high] = usual.map(numberText);
   const of = unit ? ` ${unit}` : "";
+  if (habit) return `${sentence(habit)}: ${numberText(value)}${of}; this account: ${low} to ${high}${of}.`;
   return `Measured: ${numberText(value)}${of}; usual is ${low} to ${high}${of}.`;
 }
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pipeline.reasons.codes import CODES
+from pipeline.reasons.codes import CODES, PROFILE
 from pipeline.reasons.found import find_reasons
+from pipeline.reasons.measures import HABITS
+from pipeline.reasons.own import OwnRanges
 from pipeline.reasons.usual import Usual
 from pipeline.report.gather import Gathered
 from pipeline.report.path import path_json
@@ -41,12 +43,18 @@ def code_words() -> dict[str, dict[str, str]]:
     return {name: {"words": code.words, "misleads": code.misleads} for name, code in CODES.items()}
 
 
-def measured_reasons(sessions: Sessions, usual: Usual) -> dict[str, list[dict[str, Any]]]:
-    """Return by session what was measured for each of its reasons, and what is usual."""
+def measured_reasons(
+    sessions: Sessions, usual: Usual, ranges: OwnRanges | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Return by session what was measured for each of its reasons, and what is usual.
+
+    A habit that is compared with the account's own is named: there is more than one a reason.
+    """
     measured: dict[str, list[dict[str, Any]]] = {}
-    for row in find_reasons(sessions, usual).to_pylist():
+    for row in find_reasons(sessions, usual, ranges).to_pylist():
         reason = {
             "code": row["code"],
+            "habit": HABITS[row["measure"]].words if row["code"] == PROFILE else None,
             "value": row["value"],
             "usual": [row["usual_low"], row["usual_high"]],
             "unit": row["unit"],

@@ -49,4 +49,6 @@ const momentText = (iso) => (iso ? `${iso.slice(0, 19).replace("T", " ")} UTC` :
 
 const reasonWords = (code) => report.codes[code]?.words ?? code.replaceAll("_", " ");
 
+const sentence = (words) => words[0].toUpperCase() + words.slice(1);
+
 const reasonName = (code) => code.replaceAll("_", " ");

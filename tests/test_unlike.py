@@ -1,0 +1,242 @@
+"""Unlike the account's own sessions: a measurement of habits, whatever any network says."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import make_sessions
+from hypothesis import given
+from hypothesis import strategies as st
+from people import hand, people
+
+from pipeline.errors import SchemaError
+from pipeline.reasons.codes import PROFILE
+from pipeline.reasons.constancy import Constancy, find_unlike, measure_constancy
+from pipeline.reasons.found import find_reasons, reason_lists
+from pipeline.reasons.measures import HABITS, MEASURES, measure_sessions
+from pipeline.reasons.own import OWN_LENGTHS, own_ranges, stretches_column
+from pipeline.reasons.usual import LENGTHS, LEVELS, Usual, load_usual
+from pipeline.reductions import Grouping
+from pipeline.schemas import PROFILES, REASONS, STRETCH, Kind
+from pipeline.sessions import Sessions
+from pipeline.standard import throttle_sessions
+
+
+def profiles(sessions: Sessions, device: str = "") -> pa.Table:
+    """Return `PROFILES` of sessions, with embeddings of nothing."""
+    n = len(sessions)
+    columns = {
+        "account_id": sessions.account_id,
+        "device": [device] * n,
+        "session_id": sessions.session_id,
+        "n_events": sessions.n_events,
+        "n_windows": [1] * n,
+        "embedding": [[0.0]] * n,
+        "stretches": stretches_column(sessions),
+    }
+    arrays = [pa.array(columns[field.name], field.type) for field in PROFILES]
+    return pa.table(arrays, schema=PROFILES)
+
+
+@pytest.fixture(scope="module")
+def constancy() -> Constancy:
+    """Return how constant the hands of 12 people are."""
+    return measure_constancy(people(0, 12))
+
+
+@pytest.fixture(scope="module")
+def known() -> Sessions:
+    """Return sessions of people who were not among them."""
+    return people(100, 8)
+
+
+@pytest.fixture(scope="module")
+def enrolled(known) -> pa.Table:
+    """Return the profiles of two of each one's sessions; the third is left to try."""
+    return profiles(known.take(np.arange(len(known)) % 3 > 0))
+
+
+@pytest.fixture(scope="module")
+def tried(known) -> Sessions:
+    """Return the session of each person that isn't enrolled."""
+    return known.take(np.arange(len(known)) % 3 == 0)
+
+
+@pytest.fixture(scope="module")
+def slow() -> Sessions:
+    """Return a session under the name of each of these people by a hand three times as slow."""
+    return people(100, 8, 1, slower=3.0)
+
+
+def unlike(sessions: Sessions, table: pa.Table, constancy: Constancy) -> dict[str, set[str]]:
+    """Return by session the habits that are named."""
+    measures, interval_ms = measure_sessions(sessions, HABITS)
+    found = find_unlike(measures, interval_ms, sessions, own_ranges(table), constancy)
+    named: dict[str, set[str]] = {}
+    for session, habit in zip(found.session, found.habit, strict=True):
+        named.setdefault(sessions.session_id[session], set()).add(list(HABITS)[habit])
+    return named
+
+
+def usual_with(own: Constancy | None) -> Usual:
+    """Return what is usual where nothing is odd among people."""
+    never = np.tile((-np.inf, 0.0, 0.5, 1.0, np.inf), (len(LENGTHS), 1))
+    assert never.shape == (len(LENGTHS), len(LEVELS))
+    return Usual(dict.fromkeys(MEASURES, never), (8.0, 32.0), own)
+
+
+def test_people_are_like_themselves(tried, enrolled, constancy):
+    assert unlike(tried, enrolled, constancy) == {}
+
+
+def test_a_hand_of_another_pace_is_unlike_and_pace_is_what_is_named(slow, enrolled, constancy):
+    found = unlike(slow, enrolled, constancy)
+
+    assert set(found) == set(slow.session_id)
+    assert all(habits & {"speed_px_s", "movement_s"} for habits in found.values())
+    assert all(len(habits) == 2 for habits in found.values())
+
+
+def test_another_persons_sessions_are_unlike_where_they_differ(tried, enrolled, constancy):
+    pace = np.argsort(measure_sessions(tried, HABITS)[0]["movement_s"])
+    other = np.empty_like(pace)
+    other[pace] = np.roll(pace, len(pace) // 2)  # the slowest claims to be one of the middle
+    others = replace(tried, account_id=tried.account_id[other])
+    assert len(unlike(others, enrolled, constancy)) > len(tried) / 2
+
+
+def test_one_habit_is_not_enough(tried, enrolled, constancy):
+    held = tried.t_us.copy()
+    pressed = np.flatnonzero(tried.kind == Kind.DOWN)
+    held[pressed] -= 150_000  # pressed earlier, in the rest before
+    measures, _ = measure_sessions(replace(tried, t_us=held), HABITS)
+    assert measures["hold_ms"].min() > 200
+
+    assert unlike(replace(tried, t_us=held), enrolled, constancy) == {}
+
+
+def test_the_reason_says_what_was_measured_and_the_accounts_own_range(slow, enrolled, constancy):
+    ranges = own_ranges(enrolled)
+    found = find_reasons(slow, usual_with(constancy), ranges)
+    rows = found.to_pandas()
+
+    assert found.schema.equals(REASONS, check_metadata=True)
+    assert set(rows["code"]) == {PROFILE}
+    assert rows.groupby("session_id", sort=False)["strength"].apply(list).map(
+        lambda both: both[0] >= both[1] >= 1
+    ).all()  # fmt: skip
+    speeds = rows[rows["measure"] == "speed_px_s"]
+    assert len(speeds) > len(slow) / 2
+    assert (speeds["unit"] == "px/s").all()
+    assert (speeds["value"] < speeds["usual_low"]).all()
+    assert (speeds["usual_low"] < speeds["usual_high"]).all()
+    mine = slow.session_id.tolist().index(speeds["session_id"].iloc[0])
+    own = measure_sessions(slow, HABITS)[0]["speed_px_s"][mine]
+    assert speeds["value"].iloc[0] == pytest.approx(own)
+    lists = reason_lists(slow, usual_with(constancy), ranges).to_pylist()
+    assert lists == [[PROFILE]] * len(slow)
+
+
+def test_without_a_reference_profiles_or_stretches_there_is_no_such_reason(
+    slow, enrolled, constancy
+):
+    ranges = own_ranges(enrolled)
+    column = enrolled.schema.get_field_index("stretches")
+    nothing = pa.nulls(enrolled.num_rows, PROFILES.field("stretches").type)
+    earlier = enrolled.set_column(column, PROFILES.field("stretches"), nothing)
+
+    assert find_reasons(slow, usual_with(None), ranges).num_rows == 0
+    assert find_reasons(slow, usual_with(constancy), None).num_rows == 0
+    assert find_reasons(slow, usual_with(constancy), own_ranges(earlier)).num_rows == 0
+    assert find_reasons(slow, usual_with(constancy), own_ranges(enrolled[:0])).num_rows == 0
+
+
+def test_a_session_without_account_or_profile_is_unlike_nobody(slow, enrolled, constancy):
+    for name in (None, "nobody"):
+        of_nobody = replace(slow, account_id=np.full(len(slow), name, object))
+        assert unlike(of_nobody, enrolled, constancy) == {}
+
+
+def test_from_too_few_stretches_no_range_is_known(slow, constancy):
+    short = [hand(i, 0.5, 90, n_movements=6) for i in range(len(slow))]
+    few = make_sessions(*short, account_id=slow.account_id)
+    assert unlike(slow, profiles(few), constancy) == {}
+
+
+def test_too_few_people_tell_nothing():
+    few = measure_constancy(people(0, 1, n_sessions=2))
+    assert np.isnan(few.limit).all()
+    nobody = measure_constancy(make_sessions())
+    assert np.isnan(nobody.half_width).all()
+
+
+def test_another_recorders_sessions_are_not_compared(slow, enrolled, constancy):
+    throttled = throttle_sessions(slow, np.full(len(slow), 100.0))
+    assert unlike(throttled, enrolled, constancy) == {}
+
+
+def test_of_several_devices_the_nearest_counts(tried, slow, enrolled, constancy):
+    on_touchpad = people(100, 8, 3, slower=3.0)
+    second = profiles(on_touchpad.take(np.arange(len(on_touchpad)) % 3 > 0), "touchpad")
+    both = pa.concat_tables([enrolled, second])
+
+    assert unlike(slow, both, constancy) == {}
+    assert unlike(tried, both, constancy) == {}
+    slower_yet = people(100, 8, 1, slower=6.0)
+    assert len(unlike(slower_yet, both, constancy)) > len(tried) / 2
+
+
+def test_a_session_is_judged_alike_alone_and_among_others(tried, enrolled, constancy):
+    mixed = replace(tried, account_id=np.roll(tried.account_id, 3))
+    together = unlike(mixed, enrolled, constancy)
+    assert together
+    alone: dict[str, set[str]] = {}
+    for i in range(len(mixed)):
+        alone |= unlike(mixed.take(np.array([i])), enrolled, constancy)
+    assert together == alone
+
+
+def test_constancy_survives_the_disk(tmp_path, constancy):
+    usual = usual_with(constancy)
+    (tmp_path / "reasons.json").write_text(json.dumps(usual.to_json()))
+    again = load_usual(tmp_path)
+
+    assert again is not None
+    assert again.own is not None
+    np.testing.assert_array_equal(again.own.limit, constancy.limit)
+    np.testing.assert_array_equal(again.own.half_width, constancy.half_width)
+
+
+@pytest.mark.parametrize("change", [{"lengths": [1]}, {"limit": [1.0]}, {"half_width": {}}])
+def test_a_reference_of_another_version_is_refused(tmp_path, constancy, change):
+    said = usual_with(constancy).to_json()
+    said["own"] |= change
+    (tmp_path / "reasons.json").write_text(json.dumps(said))
+    with pytest.raises(SchemaError, match=r"reasons\.json.*train the model again"):
+        load_usual(tmp_path)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.floats(-1e6, 1e6)), max_size=40),
+    st.floats(0, 1),
+)
+def test_quantiles_of_groups_are_numpys(rows, share):
+    rows = sorted(rows, key=lambda row: row[0])
+    of, values = np.array(rows, np.float64).reshape(-1, 2).T
+    found = Grouping(of.astype(np.int64), 4).quantile(values, share)
+    for group in range(4):
+        own = values[of == group]
+        expected = np.quantile(own, share) if len(own) else 0
+        assert found[group] == pytest.approx(expected, abs=1e-6)
+
+
+def test_profiles_keep_the_habits_by_name_and_no_path():
+    assert [field.name for field in STRETCH] == ["n_events", "interval_ms", *HABITS]
+    assert {habit.words for habit in HABITS.values()} >= {"typical speed"}
+    column = stretches_column(people(0, 1, 1))
+    stretches = column.to_pylist()[0]
+    assert {stretch["n_events"] for stretch in stretches} == set(OWN_LENGTHS)
+    assert stretches[-1]["speed_px_s"] > 0
+    assert stretches[0]["hold_ms"] is None  # of too few presses
