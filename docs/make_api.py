@@ -45,6 +45,7 @@ LISTED = {
     "Why": {
         "pipeline/reasons/usual.py": ["load_usual", "measure_usual"],
         "pipeline/reasons/found.py": ["find_reasons"],
+        "pipeline/reasons/constancy.py": ["measure_constancy"],
         "pipeline/reasons/codes.py": ["Code"],
         "model/attribution.py": ["attribute"],
     },

@@ -1,14 +1,24 @@
 """A day of scores with its store, made by hand: enough to open a report in a browser."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from conftest import make_sessions
+from people import people
+from tiny import TINY, untrained
 
+from flows.jobs.owner_trials import population_of
+from flows.jobs.score import score
+from model.owner.profiles import Profiles
+from model.owner.score import enroll
+from model.run import save_model
 from pipeline.publish import seal, write_parquet
+from pipeline.reasons.constancy import measure_constancy
+from pipeline.reasons.usual import measure_usual
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.sessions import Sessions
 from pipeline.store import Part, write_part
@@ -110,6 +120,28 @@ def a_day(folder: Path, names: list[str], n_events: int = 60, accounts: bool = T
         partition.mkdir(parents=True)
         write_parquet(scores_of(sessions, seed), partition / "part-00000.parquet")
         seal(partition, {"read_from": read_from, "run": str(folder / "no run")})
+    return folder / "scores"
+
+
+def owners_day(folder: Path) -> Path:
+    """Return SCORES of four accounts' own sessions and of slower hands under their names.
+
+    The network is one that nobody trained; habits are compared with the accounts' own.
+    """
+    trained, known = people(0, 12), people(100, 4)
+    slow = people(100, 4, 1, slower=3.0)
+    slow = replace(slow, session_id=np.array([f"{name} slow" for name in slow.account_id], object))
+    is_enrolled = np.arange(len(known)) % 3 > 0
+    model = untrained(replace(TINY, task="owner"))
+    config, network = model.config, model.network
+    profiles = Profiles.empty(population_of(network, config, trained))
+    usual = replace(measure_usual(trained, trained.account_id), own=measure_constancy(trained))
+    profiles = enroll(network, config, profiles, known.take(is_enrolled))
+    save_model(replace(model, profiles=profiles, usual=usual), folder / "run")
+    parts = [known.take(~is_enrolled), slow]
+    made = Part(folder / "store", DAY, "made")
+    write_part(made, parts, QUARANTINE.empty_table(), {"files": []})
+    score([folder / "store"], folder / "run", folder / "scores", DAY)
     return folder / "scores"
 
 

@@ -10,7 +10,7 @@ import pytest
 from flows.cli import app
 from pipeline import events, schemas
 from pipeline.reasons.codes import CODES
-from pipeline.reasons.measures import MEASURES
+from pipeline.reasons.measures import HABITS, MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -98,3 +98,5 @@ def test_every_reason_and_its_measure_are_described_as_the_code_has_them():
         assert f"| `{code.name}` | {code.words} | {code.misleads} |" in page
     for measure in MEASURES.values():
         assert f"| `{measure.name}` | {measure.summary} | {measure.unit or '-'} |" in page
+    for habit in HABITS.values():
+        assert f"| `{habit.name}` | {habit.summary} | {habit.unit or '-'} | {habit.words} |" in page

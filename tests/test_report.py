@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from conftest import make_sessions
 from flax import nnx
-from report_day import DAY, EARLIER, HOSTILE, a_day, a_store, block, scores_of
+from report_day import DAY, EARLIER, HOSTILE, a_day, a_store, block, owners_day, scores_of
 from tiny import TINY, untrained
 
 import flows.jobs.report as job
@@ -241,6 +241,19 @@ def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
         assert max(weight for _, _, weight in case["weights"]) == 1
         last_ms = case["path"]["duration_ms"] + 1
         assert all(0 <= begin < end <= last_ms for begin, end, _ in case["weights"])
+
+
+def test_reasons_of_the_accounts_own_habits_name_two(tmp_path):
+    (path,) = report(owners_day(tmp_path), tmp_path / "report.html")
+    page = path.read_text()
+    for i, row in enumerate(block(page, "report")["queue"]):
+        reasons = block(page, f"case-{i}").get("reasons", [])
+        own = [reason for reason in reasons if reason["code"] == "unlike_profile"]
+        assert ("unlike_profile" in row["reasons"]) == row["id"].endswith("slow") == bool(own)
+        assert len({reason["habit"] for reason in own}) == (2 if own else 0)
+        assert not any(
+            low <= reason["value"] <= high for reason in own for low, high in [reason["usual"]]
+        )
 
 
 def test_more_cases_than_a_page_holds_are_on_pages_beside_it(scores, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ Needs Playwright and a Chromium: POINTERPRINT_CHROMIUM, or one on the PATH.
 """
 
 import os
+import re
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from report_day import DAY, HOSTILE, a_day, block
+from report_day import DAY, HOSTILE, a_day, block, owners_day
 
 from flows.jobs.report import report
 from pipeline.feedback import add_feedback
@@ -147,6 +148,24 @@ def test_filters_leave_what_fits(opened):
     assert opened.texts("#cases li") == []
     page.get_by_label("Started from").fill("2026-11-01")
     assert len(opened.texts("#cases li")) == len(rows)
+
+
+def test_a_session_unlike_its_account_shows_two_habits_and_the_accounts_range(open_page, tmp_path):
+    (path,) = report(owners_day(tmp_path), tmp_path / "report.html")
+    opened = open_page(path)
+    opened.page.get_by_label("Reason").select_option("unlike_profile")
+
+    assert len(opened.texts("#cases li")) == 4
+    for _ in range(4):
+        said = opened.page.locator("#reasons").inner_text()
+        assert "Two habits of the hand are far from this account's own." in said
+        habits = re.findall(
+            r"([A-Z][a-z ]+): [\d.,]+[^;:]*; this account: [\d.,]+ to [\d.,]+", said
+        )
+        assert len(habits) == 2
+        assert {"Typical speed", "Duration of a movement"} & set(habits)
+        opened.page.keyboard.press("j")
+    assert opened.errors == []
 
 
 def test_the_movement_is_replayed(opened):
