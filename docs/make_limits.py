@@ -42,6 +42,9 @@ Not to be set, since they are part of what an event, a session or a picture is:
 
 No limit is set on the number of sessions in a file, nor on how deeply JSON is nested: memory grows
 with a file's size alone, and the parsers don't descend by recursion.
+
+A session has a least size, too: one that is too short isn't judged. What becomes of it, and what
+else an attacker can do to a verdict, is in [robustness.md](robustness.md).
 """
 
 

@@ -17,6 +17,9 @@ from scipy.special import betainc
 from pipeline.config import AbstainIs
 from pipeline.schemas import SCORES
 
+AVOIDING: Final = ("too_few_events", "no_moves")
+"""Reasons that whoever moves the mouse brings about; a missing profile is none of them."""
+
 _FEWEST: Final = 5  # abstentions of an account that is named
 _TIMES: Final = 2.0  # as often as others, at least: a small excess, however sure, is no news
 _CHANCE: Final = 0.01  # that an account is named on a day on which all are alike
@@ -49,13 +52,14 @@ def reasons_counted(scores: pa.Table) -> dict[str, int]:
 
 
 def tally(scores: pa.Table) -> pa.Table:
-    """Return for each account how many sessions it has, and how many of them abstained."""
+    """Return for each account how many sessions it has, and in how many it avoids judgement."""
+    avoids = pc.is_in(scores["abstain_reason"], pa.array(AVOIDING))
     return _summed(
         pa.table(
             {
                 "account_id": scores["account_id"],
                 "n": pa.repeat(pa.scalar(1, pa.int64()), scores.num_rows),
-                "k": scores["fraud_score"].is_null().cast(pa.int64()),
+                "k": avoids.cast(pa.int64()),
             }
         )
     )

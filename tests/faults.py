@@ -115,6 +115,14 @@ FAULTS: Final = (
         "test_score_shards.py::test_a_worker_that_dies_is_an_error_and_a_rerun_goes_on",
     ),
     Fault(
+        "Prefect's server is gone in the middle of a flow",
+        "`Prefect's server doesn't take the progress, the work goes on`; if it stays away, the run "
+        "ends with Prefect's own error",
+        "the day's table, whole: it doesn't wait for the server",
+        "gives the same table",
+        "test_faults.py::test_prefects_server_gone_in_the_middle",
+    ),
+    Fault(
         "a model folder is damaged, or half copied",
         "`error: ...: its manifest does not fit: ... is not what it was`",
         "the scores of before",

@@ -56,6 +56,16 @@ def test_few_abstentions_and_sessions_without_an_account_name_nobody():
     assert named(day_of(*people, ("new", 4, 4), (None, 30, 30))) == []
 
 
+@pytest.mark.parametrize("reason", ["no_profile", "immature_profile"])
+def test_who_has_no_profile_yet_avoids_nothing(reason):
+    people = [(f"person {i}", 20, 1) for i in range(50)]
+    new = day_of(("new", 20, 20))
+    reasons = pa.array([reason] * 20, pa.string())
+    new = new.set_column(new.schema.get_field_index("abstain_reason"), "abstain_reason", reasons)
+    assert named(day_of(*people), new) == []
+    assert named(day_of(*people), day_of(("new", 20, 20))) == ["new"]
+
+
 def test_a_small_excess_is_no_news_however_sure():
     people = [(f"person {i}", 1000, 300) for i in range(50)]
     assert named(day_of(*people, ("busy", 1000, 450))) == []

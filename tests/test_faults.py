@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +25,10 @@ from faults import FAULTS
 from pyarrow import fs
 from tiny import TINY, easy_store, untrained
 
+from flows.jobs.days import is_published
+from flows.jobs.score import score
 from flows.run_settings import settings_toml
+from flows.server import is_healthy
 from flows.stopping import Stopped, stoppable
 from model.run import load_model, save_model
 from pipeline.errors import PublishError, StorageError
@@ -228,13 +232,13 @@ def test_sigterm_while_scoring(workers, tmp_path):
         (logs / f"{i:03}.csv").write_text(log_of(f"s{i}", 40) + f"s{i},never,1,1\n")
     save_model(untrained(), run)
     small = "from pipeline import shards; shards.SHARD_LOG_BYTES = 1; from flows.cli import main"
-    score = [sys.executable, "-c", f"{small}\nif __name__ == '__main__': main()"]
-    score += map(str, ["score", logs, "--model", run, "--to", scores, "--date", DAY])
-    score += ["--workers", str(workers)]
+    command = [sys.executable, "-c", f"{small}\nif __name__ == '__main__': main()"]
+    command += map(str, ["score", logs, "--model", run, "--to", scores, "--date", DAY])
+    command += ["--workers", str(workers)]
     (tmp_path / "tmp").mkdir()
     staging = tmp_path / "scores.staging"
     ended = stopped(
-        score, lambda: any(staging.glob("*/shard-*.json")), {"TMPDIR": str(tmp_path / "tmp")}
+        command, lambda: any(staging.glob("*/shard-*.json")), {"TMPDIR": str(tmp_path / "tmp")}
     )
     assert (ended.status, last_line(ended.said)) == (128 + signal.SIGTERM, STOPPED)
     assert "Traceback" not in ended.said
@@ -243,7 +247,7 @@ def test_sigterm_while_scoring(workers, tmp_path):
     assert list((tmp_path / "tmp").iterdir()) == []
     n_done = len(list(staging.glob("*/shard-*.json")))
     assert 0 < n_done < 200
-    done = subprocess.run(score, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert "200 sessions" in done.stderr
     table = pd.read_parquet(scores)
     assert sorted(table["session_id"]) == sorted(f"s{i}" for i in range(200))
@@ -287,6 +291,75 @@ def test_a_second_sigterm_ends_it_at_once_and_handlers_are_as_before():
     with pytest.raises(Stopped):
         told()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+FLOW = """
+import time
+from pipeline import shards
+from flows.jobs import score as job
+shards.SHARD_SESSIONS, real = 1, job.score_shard
+
+def slowly(*arguments):
+    time.sleep(0.1)
+    return real(*arguments)
+
+job.score_shard = slowly
+from flows.score import score
+score(store={store!r}, model={run!r}, scores={scores!r}, date={day!r})
+"""
+
+
+@pytest.mark.prefect
+def test_prefects_server_gone_in_the_middle(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.store.GROUP_SESSIONS", 1)
+    store, run, scores = easy_store(tmp_path / "store", 16), tmp_path / "run", tmp_path / "scores"
+    save_model(untrained(), run)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environ = kept | {
+        "PREFECT_HOME": str(tmp_path / "prefect"), "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1",
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_CLIENT_MAX_RETRIES": "0",
+    }  # fmt: skip
+    start = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (tmp_path / "server.log").open("wb") as output:
+        server = subprocess.Popen(
+            [sys.executable, *start], cwd=tmp_path, env=environ, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        wait_until(lambda: is_healthy(environ["PREFECT_API_URL"]))
+        code = FLOW.format(store=str(store), run=str(run), scores=str(scores), day=DAY)
+        flow = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        staging = tmp_path / "scores.staging"
+        wait_until(lambda: flow.poll() is not None or any(staging.glob("*/shard-*.json")))
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    said = flow.communicate(timeout=PATIENCE_S)[0]
+    assert flow.returncode, said  # Prefect can't be told how it ended
+    assert "the work goes on" in said, said
+    assert "httpx.ConnectError" in said
+    assert is_published(scores, DAY)  # the work was done all the same
+    before = pd.read_parquet(scores)
+    assert len(before) == 32
+    again = pd.read_parquet(score([store], run, scores, DAY))
+    of_the_run = ["run_id", "scored_at", "run_date"]
+    pd.testing.assert_frame_equal(
+        again.drop(columns=of_the_run, errors="ignore"), before.drop(columns=of_the_run), rtol=1e-5
+    )
+
+
+def wait_until(condition) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 class Flaky:

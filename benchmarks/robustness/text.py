@@ -9,7 +9,8 @@ def to_text(report: dict[str, Any]) -> str:
     bots, people = report["bots"], report["people"]
     heading = (
         f"Flagged as they come: {report['n_caught']} of {report['n_bots']} sessions of "
-        f"{len(report['makers'])} makers, which is what is attacked below.\n"
+        f"{len(report['makers'])} makers, which is what is attacked below ("
+        f"{', '.join(f'`{name}` {share:.0%}' for name, share in report['makers'].items())}).\n"
     )
     lines = [heading, *_table(bots, "still flagged")]
     lines += ["", f"{report['n_people']} people, the same:\n", *_table(people, "flagged")]
