@@ -33,7 +33,7 @@ def _table(rows: dict[str, Any], share: str) -> Iterator[str]:
     for name, row in rows.items():
         flagged, moved = row["flagged"], row["log_odds_moved"]
         cells = [
-            f"{flagged['value']:.1%} [{flagged['low']:.1%}, {flagged['high']:.1%}]",
+            f"{flagged['value']:.1%} [{100 * flagged['low']:.0f}, {100 * flagged['high']:.0f}]",
             f"{row['flagged_by_look']:.1%}",
             f"{row['highest_window']:.1%}",
             "-" if moved is None else f"{moved:+.2f}",
