@@ -21,6 +21,7 @@ from flows.site import Site
 log = logging.getLogger(__name__)
 
 _TOP: Final = 20
+_NAME: Final = 60  # characters of an account's name
 _STEP: Final = 0.05  # of the whole: progress is told so often, not for every session
 
 
@@ -95,9 +96,14 @@ def day_summary(day: str, manifest: dict[str, Any], partition: Path, sheet: Path
 
 def _abstaining(manifest: dict[str, Any]) -> list[str]:
     return [
-        f"`{row['account_id']}` ({row['n_abstained']:,} of {row['n_sessions']:,})"
+        f"{_as_code(row['account_id'])} ({row['n_abstained']:,} of {row['n_sessions']:,})"
         for row in manifest["abstaining_accounts"][:_TOP]
     ]
+
+
+def _as_code(name: str) -> str:
+    """Return a name from a log as a word of Markdown that ends neither itself nor its cell."""
+    return f"`{name[:_NAME].replace('`', chr(39)).replace('|', '/')}`"
 
 
 def show_drift(drift: pa.Table, day: str, partition: Path) -> None:

@@ -228,3 +228,19 @@ def test_backfill_without_a_server_does_the_days_here(prefect, model, store, tmp
     ]
     assert missing_days(site, DAY, end, only_missing=True, what="score") == [end]
     assert missing_days(site, DAY, end, only_missing=False, what="score") == [DAY, end]
+
+
+def test_a_days_summary_says_who_abstains_and_no_name_becomes_markup(prefect):
+    from flows.artifacts import day_summary
+
+    counts = dict.fromkeys(("n_sessions", "n_flagged", "n_review", "n_replays"), 0)
+    manifest = counts | {
+        "n_abstained": 9, "abstained": {"no_moves": 9}, "threshold": 0.9, "model_id": "m",
+        "abstaining_accounts": [
+            {"account_id": "a`|<b>" + "x" * 99, "n_abstained": 9, "n_sessions": 12}
+        ],
+    }  # fmt: skip
+    told = day_summary(DAY, manifest, Path("scores"), None)
+    row = next(line for line in told.splitlines() if "unusually often" in line)
+    assert row == (f"| accounts that abstain unusually often | `a'/<b>{'x' * 54}` (9 of 12) |")
+    assert "| - no_moves | 9 |" in told
