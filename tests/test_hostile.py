@@ -16,7 +16,7 @@ from pipeline import logs
 from pipeline.accounts import IngestReport
 from pipeline.errors import LogError
 from pipeline.ingest import ingest_logs
-from pipeline.logs import FoundFile, ParsedLog, parse_log
+from pipeline.logs import FoundFile, ParsedLog, find_files, parse_log
 from pipeline.names import is_fit
 from pipeline.readers.rrweb_json import connect
 from pipeline.spreadsheets import for_spreadsheets
@@ -71,6 +71,26 @@ def test_a_null_before_the_first_json_object_does_not_end_the_process(tmp_path):
     )  # fmt: skip
     assert (result.returncode, result.stderr) == (0, "")
     assert "'line': 1, 'reason': 'not_a_json_object'" in result.stdout
+
+
+def test_bytes_that_are_no_text_in_a_json_line_are_shown_as_such(tmp_path):
+    line = b'{"session_id": "a\x87", "t_ms": %d, "x": %d, "y": 1, "account_id": "\xff\xfe"}\n'
+    lines = [line % (16 * i, i) for i in range(3)] + [line.replace(b"\x87", b"\x88") % (0, 1)]
+    (tmp_path / "log.jsonl").write_bytes(b"".join(lines))
+    log = parse_log(*find_files([tmp_path / "log.jsonl"]))
+
+    # Both names are the same once what is no text is replaced.
+    assert log.sessions.session_id.tolist() == ["a\ufffd"]
+    assert set(log.sessions.account_id) == {"\ufffd\ufffd"}
+    assert log.sessions.n_events.tolist() == [4]
+
+
+def test_bytes_that_are_no_text_in_a_parquet_column_are_shown_as_such(tmp_path):
+    name = pa.array([b"a\x87", b"a\x87", b"b"]).cast(pa.binary()).view(pa.string())
+    columns = {"session_id": name, "t_ms": [0, 16, 0], "x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0]}
+    pq.write_table(pa.table(columns), tmp_path / "log.parquet")
+    log = parse_log(*find_files([tmp_path / "log.parquet"]))
+    assert log.sessions.session_id.tolist() == ["a\ufffd", "b"]
 
 
 def test_bytes_that_are_no_text_in_a_header_do_not_shift_the_rows(tmp_path):

@@ -50,10 +50,25 @@ def words(column: pa.ChunkedArray) -> pa.DictionaryArray:
     if _is_no_cell(column.type):
         column = pa.chunked_array([pa.nulls(len(column), pa.string())])
     if not pa.types.is_dictionary(column.type):
-        return column.cast(pa.string()).combine_chunks().dictionary_encode()
+        return _as_text(column.cast(pa.string()).combine_chunks().dictionary_encode())
     if column.type == pa.dictionary(pa.int32(), pa.string()):
-        return column.unify_dictionaries().combine_chunks()
+        return _as_text(column.unify_dictionaries().combine_chunks())
     return words(column.cast(column.type.value_type))
+
+
+def _as_text(encoded: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Return words with a replacement character for each byte that is not UTF-8.
+
+    Arrow takes whatever a JSON line or a Parquet file says is text, and Python then stumbles.
+    """
+    try:
+        encoded.dictionary.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = encoded.dictionary.cast(pa.binary()).to_pylist()
+        text = [None if word is None else word.decode("utf-8", "replace") for word in raw]
+        decoded = pa.array(text, pa.string()).take(encoded.indices)
+        return decoded.dictionary_encode()  # two words may have become one
+    return encoded
 
 
 def _is_no_cell(type_: pa.DataType) -> bool:

@@ -100,7 +100,8 @@ def _keys(text: bytes) -> list[str]:
 def _object(line: bytes) -> dict:
     """Return the JSON object in a line; if there is none, an empty one."""
     try:
-        value = json.loads(line, parse_int=float)  # int() refuses thousands of digits
+        # int() refuses thousands of digits; one byte that is no text doesn't spoil the keys.
+        value = json.loads(line.decode("utf-8", "replace"), parse_int=float)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
