@@ -22,15 +22,19 @@ def augment(
     standard: StandardConfig = StandardConfig(),
 ) -> Paths:
     """Return paths as another screen and another recorder would have logged them."""
-    shape_key, clock_key, crop_key, drop_key, share_key, period_key = jax.random.split(key, 6)
+    shape_key, clock_key, crop_key, drop_key, share_key, period_key, keep_key = jax.random.split(
+        key, 7
+    )
     n, _ = paths.t_ms.shape
     paths = _another_screen(paths, shape_key, config)
-    t_ms = _another_clock(paths, clock_key, config)
+    as_recorded = jax.random.bernoulli(keep_key, config.same_recorder_share, (n, 1))
+    t_ms = jnp.where(as_recorded, paths.t_ms, _another_clock(paths, clock_key, config))
     throttled = jax.random.bernoulli(share_key, config.throttled_share, (n, 1))
     period_ms = _log_uniform(period_key, (n, 1), 8.0, max(config.slowest_recorder_ms, 8.0))
-    kept = _in_stretch(paths, crop_key, config) & ~_dropped(paths, drop_key, config)
     # Ticks are counted over all events: the last one of a tick may have been dropped.
-    kept &= ~throttled | _is_last_in_tick(t_ms, period_ms)
+    logged = ~throttled | _is_last_in_tick(t_ms, period_ms)
+    logged &= ~_dropped(paths, drop_key, config)
+    kept = _in_stretch(paths, crop_key, config) & (as_recorded | logged)
     paths = compact(paths._replace(t_ms=t_ms), kept)
     if standard.grid_px:
         paths = paths._replace(

@@ -44,6 +44,7 @@ class HabitsConfig:
     """Size of the network's third branch, which sees how often the hand does what."""
 
     width: int = 256  # hidden units; 0: no such branch
+    summaries: bool = True  # of the motion beside them, in the fraud task
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class AugmentConfig:
     speed: float = 1.5  # the clock: times or divided by up to this
     turn_deg: float = 15.0  # turned by up to this, either way
     mirror: bool = True  # left and right swapped, in half of the paths
+    same_recorder_share: float = 0.3  # of paths keep their clock and all their events
     slowest_recorder_ms: float = 110.0  # throttled to a period of up to this
     throttled_share: float = 0.5  # of paths
     slower_copies: int = 1  # of each session, throttled whole: a slow recorder's window is long
@@ -66,12 +68,15 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        shares = (self.throttled_share, self.ticking_share, self.dropped_share)
+        shares = (
+            *(self.throttled_share, self.ticking_share, self.dropped_share),
+            self.same_recorder_share,
+        )
         if not all(0 <= share <= 1 for share in shares) or not 0 < self.shortest_stretch <= 1:
             raise ConfigError(
                 "augment",
-                f"throttled_share, ticking_share and dropped_share are {shares}, "
-                f"shortest_stretch {self.shortest_stretch}",
+                "throttled_share, ticking_share, dropped_share and same_recorder_share are "
+                f"{shares}, shortest_stretch {self.shortest_stretch}",
                 "0 to 1, and shortest_stretch above 0",
             )
         if min(self.scale, self.speed) < 1 or min(self.clock_jitter_ms, self.slower_copies) < 0:
@@ -116,7 +121,7 @@ class TwinsConfig:
     """Which bots `train --simulate` adds."""
 
     bots: tuple[str, ...] = ()  # names of pipeline.simulate; none named: all
-    per_session: int = 6  # twins of each legitimate session
+    per_session: int = 8  # twins of each legitimate session
     hard_rounds: int = 0  # of training on with those new twins that pass for human
     candidates: int = 12  # twins of each session that a round tries
     passing: float = 0.9  # twins below this quantile of the people's own logits pass for human

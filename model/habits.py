@@ -17,6 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Shaped
 
 from model.cnn import scaled_relu
+from model.kinematics import N_SUMMARIES, summaries
 from pipeline.schemas import Kind
 from rasterize.draw import Paths, valid_points
 
@@ -153,16 +154,21 @@ def _at(
 
 
 class HabitsMLP(nnx.Module):
-    """Habits to features: one hidden layer."""
+    """Habits, and with `summarises` summaries of the motion, to features: one hidden layer."""
 
-    def __init__(self, width: int, *, rng: np.random.Generator):
-        weights = rng.standard_normal((N_HABITS, width), np.float32) / np.sqrt(N_HABITS)
+    def __init__(self, width: int, summarises: bool, *, rng: np.random.Generator):
+        self.summarises = summarises
+        n = N_HABITS + (N_SUMMARIES if summarises else 0)
+        weights = rng.standard_normal((n, width), np.float32) / np.sqrt(n)
         self.weights = nnx.Param(weights.astype(np.float32))
         self.bias = nnx.Param(np.zeros(width, np.float32))
 
     def __call__(self, paths: Paths) -> Float[Array, "batch width"]:
         """Return what the hidden layer makes of the windows' habits."""
-        return scaled_relu(habits(paths) @ self.weights[...] + self.bias[...][None, :])
+        seen = habits(paths)
+        if self.summarises:
+            seen = jnp.concatenate([seen, summaries(paths)], axis=1)
+        return scaled_relu(seen @ self.weights[...] + self.bias[...][None, :])
 
 
 N_HABITS = (

@@ -45,7 +45,8 @@ class Network(nnx.Module):
         width = config.habits.width if learns else 0
         self.cnn = CNN(config.cnn, len(config.canvas.channels), rng=rng) if sees else None
         self.trace = TraceCNN(config.trace, rng=rng) if follows else None
-        self.habits = HabitsMLP(width, rng=rng) if width else None
+        summarises = config.habits.summaries and not is_owner
+        self.habits = HabitsMLP(width, summarises, rng=rng) if width else None
         self.shows_habits = is_owner and config.owner.habits
         self.n_learnt = (config.owner.embedding if is_owner else 1) if learns else 0
         if not learns:  # a network without any number can't be written

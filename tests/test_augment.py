@@ -12,6 +12,7 @@ from pipeline.standard import StandardConfig
 from rasterize.draw import Paths
 
 NOTHING = AugmentConfig(
+    same_recorder_share=0.0,
     scale=1.0,
     speed=1.0,
     turn_deg=0.0,
@@ -103,3 +104,19 @@ def test_lost_events_are_lost_in_the_share_that_was_set():
     config = replace(NOTHING, dropped_share=0.3)
     n = np.asarray(augment(line(batch=256), jax.random.key(6), config, AS_IS).n_points)
     assert 0.02 < 1 - n.mean() / 40 < 0.2  # 0.3 x the mean of a uniform's square
+
+
+def test_as_many_paths_as_were_set_keep_their_recorder():
+    slow = replace(
+        NOTHING, throttled_share=1.0, dropped_share=0.5, ticking_share=1.0, ticks_ms=(100.0,)
+    )
+    share = []
+    for kept in (0.0, 0.3, 1.0):
+        config = replace(slow, same_recorder_share=kept)
+        changed = augment(line(batch=512), jax.random.key(7), config, AS_IS)
+        is_same = np.asarray(changed.n_points) == 40
+        np.testing.assert_allclose(np.diff(changed.t_ms, axis=1)[is_same][:, :39], 16)
+        share.append(is_same.mean())
+    assert share[0] < 0.02
+    assert 0.22 < share[1] < 0.38
+    assert share[2] == 1

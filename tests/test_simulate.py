@@ -24,6 +24,7 @@ from pipeline.simulate.movements import MovementConfig, find_movements
 from pipeline.simulate.noise import gradient_noise
 from pipeline.simulate.plan import Plan, make_plan
 from pipeline.simulate.recorder import grid_px, keep_moving, writes_changes_only
+from pipeline.simulate.surrogates import random_phases, shuffled_steps, uneven_replay
 from pipeline.simulate.timing import draw_easing, minimum_jerk_progress
 from pipeline.simulate.twins import simulate_twins
 from pipeline.windows import cut_windows
@@ -293,6 +294,42 @@ def test_every_generator_ends_where_it_should(generator):
     np.testing.assert_allclose(path[plan.last], plan.end, atol=1e-6)
     assert generator.summary
     assert generator.source
+
+
+def test_shuffled_steps_are_the_same_steps():
+    plan = plan_of(make_sessions(out_and_back()))
+
+    path = shuffled_steps(np.random.default_rng(0), plan)
+
+    for first, last in zip(plan.first, plan.last, strict=True):
+        old, new = (np.diff(way[first : last + 1]) for way in (plan.human, path))
+        np.testing.assert_allclose(np.sort_complex(new), np.sort_complex(old), atol=1e-6)
+        assert (np.abs(new - old) > 1).any()
+
+
+def test_an_uneven_replay_stays_on_its_path_at_another_speed():
+    plan = plan_of(make_sessions(out_and_back()))
+
+    path = uneven_replay(np.random.default_rng(0), plan)
+
+    np.testing.assert_allclose(np.imag(path), 300, atol=1e-6)
+    for first, last in zip(plan.first, plan.last, strict=True):
+        way = np.real(path[first : last + 1] - path[first])
+        assert (np.diff(np.sign(way[-1]) * way) > -1e-6).all()  # never back
+        old, new = (np.abs(np.diff(p[first : last + 1], 2)).mean() for p in (plan.human, path))
+        assert new > 1.5 * old  # uneven: the changes of speed are larger
+
+
+def test_random_phases_keep_the_spectrum_of_velocity():
+    plan = plan_of(make_sessions(out_and_back()))
+
+    path = random_phases(np.random.default_rng(0), plan)
+
+    for first, last in zip(plan.first, plan.last, strict=True):
+        old, new = (np.diff(way[first : last + 1]) for way in (plan.human, path))
+        size = np.abs(np.fft.fft(old))
+        np.testing.assert_allclose(np.abs(np.fft.fft(new)), size, atol=1e-3 * size.max())
+        assert (np.abs(new - old) > 1).any()
 
 
 def test_the_page_on_simulation_lists_every_generator(sample_dir):

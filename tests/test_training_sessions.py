@@ -69,10 +69,10 @@ def test_a_simulator_that_is_among_the_labelled_makers_is_not_trained_on_again()
 
 
 def test_without_other_frauds_twins_are_dealt_out_person_and_generator_apart():
-    sessions, split = training_sessions(people_and_makers(40, 0, -1), CONFIG, simulate=True)
+    sessions, split = training_sessions(people_and_makers(80, 0, -1), CONFIG, simulate=True)
     twin = is_twin(sessions)
     assert (sessions.label[~twin] == 0).all()  # no label counts as legitimate
-    assert twin.sum() == 3 * 80
+    assert twin.sum() == 3 * 160
     for part in range(len(PARTS)):
         assert (twin & (split.part == part)).any()
     assert (split.part[twin] == LEFT_OUT).any()

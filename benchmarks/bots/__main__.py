@@ -72,7 +72,10 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--only", type=int, nargs="*", help="these folds")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-twins", action="store_true")
+    parser.add_argument("--no-twins", action="store_true", help="no simulated bots to train on")
+    parser.add_argument(
+        "--all-twins", action="store_true", help="train on all simulated bots, as `train` does"
+    )
     parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.FIELD=VALUE")
     parser.add_argument("--json", type=Path, help="the figures go here, too")
     parser.add_argument("--state", type=Path, help="keep trainings here; one cut short goes on")
@@ -92,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for number in numbers:
             begun = time.monotonic()
-            fold = make_fold(sessions, options.folds, number, options.seed)
+            fold = make_fold(sessions, options.folds, number, options.seed, not options.all_twins)
             state_dir = (options.state or Path(scratch)) / f"fold-{number}"
             found = measure(fold, others, config, not options.no_twins, state_dir)
             folds.append({"fold": number, **found})

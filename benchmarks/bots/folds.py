@@ -55,12 +55,14 @@ def deal(
     return list(names[np.isin(kin, held)])
 
 
-def make_fold(sessions: Sessions, n_folds: int, number: int, seed: int) -> Fold:
-    """Set people, families and simulated bots of one fold apart."""
+def make_fold(
+    sessions: Sessions, n_folds: int, number: int, seed: int, holds_simulated: bool = True
+) -> Fold:
+    """Set people, families and, unless all are to be trained on, simulated bots apart."""
     is_bot = sessions.label == 1
     held = deal(sessions.account_id[is_bot], n_folds, number, seed, by_kin=True)
     held_people = deal(sessions.account_id[~is_bot], n_folds, number, seed)
-    held_twins = deal(np.array(ALL), n_folds, number, seed)
+    held_twins = deal(np.array(ALL), n_folds, number, seed) if holds_simulated else []
     is_held = np.isin(sessions.account_id.astype(str), held + held_people)
     recorded = sessions.take(is_held & ~is_bot)
     bots = {name: one_clock(sessions.take(sessions.account_id == name)) for name in held}

@@ -12,6 +12,8 @@ def to_text(report: dict[str, Any]) -> str:
     """Return the report as Markdown tables."""
     lines: list[str] = []
     for kind in ("matched", "twins", "as they come"):
+        if not any(fold[kind] for fold in report["folds"]):
+            continue  # all simulated bots were trained on
         lines += [f"\n### {kind}\n", *_families(report["folds"], kind)]
     lines += ["\n### False alarms at a budget of 1 %\n", *_alarms(report["folds"])]
     lines += ["\n### Recorders told apart\n", *_probes(report["folds"])]

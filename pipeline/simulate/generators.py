@@ -8,7 +8,16 @@ import numpy as np
 from jaxtyping import Complex128
 
 from pipeline.errors import ConfigError, did_you_mean
-from pipeline.simulate import composed, controllers, curves, lines, motor, noise, replays
+from pipeline.simulate import (
+    composed,
+    controllers,
+    curves,
+    lines,
+    motor,
+    noise,
+    replays,
+    surrogates,
+)
 from pipeline.simulate.plan import Plan
 
 
@@ -116,6 +125,27 @@ _ALL = (
         "careful",
         "other recorded movements of the person, turned and scaled to fit",
         "replay attack",
+    ),
+    Generator(
+        "shuffled_steps",
+        surrogates.shuffled_steps,
+        "careful",
+        "the person's own steps in another order",
+        "Theiler et al. 1992",
+    ),
+    Generator(
+        "uneven_replay",
+        surrogates.uneven_replay,
+        "careful",
+        "the person's own path at a speed that varies from step to step",
+        "replay attack",
+    ),
+    Generator(
+        "random_phases",
+        surrogates.random_phases,
+        "careful",
+        "the person's own movements with the phases of their velocity drawn anew",
+        "Theiler et al. 1992",
     ),
     Generator(
         "composed",
