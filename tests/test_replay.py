@@ -280,6 +280,7 @@ def test_without_dates_the_one_that_looks_worse_is_the_copy(chance):
     assert is_found(2, -2) == [True, False]
     assert is_found(0.5, 0) == [True, True]  # nothing tells which of them it is
     assert is_found(np.nan, 0) == [True, True]
+    assert is_found(np.inf, np.inf) == [True, True]
 
 
 def test_earlier_sessions_are_searched_in_and_not_judged(chance):

@@ -40,7 +40,7 @@ _ALL = (
     Measure(
         "start_share", speeds.start_share, "", "linear", 3, True,
         "speed of a movement's first step / its highest speed; median of movements",
-        "share of its highest speed that a movement begins with",
+        "speed a movement begins with, as a share of its highest",
     ),
     Measure(
         "speed_peaks_per_s", speeds.speed_peaks_per_s, "1/s", "log", 3, True,

@@ -86,7 +86,7 @@ class _Order:
         is_original = np.where(
             is_dated,
             started[original] < started[copy],
-            ~(self.suspicion[original] - self.suspicion[copy] > _CLEARLY),  # NaN: not clearly
+            ~(self.suspicion[original] > self.suspicion[copy] + _CLEARLY),  # NaN: not clearly
         )
         is_original |= self.recordings.is_earlier[original]
         return matches.take(is_original)

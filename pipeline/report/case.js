@@ -57,7 +57,7 @@ function reasonParts(row, block) {
   const items = row.reasons.map((code) => {
     const item = element("li", {}, element("strong", {}, reasonWords(code)));
     const found = (block.reasons ?? []).filter((reason) => reason.code === code);
-    item.append(...found.map((reason) => ` ${measuredText(reason)}`));
+    for (const reason of found) item.append(element("p", {}, measuredText(reason)));
     if (code.includes("repl") && row.replay_of !== null) item.append(" It shares most with ", named(row.replay_of), ".");
     const misleads = report.codes[code]?.misleads;
     if (misleads) item.append(element("p", { className: "faint" }, `May mislead: ${misleads}.`));

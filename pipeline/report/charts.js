@@ -151,6 +151,7 @@ function showSummary() {
   const charts = [daysChart(day), scoresChart(day)];
   if (agreement) charts.push(rocChart(agreement), calibrationChart(agreement));
   else charts.push(element("p", { className: "faint" },
-    "ROC and calibration are shown where labels of both kinds are known (--labels FILE)."));
+    "ROC and calibration are shown where labels of both kinds are known (",
+      element("span", { className: "whole" }, "--labels FILE"), ")."));
   byId("charts").replaceChildren(...charts);
 }

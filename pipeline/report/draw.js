@@ -222,6 +222,7 @@ function drawSpeeds(canvas, path, { now = null, stretches = [] } = {}) {
     line(pen, plot.left, y(speed), plot.right, y(speed));
     pen.fillText(speed.toLocaleString("en"), plot.left - 5, y(speed) + 4);
   }
+  pen.fillText("px/s", plot.left - 5, y(10000) + 17);
   pen.textAlign = "center";
   const step = tickStep((path.last - path.first) / 1000, (plot.right - plot.left) / 70);
   for (let s = Math.ceil(path.first / 1000 / step) * step; s <= path.last / 1000; s += step) {
