@@ -19,8 +19,8 @@ _IN_QUERY: Final = re.compile(
     r"[^&;\s'\")]+"
 )
 _SECRET_NAME: Final = re.compile(
-    r"(?i)(secret|password|passwd|token|api_?key|access_key|auth_string|connection_url|credential"
-    r"|database_url|_uri$)"
+    r"(?i)(secret|secret_key|password|passwd|token|api_?key|access_key|auth_string|credentials?"
+    r"|(connection|database)_url)$"
 )
 _SHORTEST: Final = 6  # a shorter value would be found in words
 

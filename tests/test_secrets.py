@@ -53,10 +53,10 @@ def test_values_of_secret_variables_are_hidden_wherever_they_stand():
     environ = {
         "PREFECT_API_KEY": KEY, "AWS_SECRET_ACCESS_KEY": AWS_SECRET, "SHORT_TOKEN": "abc",
         "POINTERPRINT_SERVER_DATABASE_URL": DATABASE, "HOME": "/home/planted",
-        "GOOGLE_APPLICATION_CREDENTIALS": "/etc/gcp.json",
+        "GOOGLE_APPLICATION_CREDENTIALS": "/etc/gcp.json", "MAX_TOKENS_READ": "100000",
     }  # fmt: skip
-    text = f"{KEY} {AWS_SECRET} abc {PASSWORD} /home/planted /etc/gcp.json"
-    assert without_secrets(text, environ) == "*** *** abc *** /home/planted /etc/gcp.json"
+    text = f"{KEY} {AWS_SECRET} abc {PASSWORD} /home/planted /etc/gcp.json 100000"
+    assert without_secrets(text, environ) == "*** *** abc *** /home/planted /etc/gcp.json 100000"
 
 
 def test_errors_hide_them_in_every_part():
