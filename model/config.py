@@ -100,7 +100,7 @@ class TrainConfig:
     learning_rate: float = 2e-3  # the peak, after warm-up
     warmup_share: float = 0.1  # of all steps
     weight_decay: float = 1e-3
-    patience: int = 4  # epochs without a better validation loss before stopping
+    patience: int = 4  # epochs of the second half without a better validation loss: stop
     windows_per_session: int = 64  # at most, spread evenly: memory, and long sessions
     label_smoothing: float = 0.02
 

@@ -146,6 +146,9 @@ def fit(
 ) -> tuple[Network, list[Epoch]]:
     """Train until the validation loss stops falling; give the best network and its history.
 
+    The best of the second half: before, steps are as long as they ever get, and where classes
+    are easily told apart a first epoch may be best by chance (docs/decisions/0011-summaries.md).
+
     After each epoch all that is needed to go on lies in `state_dir`; `resume` goes on from it.
     Training begins with `start`, which stays as it is, or with a new network.
     """
@@ -180,7 +183,7 @@ def fit(
     )
     valid = thin_windows(windows.take(is_valid[windows.session]), config.train.windows_per_session)
     log.info("training on %d windows, validating on %d", len(owner), len(valid))
-    while len(history) < config.train.epochs and not _is_stale(history, config.train.patience):
+    while len(history) < config.train.epochs and not _is_stale(history, config.train):
         number = len(history) + 1
         picks = np.random.default_rng([config.seed, number]).choice(
             len(owner),
@@ -198,19 +201,22 @@ def fit(
         valid_loss, valid_auc = _validate(network, sessions, valid, config)
         epoch = Epoch(number, float(np.mean(jax.device_get(losses))), valid_loss, valid_auc)
         history.append(epoch)
-        if epoch.valid_loss <= min(row.valid_loss for row in history):
+        if _best(history, config.train.epochs) == len(history) - 1:
             best = jax.tree.map(np.asarray, params)
         save_training(state_dir, (params, optimizer_state, best), [asdict(row) for row in history])
         progress(epoch)
     return nnx.merge(graph, jax.tree.map(jnp.asarray, best)), history
 
 
-def _is_stale(history: list[Epoch], patience: int) -> bool:
+def _is_stale(history: list[Epoch], config: TrainConfig) -> bool:
     """Return whether the best validation loss lies `patience` epochs back."""
-    if not history:
-        return False
-    best = min(range(len(history)), key=lambda i: history[i].valid_loss)
-    return len(history) - 1 - best >= patience
+    return len(history) - 1 - _best(history, config.epochs) >= config.patience
+
+
+def _best(history: list[Epoch], n_epochs: int) -> int:
+    """Return which epoch of the second half has the lowest loss; before, the last one."""
+    late = range(max(min(n_epochs // 2, len(history) - 1), 0), len(history))
+    return min(late, key=lambda i: history[i].valid_loss, default=-1)
 
 
 def _slower(

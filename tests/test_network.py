@@ -136,6 +136,36 @@ def test_training_learns_is_repeatable_and_goes_on_where_it_was_cut_short(tmp_pa
     )
 
 
+@pytest.mark.parametrize(
+    ("losses", "kept", "n_epochs"),
+    [
+        # The first is the lowest, by chance; of the second half it is the fifth.
+        ((0.1, 0.5, 0.4, 0.3, 0.2, 0.25), 0.2, 6),
+        # After the sixth nothing gets better: three more and that is it.
+        ((0.1, 0.5, 0.4, 0.3, 0.3, 0.15, 0.2, 0.2, 0.2, 0.1), 0.15, 9),
+    ],
+)
+def test_the_best_of_the_second_half_is_kept(tmp_path, monkeypatch, losses, kept, n_epochs):
+    sessions = straight_and_crooked(16)
+    windows = cut_windows(sessions, SMALL.window)
+    weights = []
+
+    def validated(network, *rest):
+        weights.append(np.asarray(network.head[...]).copy())
+        return losses[len(weights) - 1], 1.0
+
+    monkeypatch.setattr("model.train._validate", validated)
+    train = TrainConfig(epochs=len(losses), steps_per_epoch=2, batch_size=8, patience=3)
+
+    config = replace(SMALL, train=train)
+
+    network, history = fit(sessions, windows, *halves(sessions), config, tmp_path)
+
+    assert len(history) == n_epochs
+    chosen = [epoch.valid_loss for epoch in history].index(kept)
+    np.testing.assert_array_equal(network.head[...], weights[chosen])
+
+
 def test_parameters_come_back_from_disk(tmp_path):
     network = Network(replace(SMALL, seed=1))
     save_parameters(network, tmp_path / "checkpoint")
