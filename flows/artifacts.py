@@ -17,6 +17,7 @@ from prefect.artifacts import (
 )
 
 from flows.site import Site
+from pipeline.places import place
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def show_day(site: Site, day: str, partition: Path) -> None:
         description=f"The {len(top)} highest scores of {day}",
     )
     to = partition.parent.with_name(f"{partition.parent.name}.pictures") / f"{partition.name}.png"
-    sheet = top_sheet(partition, day_sources(site, day), Path(manifest["run"]), to)
+    sheet = top_sheet(partition, day_sources(site, day), place(manifest["run"]), to)
     create_markdown_artifact(
         day_summary(day, manifest, partition, sheet),
         key="day-summary",

@@ -72,6 +72,7 @@ def ingest(
     from flows.jobs.inputs import today
     from pipeline.ingest import ingest_logs
     from pipeline.labels import read_labels
+    from pipeline.places import place
 
     _require(logs, "ingest", "LOG")
     known = read_labels(labels).to_pydict() if labels else None
@@ -86,7 +87,7 @@ def ingest(
             strict=strict,
             progress=show,
         )
-    _print_json(report.to_json()) if json else print("\n".join([*report.summary(), str(to)]))
+    _print_json(report.to_json()) if json else print("\n".join([*report.summary(), str(place(to))]))
 
 
 @app.command
@@ -126,11 +127,12 @@ def simulate(
 ) -> None:
     """Make bots in the likeness of a store's sessions: same plan and clock, another hand."""
     from flows.jobs.simulate import simulate as job
+    from pipeline.places import place
     from pipeline.simulate.generators import ALL
 
     names = tuple(bots.split(",")) if bots else ALL
     n_twins = job(store, to, names, per_session, seed)
-    print(f"{n_twins:,} simulated sessions\n{to}")
+    print(f"{n_twins:,} simulated sessions\n{place(to)}")
 
 
 @app.command(help_epilogue=SETTINGS)
@@ -152,11 +154,12 @@ def train(
     _prepare()
     _require(stores, "train", "STORE")
     from flows.jobs.train import train as job
+    from pipeline.places import place
 
     known = tuple(feedback or ())
     evaluation = job(stores, to, settings, simulate, resume, progress=print_epoch, feedback=known)
     print(evaluation.to_text())
-    print(to)
+    print(place(to))
 
 
 @app.command
@@ -356,6 +359,9 @@ def _config_file(arguments: Sequence[str]) -> tuple[Toml, ...]:
         return ()
     path = Path(words[words.index("--config") + 1])
     if not path.is_file():
+        from pipeline.places import on_disk
+
+        on_disk(path, "--config")
         raise NotFoundError(path, "there is no such file", "--config takes a TOML")
     return (Toml(path, use_commands_as_keys=False),)
 

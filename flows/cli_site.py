@@ -78,16 +78,17 @@ def promote(
 ) -> None:
     """Make a model the champion: the one that scores."""
     from model.registry import add_run, promote
+    from pipeline.places import place
 
-    folder, model_id = _models(models, settings), model
-    if (Path(model) / "config.json").is_file():
+    folder, model_id, run = _models(models, settings), model, place(model)
+    if (run / "config.json").is_file():
         from model.device import prepare_jax
 
         prepare_jax()
         from model.run import load_model
 
-        model_id = load_model(Path(model)).model_id
-        add_run(folder, Path(model), model_id)
+        model_id = load_model(run).model_id
+        add_run(folder, run, model_id)
     promote(folder, model_id, why)
     print(folder / model_id)
 
@@ -214,7 +215,9 @@ def _file_of(file: Path | None) -> Path | None:
 
 
 def _models(models: Path | None, settings: Path | None) -> Path:
-    return models or read_site(settings, ())[0].models
+    from pipeline.places import place
+
+    return place(models) if models else read_site(settings, ())[0].models
 
 
 def _print_json(content: object) -> None:

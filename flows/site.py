@@ -15,6 +15,7 @@ from model.device import Device
 from pipeline.config import AbstainIs
 from pipeline.drift import DriftConfig
 from pipeline.errors import ConfigError, NotFoundError, did_you_mean
+from pipeline.places import on_disk, place
 from pipeline.promotion import PromotionConfig
 
 LogFormat = Literal["text", "json"]
@@ -43,6 +44,7 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no server can do."""
+        on_disk(self.home, "server.home")
         if not 0 < self.port < 65536 or self.runs_at_once < 1:
             raise ConfigError(
                 "server",
@@ -110,7 +112,10 @@ class Site:
     run: RunConfig = field(default_factory=RunConfig)  # what `train --config` takes
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Know places in an object store for what they are, and refuse what makes no sense."""
+        for name in ("store", "scores", "models", "drift"):
+            object.__setattr__(self, name, place(getattr(self, name)))  # once, as it is made
+        object.__setattr__(self, "logs", tuple(map(place, self.logs)))
         if not self.logs:
             raise ConfigError("logs", "none is named", "files or folders with mouse logs")
         if self.budget is not None and not 0 < self.budget < 1:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from flows.site import Site
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError, did_you_mean
-from pipeline.places import RemotePath, place
+from pipeline.places import RemotePath, on_disk, place
 
 PREFIX: Final = "POINTERPRINT_"
 FILE: Final = "pointerprint.toml"
@@ -74,7 +74,7 @@ def find_settings(
 def settings_file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
     """Return the settings' file, absolute; None: there is none, and none was named."""
     named = file or (Path(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None)
-    if named and not named.is_file():
+    if named and not on_disk(named, "settings").is_file():
         raise NotFoundError(named, "there is no such file", "--settings takes a TOML")
     found = named or Path(FILE)
     return found.absolute() if found.is_file() else None
@@ -224,7 +224,8 @@ def _absolute(value: Any, hint: Any, folder: Path) -> Any:
 
 def _seen_from(folder: Path, path: str | Path) -> Path:
     """Return a path as seen from `folder`; one of an object store is the same from everywhere."""
-    return Path(path) if isinstance(place(path), RemotePath) else folder / path
+    seen = place(path)
+    return seen if isinstance(seen, RemotePath) else folder / path
 
 
 def _is_path(hint: Any) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 
 from pipeline.errors import NotFoundError
+from pipeline.places import on_disk
 
 N_FUNCTIONS = 60
 
@@ -25,7 +26,7 @@ def profiled(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    if folder.exists() and not folder.is_dir():
+    if on_disk(folder, "--profile").exists() and not folder.is_dir():
         raise NotFoundError(folder, "it is a file", "--profile takes a folder")
     folder.mkdir(parents=True, exist_ok=True)
     functions = cProfile.Profile()

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import DataError, NotFoundError, PublishError, SchemaError, did_you_mean
-from pipeline.places import place
-from pipeline.publish import lock, staging, write_json
+from pipeline.errors import DataError, NotFoundError, SchemaError, did_you_mean
+from pipeline.places import RemotePath, local_copy, place
+from pipeline.publish import SUCCESS, lock, publish_partition, staging, write_json
 
 CHAMPION: Final = "champion.json"
 
@@ -83,7 +83,7 @@ def resolve_run(path: Path) -> Path:
 
 def read_champion(models: Path) -> Champion | None:
     """Return who is champion of a registry, None before the first."""
-    path = models / CHAMPION
+    path = place(models) / CHAMPION
     try:
         found = json.loads(path.read_text())
         return Champion(
@@ -101,22 +101,26 @@ def read_champion(models: Path) -> Champion | None:
 
 def add_run(models: Path, run: Path, model_id: str) -> Path:
     """Copy a finished RUN into the registry under its id; one that is there is left alone."""
-    if not (run / "_SUCCESS").is_file():
+    models, run = place(models), place(run)
+    if not (run / SUCCESS).is_file():
         raise NotFoundError(run, "there is no finished training here", "`train` makes a RUN")
     target = models / model_id
     with lock(models), staging(target, models) as staged:
-        if not target.exists():
-            shutil.copytree(run, staged, dirs_exist_ok=True)
-            try:
-                models.mkdir(parents=True, exist_ok=True)
-                staged.rename(target)
-            except OSError as error:
-                raise PublishError(target, f"it can't be added: {error}") from error
+        if not _is_whole(target):
+            with local_copy(run) as files:
+                shutil.copytree(files, staged, dirs_exist_ok=True)
+            publish_partition(staged, target)
     return target
+
+
+def _is_whole(run: Path) -> bool:
+    """Say whether a model is there: in an object store its files come one by one, this one last."""
+    return (run / SUCCESS).is_file() if isinstance(run, RemotePath) else run.exists()
 
 
 def promote(models: Path, model_id: str, why: str) -> Champion:
     """Make a model of the registry its champion."""
+    models = place(models)
     with lock(models):
         _require(models, model_id)
         now = read_champion(models)
@@ -129,6 +133,7 @@ def promote(models: Path, model_id: str, why: str) -> Champion:
 
 def rollback(models: Path, why: str = "rolled back") -> Champion:
     """Make the champion's predecessor champion again; twice goes two back."""
+    models = place(models)
     with lock(models):
         now = read_champion(models)
         if now is None or not now.before:
@@ -159,12 +164,14 @@ def _require(models: Path, model_id: str) -> None:
 
 def model_ids(models: Path) -> list[str]:
     """Return the models of a registry, the oldest first."""
-    runs = [path.parent for path in models.glob("*/config.json")]
+    runs = [path.parent for path in place(models).glob("*/config.json")]
+    runs = [run for run in runs if _is_whole(run)]
     return [run.name for run in sorted(runs, key=lambda run: (_trained_at(run), run.name))]
 
 
 def list_models(models: Path) -> Iterator[Entry]:
     """Give what there is to say of each model, the oldest first."""
+    models = place(models)
     champion = read_champion(models)
     for model_id in model_ids(models):
         run = models / model_id
@@ -186,7 +193,7 @@ def _auc(metrics: Path) -> dict[str, Any]:
 
 
 def _trained_at(run: Path) -> datetime:
-    """Return when a model was finished; copying keeps it."""
+    """Return when a model was finished; copying keeps it, but to an object store: when it came."""
     return datetime.fromtimestamp((run / "config.json").stat().st_mtime, UTC)
 
 

@@ -81,6 +81,7 @@ def add_feedback(table: Path, file: Path, given_at: datetime) -> FeedbackReport:
 
     A row that says what is known is passed over, so a file may be fed back again.
     """
+    table, file = place(table), place(file)
     rows = read_feedback_file(file, given_at)
     known = session_ids(table)
     is_known = np.array([session_id in known for session_id in rows["session_id"]], bool)

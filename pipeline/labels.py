@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import DataError, MissingColumnsError, NotFoundError
+from pipeline.places import place
 from pipeline.readers import cells, opening
 from pipeline.readers.csv import read_header
 from pipeline.readers.parquet import MAGIC
@@ -29,6 +30,7 @@ _SHOWN = 5  # sessions that an error names
 
 def read_labels(path: Path) -> pa.Table:
     """Return the label of each session, in the order of the file; 1 is fraud, 0 legitimate."""
+    path = place(path)
     if not path.is_file():
         raise NotFoundError(path, "there is no such labels file")
     table = _read_parquet(path) if opening.read_head(path).startswith(MAGIC) else _read_csv(path)

@@ -68,6 +68,10 @@ class RemotePath(PosixPath):
         with _told(self):
             return self.store.get_file_info(self.key)
 
+    def as_uri(self) -> str:
+        """Return the URL."""
+        return str(self)
+
     def exists(self, **_: Any) -> bool:
         """Return whether there is an object, or one below it."""
         return self._info().type != fs.FileType.NotFound
@@ -85,7 +89,9 @@ class RemotePath(PosixPath):
         info = self._info()
         if info.type == fs.FileType.NotFound:
             raise FileNotFoundError(str(self))
-        return SimpleNamespace(st_size=info.size, st_mtime_ns=info.mtime_ns)
+        return SimpleNamespace(
+            st_size=info.size, st_mtime_ns=info.mtime_ns, st_mtime=info.mtime_ns / 1e9
+        )
 
     def resolve(self, strict: bool = False) -> "RemotePath":
         """Return itself: there are no links."""
@@ -195,6 +201,15 @@ def place(path: Path | str) -> Path:
     return RemotePath(f"{found[1]}://{text[found.end() :]}")
 
 
+def on_disk(path: Path, what: str) -> Path:
+    """Return a path of this machine's disk as it is; raise if it, a `what`, is none."""
+    if isinstance(place(path), RemotePath):
+        raise ConfigError(
+            what, f"{place(path)} is in an object store", "it has to be a path on this machine"
+        )
+    return path
+
+
 def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a Parquet file, wherever it lies."""
     if isinstance(path, RemotePath):
@@ -223,3 +238,19 @@ def local_copy(folder: Path) -> Iterator[Path]:
             source_filesystem=folder.store, destination_filesystem=fs.LocalFileSystem(),
         )  # fmt: skip
         yield Path(copy)
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Give a folder on this machine's disk whose files come into `folder`: itself if it can.
+
+    For an object store they are uploaded at the end, each whole or not at all; if that isn't
+    reached, none is.
+    """
+    if not isinstance(folder, RemotePath):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="pointerprint-") as made:
+        yield Path(made)
+        for file in sorted(path for path in Path(made).rglob("*") if path.is_file()):
+            (folder / file.relative_to(made).as_posix()).upload(file)

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,36 @@ def saved_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(saved_run: Path, tmp_path: Path) -> Path:
     """Return a copy of that RUN, which a test may break."""
     return shutil.copytree(saved_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Path]:
+    """Start an S3 server on loopback and give the URL of an empty bucket in it."""
+    pytest.importorskip("moto")
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        from moto.server import ThreadedMotoServer
+        from pyarrow import fs
+
+        from pipeline.places import place
+
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        }.items():
+            patch.setenv(name, value)
+        made = fs.S3FileSystem(
+            endpoint_override=f"http://{host}:{port}", allow_bucket_creation=True
+        )
+        made.create_dir("bucket")
+        yield place("s3://bucket")
+        server.stop()
 
 
 def make_sessions(*paths: list[tuple], **columns: object) -> Sessions:

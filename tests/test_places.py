@@ -5,14 +5,12 @@ import os
 import pickle
 import threading
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pyarrow import fs
 from tiny import TINY, easy_store, ingest_sample, untrained
 
 from flows.jobs.score import score
@@ -28,33 +26,6 @@ from pipeline.schemas import SCORES
 from pipeline.store import load_sessions, read_sessions
 
 DAY = "2026-11-01"
-
-
-@pytest.fixture(scope="module")
-def bucket():
-    """Start an S3 server on loopback and give the URL of an empty bucket in it."""
-    pytest.importorskip("moto")
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
-        warnings.simplefilter("ignore")
-        from moto.server import ThreadedMotoServer
-
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "nobody",
-            "AWS_SECRET_ACCESS_KEY": "nothing",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        }.items():
-            patch.setenv(name, value)
-        made = fs.S3FileSystem(
-            endpoint_override=f"http://{host}:{port}", allow_bucket_creation=True
-        )
-        made.create_dir("bucket")
-        yield place("s3://bucket")
-        server.stop()
 
 
 def names(folder: Path) -> list[str]:

@@ -12,6 +12,7 @@ from pipeline.audit.case import Task, find_case
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.errors import DataError
 from pipeline.labels import read_labels
+from pipeline.places import place
 from pipeline.publish import replacing, write_json
 from pipeline.published import read_scores
 from pipeline.sessions import Sessions
@@ -36,6 +37,7 @@ def audit_stores(
         case, find_shortcuts(case, seed=seed), read_scores(scores) if scores else None, seed=seed
     )
     if to is not None:
+        to = place(to)
         write_json(found.to_json(), to / "audit.json")
         with replacing(to / "audit.png") as path:
             found.write_plot(path)

@@ -18,6 +18,7 @@ from flows.tracking import track
 from pipeline.accounts import IngestReport
 from pipeline.errors import ConfigError
 from pipeline.ingest import ingest_logs
+from pipeline.places import place
 from pipeline.promotion import Promote
 from pipeline.publish import SUCCESS
 from pipeline.store import check_date, day_folder, ingest_days, is_store
@@ -108,4 +109,4 @@ def each_day(start: str, end: str) -> Iterator[str]:
 
 def is_published(table: Path, day: str) -> bool:
     """Say whether a table of days has this one, whole."""
-    return (table / f"run_date={day}" / SUCCESS).is_file()
+    return (place(table) / f"run_date={day}" / SUCCESS).is_file()

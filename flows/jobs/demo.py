@@ -15,6 +15,7 @@ from model.train import Epoch
 from pipeline.errors import NotFoundError
 from pipeline.ingest import ingest_logs
 from pipeline.labels import read_labels
+from pipeline.places import on_disk
 from rasterize.canvas import Canvas
 
 # The recordings are short hops on one person's screen: a finer canvas, and few steps.
@@ -30,6 +31,7 @@ N_CASES = 200  # of the report: a few seconds
 
 def demo(sample_data: Path, to: Path, progress: Callable[[Epoch | OwnerEpoch], None]) -> str:
     """Ingest, draw, train, score and report on what lies in `sample_data`; return it as text."""
+    on_disk(to, "demo")
     if not (sample_data / "labels.csv").is_file():
         raise NotFoundError(sample_data, "no sample data here", "run the demo in a checkout")
     store, run, scores = to / "store", to / "run", to / "scores"

@@ -14,6 +14,7 @@ from model.run import load_model
 from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, DataError, NotFoundError, did_you_mean
 from pipeline.logs import NO_COLUMNS
+from pipeline.places import place
 from pipeline.publish import replacing
 from pipeline.readers import AUTO
 from pipeline.sessions import Sessions, concatenate_sessions
@@ -61,6 +62,7 @@ def draw(
     Of a single session the network's own channels are shown too; `large` draws it whole, in one
     picture. With a RUN, paths are as its model sees them, each beside what raised its score.
     """
+    path, to = place(path), place(to)
     if limit < 1:
         raise ConfigError("draw", f"limit is {limit}", "1 or more pictures")
     sessions = _sessions(path, format, columns, session)
@@ -139,8 +141,8 @@ def _save(seen: _Seen, enlarged: int, of_one: bool, is_whole: bool, path: Path) 
     pictures = draw_pictures(points, seen.canvas, enlarged)
     parts = [contact_sheet(pictures, captions, seen.canvas)]
     if seen.weight is not None:
-        place = windows.start[:, None] + np.arange(points.t_ms.shape[1])
-        weights = seen.weight[np.minimum(place, windows.stop[:, None] - 1)]
+        at = windows.start[:, None] + np.arange(points.t_ms.shape[1])
+        weights = seen.weight[np.minimum(at, windows.stop[:, None] - 1)]
         largest = float(np.quantile(np.abs(weights), 0.98))  # one odd event dims no other
         overlays = draw_overlays(points, weights, seen.canvas, largest, enlarged)
         pairs = [picture for pair in zip(pictures, overlays, strict=True) for picture in pair]

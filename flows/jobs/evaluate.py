@@ -9,6 +9,7 @@ import pandas as pd
 from model.evaluate import Evaluation, evaluate
 from pipeline.kinematics import KINEMATIC_FEATURES, session_features
 from pipeline.labels import read_labels
+from pipeline.places import filling, place
 from pipeline.publish import write_json
 from pipeline.published import read_scores
 from pipeline.sessions import Sessions
@@ -31,6 +32,7 @@ def evaluate_scores(
     features = session_feature_frame(load_sessions(stores), WindowConfig()) if stores else None
     evaluation = evaluate(read_scores(scores), read_labels(labels), features)
     if to is not None:
-        write_json(evaluation.to_json(), to / "evaluation.json")
-        evaluation.write_plots(to)
+        with filling(place(to)) as folder:
+            write_json(evaluation.to_json(), folder / "evaluation.json")
+            evaluation.write_plots(folder)
     return evaluation

@@ -15,7 +15,7 @@ from pipeline.errors import NotFoundError
 from pipeline.measures import Measures, score_measures, session_measures
 from pipeline.places import open_parquet, place
 from pipeline.publish import MANIFEST, lock, publish_partition, seal, staging, write_parquet
-from pipeline.published import read_partition
+from pipeline.published import partition_files, read_partition
 from pipeline.reference import FILE, Reference, read_reference, summarise
 from pipeline.sessions import Sessions
 from pipeline.store import check_date, day_folder, is_store, read_sessions
@@ -69,7 +69,8 @@ def monitor(
 
 def read_drift(partition: Path) -> pa.Table:
     """Return a day of the DRIFT table."""
-    with open_parquet(partition / _PART) as parquet:
+    (part,) = partition_files(place(partition))
+    with open_parquet(part) as parquet:
         return parquet.read()
 
 

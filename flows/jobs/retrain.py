@@ -2,7 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ from model.score import score_sessions
 from model.train import Epoch
 from pipeline.errors import DataError, PointerprintError
 from pipeline.feedback import labelled_sessions
+from pipeline.places import RemotePath, place
 from pipeline.promotion import Promote, PromotionConfig
-from pipeline.publish import lock, remove_if_empty, staging_folder, write_json
+from pipeline.publish import lock, remove_if_empty, staging, staging_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +52,8 @@ def retrain(
     The first model has nobody to beat. Models of the owner task aren't compared: each is trained
     once more on all it was measured on, so no session is new to them.
     """
-    run = staging_folder(models) / "challenger"
-    with lock(run):
-        shutil.rmtree(run, ignore_errors=True)
+    models = place(models)
+    with _challenger(models) as run:
         train(stores, run, config, simulate, progress=progress, feedback=feedback)
         model_id = load_model(run).model_id
         champion = read_champion(models)
@@ -67,8 +68,6 @@ def retrain(
             why = f"promotion was set to {promote_when!r}; by comparison: {why}"
         _write_down(run, comparison, is_promoted, why)
         target = add_run(models, run, model_id)
-        shutil.rmtree(run)
-    remove_if_empty(run.parent)
     if is_promoted:
         promote(models, model_id, why)
     log.info(
@@ -76,6 +75,24 @@ def retrain(
         {"model_id": model_id, "outcome": "promoted" if is_promoted else "kept aside", "why": why},
     )
     return Retrained(model_id, target, is_promoted, why, comparison)
+
+
+@contextmanager
+def _challenger(models: Path) -> Iterator[Path]:
+    """Give where the challenger is made, alone: beside the models, or else on this disk.
+
+    After a failure beside the models it stays, to be looked at, until the next one is made.
+    """
+    run = staging_folder(models) / "challenger"
+    with lock(run):
+        if isinstance(run, RemotePath):
+            with staging(run, models) as folder:
+                yield folder / run.name
+            return
+        shutil.rmtree(run, ignore_errors=True)
+        yield run
+        shutil.rmtree(run)
+    remove_if_empty(run.parent)
 
 
 def _compare(
