@@ -17,7 +17,8 @@ from pipeline.simulate.twins import simulate_twins
 HERE = Path(__file__).resolve().parent
 PERSON = "person_1"
 TWINS_PER_SESSION = 2
-NEWER_BOTS = ("composed", "morphed_moves")  # the sample is older, and stays as it is
+# The sample is older than these, and stays as it is.
+NEWER_BOTS = ("composed", "morphed_moves", "random_phases", "shuffled_steps", "uneven_replay")
 # One of each sort of recording; the two drags have clicks.
 SHOWN = ("to_center_from_ul_001", "drag_001", "drag_002", "browse_001")
 
