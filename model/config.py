@@ -55,7 +55,7 @@ class AugmentConfig:
     speed: float = 1.5  # the clock: times or divided by up to this
     turn_deg: float = 15.0  # turned by up to this, either way
     mirror: bool = True  # left and right swapped, in half of the paths
-    same_recorder_share: float = 0.3  # of paths keep their clock and all their events
+    same_recorder_share: float = 0.3  # of paths that keep their clock and all their events
     slowest_recorder_ms: float = 110.0  # throttled to a period of up to this
     throttled_share: float = 0.5  # of paths
     slower_copies: int = 1  # of each session, throttled whole: a slow recorder's window is long
@@ -68,10 +68,8 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        shares = (
-            *(self.throttled_share, self.ticking_share, self.dropped_share),
-            self.same_recorder_share,
-        )
+        random = (self.throttled_share, self.ticking_share, self.dropped_share)
+        shares = (*random, self.same_recorder_share)
         if not all(0 <= share <= 1 for share in shares) or not 0 < self.shortest_stretch <= 1:
             raise ConfigError(
                 "augment",

@@ -15,8 +15,8 @@ from rasterize.draw import SHORTEST_MS, Paths, valid_points
 _PAUSE_MS = 100.0
 _NO_TURN_RAD = 0.01
 
-# Of each summary: its mean and standard deviation over windows of 60 people and 20 kinds of bots,
-# rounded. They only bring the numbers to one scale.
+# Of each summary: its mean and standard deviation over windows of the people and bots that fold 0
+# of benchmarks/bots trains on, rounded; found once. They only bring the numbers to one scale.
 _SCALES = {
     "root of straightness": (0.42, 0.20),
     "root of deviation": (0.35, 0.10),

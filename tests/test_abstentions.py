@@ -8,12 +8,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import untrained
 
 from flows.cli import main
 from flows.jobs.score import score
 from flows.jobs.summary import summary_lines
-from model.run import save_model
 from pipeline.abstentions import abstaining_accounts, reasons_counted, tally, with_review
 from pipeline.published import open_scores, read_manifest
 from pipeline.schemas import SCORES
@@ -131,14 +129,6 @@ def test_reasons_are_counted():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Return a RUN that nobody trained."""
-    folder = tmp_path_factory.mktemp("run")
-    save_model(untrained(), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def log(tmp_path_factory):
     """Return a log of people who move, and of one account that hardly does."""
     rng, rows = np.random.default_rng(0), []
@@ -153,8 +143,8 @@ def log(tmp_path_factory):
     return path
 
 
-def test_no_session_is_lost_and_the_summary_says_who_was_not_judged(run, log, tmp_path):
-    partition = score([log], run, tmp_path / "scores", DAY)
+def test_no_session_is_lost_and_the_summary_says_who_was_not_judged(saved_run, log, tmp_path):
+    partition = score([log], saved_run, tmp_path / "scores", DAY)
     rows, manifest = pd.read_parquet(partition), read_manifest(partition)
 
     assert len(rows) == 68
@@ -166,8 +156,17 @@ def test_no_session_is_lost_and_the_summary_says_who_was_not_judged(run, log, tm
     assert "account sly abstains unusually often: 8 of 8 sessions, others 0.0%" in told
 
 
-def test_the_command_says_it_in_words_and_in_json(run, log, tmp_path, capsys):
-    command = ["score", str(log), "--model", str(run), "--to", str(tmp_path / "s"), "--date", DAY]
+def test_the_command_says_it_in_words_and_in_json(saved_run, log, tmp_path, capsys):
+    command = [
+        "score",
+        str(log),
+        "--model",
+        str(saved_run),
+        "--to",
+        str(tmp_path / "s"),
+        "--date",
+        DAY,
+    ]
     with pytest.raises(SystemExit, match="0"):
         main(command)
     printed = capsys.readouterr()
@@ -184,10 +183,10 @@ def test_the_command_says_it_in_words_and_in_json(run, log, tmp_path, capsys):
     assert told["abstaining_accounts"][0]["account_id"] == "sly"
 
 
-def test_days_scored_before_there_was_a_column_are_read_beside_later_ones(run, log, tmp_path):
+def test_days_scored_before_there_was_a_column_are_read_beside_later_ones(saved_run, log, tmp_path):
     scores = tmp_path / "scores"
-    score([log], run, scores, DAY)
-    old = score([log], run, scores, "2026-10-01")
+    score([log], saved_run, scores, DAY)
+    old = score([log], saved_run, scores, "2026-10-01")
     part = old / "part-00000.parquet"
     with pa.parquet.ParquetFile(part) as parquet:
         table = parquet.read().drop_columns("needs_review")

@@ -5,24 +5,15 @@ import json
 import duckdb
 import pandas as pd
 import pytest
-from tiny import easy_store, untrained
+from tiny import easy_store
 
 from flows.jobs.score import score
 from flows.jobs.summary import summary_lines
-from model.run import save_model
 from pipeline.ingest import ingest_logs
 from pipeline.published import read_manifest, read_quarantine
 
 DAY = "2026-11-01"
 FILE = "_quarantine/part-00000.parquet"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Return a RUN that nobody trained."""
-    folder = tmp_path_factory.mktemp("run")
-    save_model(untrained(), folder)
-    return folder
 
 
 @pytest.fixture
@@ -51,8 +42,8 @@ def accounted(partition, logs) -> None:
     assert told["n_rows"] == told["n_events"] + sum(told["rejected"].values())
 
 
-def test_rejected_rows_lie_beside_the_scores_and_are_counted(run, logs, tmp_path):
-    partition = score([logs], run, tmp_path / "scores", DAY)
+def test_rejected_rows_lie_beside_the_scores_and_are_counted(saved_run, logs, tmp_path):
+    partition = score([logs], saved_run, tmp_path / "scores", DAY)
     manifest, table = read_manifest(partition), read_quarantine(partition).to_pandas()
 
     assert table["reason"].value_counts().to_dict() == {
@@ -71,10 +62,10 @@ def test_rejected_rows_lie_beside_the_scores_and_are_counted(run, logs, tmp_path
     assert "not a log: logs/notes.txt" in told
 
 
-def test_the_same_rows_that_ingest_rejects(run, logs, tmp_path):
+def test_the_same_rows_that_ingest_rejects(saved_run, logs, tmp_path):
     ingest_logs([logs], tmp_path / "store", ingest_date=DAY)
     kept = pd.read_parquet(tmp_path / "store.quarantine")
-    told = read_quarantine(score([logs], run, tmp_path / "scores", DAY)).to_pandas()
+    told = read_quarantine(score([logs], saved_run, tmp_path / "scores", DAY)).to_pandas()
 
     columns = ["source_file", "source_sha256", "line", "reason", "raw"]
     by = ["source_file", "line"]
@@ -84,9 +75,9 @@ def test_the_same_rows_that_ingest_rejects(run, logs, tmp_path):
     )
 
 
-def test_readers_of_the_scores_do_not_see_it(run, logs, tmp_path):
+def test_readers_of_the_scores_do_not_see_it(saved_run, logs, tmp_path):
     scores = tmp_path / "scores"
-    partition = score([logs], run, scores, DAY)
+    partition = score([logs], saved_run, scores, DAY)
     assert (partition / FILE).is_file()
 
     assert pd.read_parquet(scores)["session_id"].tolist() == ["same", "a", "b"]
@@ -95,25 +86,25 @@ def test_readers_of_the_scores_do_not_see_it(run, logs, tmp_path):
     assert [path.name for path in scores.iterdir()] == [f"run_date={DAY}"]
 
 
-def test_scored_again_it_is_the_same_and_what_was_mended_is_gone(run, logs, tmp_path):
-    before = read_quarantine(score([logs], run, tmp_path / "scores", DAY))
-    again = read_quarantine(score([logs], run, tmp_path / "scores", DAY))
+def test_scored_again_it_is_the_same_and_what_was_mended_is_gone(saved_run, logs, tmp_path):
+    before = read_quarantine(score([logs], saved_run, tmp_path / "scores", DAY))
+    again = read_quarantine(score([logs], saved_run, tmp_path / "scores", DAY))
     assert again.equals(before)
 
     (logs / "b.csv").unlink()
     (logs / "empty.csv").unlink()
     text = (logs / "a.csv").read_text()
     (logs / "a.csv").write_text(text.replace("a,never,1,1\n", "").replace("a,1,99999,1\n", ""))
-    partition = score([logs], run, tmp_path / "scores", DAY)
+    partition = score([logs], saved_run, tmp_path / "scores", DAY)
     assert read_quarantine(partition).num_rows == 0
     assert read_manifest(partition)["quarantine"] == []
     assert not (partition / FILE).exists()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_shards_and_workers_lose_nothing(workers, run, logs, tmp_path, monkeypatch):
+def test_shards_and_workers_lose_nothing(workers, saved_run, logs, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.shards.SHARD_LOG_BYTES", 1)  # a shard a file
-    partition = score([logs], run, tmp_path / "scores", DAY, workers=workers)
+    partition = score([logs], saved_run, tmp_path / "scores", DAY, workers=workers)
     table, manifest = read_quarantine(partition).to_pandas(), read_manifest(partition)
 
     # The second file's session is now found to be one when the shards are put together.
@@ -128,7 +119,7 @@ def test_shards_and_workers_lose_nothing(workers, run, logs, tmp_path, monkeypat
     assert pd.read_parquet(partition)["session_id"].tolist() == ["same", "a", "b"]
 
 
-def test_a_run_that_was_cut_short_keeps_what_was_rejected(run, logs, tmp_path, monkeypatch):
+def test_a_run_that_was_cut_short_keeps_what_was_rejected(saved_run, logs, tmp_path, monkeypatch):
     from flows.jobs import score as job
 
     monkeypatch.setattr("pipeline.shards.SHARD_LOG_BYTES", 1)
@@ -142,22 +133,24 @@ def test_a_run_that_was_cut_short_keeps_what_was_rejected(run, logs, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(job, "score_shard", stops_at_two)
         with pytest.raises(KeyboardInterrupt):
-            score([logs], run, tmp_path / "scores", DAY)
+            score([logs], saved_run, tmp_path / "scores", DAY)
     assert not (tmp_path / "scores").exists()
-    partition = score([logs], run, tmp_path / "scores", DAY)
+    partition = score([logs], saved_run, tmp_path / "scores", DAY)
     assert sum(reasons(partition).values()) == 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "scores"]
 
 
-def test_pieces_of_a_large_log_are_one_file(run, logs, tmp_path, monkeypatch):
+def test_pieces_of_a_large_log_are_one_file(saved_run, logs, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.readers.opening.LARGE_BYTES", 1)
-    partition = score([logs], run, tmp_path / "scores", DAY)
+    partition = score([logs], saved_run, tmp_path / "scores", DAY)
     assert reasons(partition)["not_a_number"] == 2
     assert read_manifest(partition)["logs"]["n_files"] == 3
     accounted(partition, logs)
 
 
-def test_a_store_has_its_own_quarantine(run, tmp_path):
-    manifest = read_manifest(score([easy_store(tmp_path / "s")], run, tmp_path / "scores", DAY))
+def test_a_store_has_its_own_quarantine(saved_run, tmp_path):
+    manifest = read_manifest(
+        score([easy_store(tmp_path / "s")], saved_run, tmp_path / "scores", DAY)
+    )
     assert (manifest["logs"], manifest["n_quarantined"]) == (None, 0)
     json.dumps(manifest)

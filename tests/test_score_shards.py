@@ -8,24 +8,15 @@ import threading
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import easy_store, untrained
+from tiny import easy_store
 
 from flows.jobs import score as job
 from flows.jobs.score import score
-from model.run import save_model
 from pipeline.errors import DataError, LogError, WorkerError
 from pipeline.staged import alone_with
 
 DAY = "2026-11-01"
 OF_THE_RUN = ["run_id", "scored_at"]  # all else is the same in every run
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Return a RUN that nobody trained."""
-    folder = tmp_path_factory.mktemp("run")
-    save_model(untrained(), folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +34,9 @@ def small_shards(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def whole(run, store, tmp_path_factory):
+def whole(saved_run, store, tmp_path_factory):
     """Return the table when the store is one shard."""
-    return rows(score([store], run, tmp_path_factory.mktemp("whole") / "scores", DAY))
+    return rows(score([store], saved_run, tmp_path_factory.mktemp("whole") / "scores", DAY))
 
 
 def rows(partition) -> pd.DataFrame:
@@ -53,8 +44,8 @@ def rows(partition) -> pd.DataFrame:
     return pd.read_parquet(partition).drop(columns=OF_THE_RUN)
 
 
-def test_shards_and_no_shards_give_the_same_table(run, store, whole, tmp_path):
-    partition = score([store], run, tmp_path / "scores", DAY)
+def test_shards_and_no_shards_give_the_same_table(saved_run, store, whole, tmp_path):
+    partition = score([store], saved_run, tmp_path / "scores", DAY)
 
     pd.testing.assert_frame_equal(rows(partition), whole)
     manifest = json.loads((partition / "_manifest.json").read_text())
@@ -63,7 +54,7 @@ def test_shards_and_no_shards_give_the_same_table(run, store, whole, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]  # nothing else is left
 
 
-def test_a_run_that_was_cut_short_goes_on(run, store, whole, tmp_path, monkeypatch, caplog):
+def test_a_run_that_was_cut_short_goes_on(saved_run, store, whole, tmp_path, monkeypatch, caplog):
     real, scored = job.score_shard, []
 
     def stops_at_two(work, shard, progress):
@@ -78,12 +69,12 @@ def test_a_run_that_was_cut_short_goes_on(run, store, whole, tmp_path, monkeypat
 
     monkeypatch.setattr(job, "score_shard", stops_at_two)
     with pytest.raises(KeyboardInterrupt):
-        score([store], run, tmp_path / "scores", DAY)
+        score([store], saved_run, tmp_path / "scores", DAY)
     assert not (tmp_path / "scores").exists()
 
     monkeypatch.setattr(job, "score_shard", counts)
     with caplog.at_level(logging.INFO):
-        partition = score([store], run, tmp_path / "scores", DAY)
+        partition = score([store], saved_run, tmp_path / "scores", DAY)
     assert scored == [0, 1, 2, 3]
     assert "2 of 4 shards are there already" in caplog.text
     pd.testing.assert_frame_equal(rows(partition), whole)
@@ -91,98 +82,98 @@ def test_a_run_that_was_cut_short_goes_on(run, store, whole, tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]
 
 
-def test_the_same_day_twice_gives_the_same_table(run, store, whole, tmp_path):
+def test_the_same_day_twice_gives_the_same_table(saved_run, store, whole, tmp_path):
     for _ in range(2):
-        partition = score([store], run, tmp_path / "scores", DAY)
+        partition = score([store], saved_run, tmp_path / "scores", DAY)
         pd.testing.assert_frame_equal(rows(partition), whole)
 
 
-def test_progress_is_of_all_sessions(run, store, tmp_path):
+def test_progress_is_of_all_sessions(saved_run, store, tmp_path):
     shown = []
-    score([store], run, tmp_path / "scores", DAY, progress=lambda *n: shown.append(n))
+    score([store], saved_run, tmp_path / "scores", DAY, progress=lambda *n: shown.append(n))
     assert shown == [(16 * i, 128) for i in range(1, 9)]
 
 
-def test_processes_give_the_same_table(run, store, whole, tmp_path):
-    partition = score([store], run, tmp_path / "scores", DAY, workers=2)
+def test_processes_give_the_same_table(saved_run, store, whole, tmp_path):
+    partition = score([store], saved_run, tmp_path / "scores", DAY, workers=2)
     pd.testing.assert_frame_equal(rows(partition), whole, rtol=1e-5)
 
 
-def test_a_dask_cluster_gives_the_same_table(run, store, whole, tmp_path):
+def test_a_dask_cluster_gives_the_same_table(saved_run, store, whole, tmp_path):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
         scheduler_port=0, host="127.0.0.1",
     ) as cluster:  # fmt: skip
         partition = score(
-            [store], run, tmp_path / "scores", DAY, scheduler=cluster.scheduler_address
+            [store], saved_run, tmp_path / "scores", DAY, scheduler=cluster.scheduler_address
         )
     pd.testing.assert_frame_equal(rows(partition), whole, rtol=1e-5)
 
 
-def test_a_scheduler_that_is_not_there_is_an_error(run, store, tmp_path, monkeypatch):
+def test_a_scheduler_that_is_not_there_is_an_error(saved_run, store, tmp_path, monkeypatch):
     monkeypatch.setattr("flows.jobs.workers._PATIENCE", "1s")
     with pytest.raises(WorkerError, match="no Dask scheduler answers"):
-        score([store], run, tmp_path / "scores", DAY, scheduler="tcp://127.0.0.1:9")
+        score([store], saved_run, tmp_path / "scores", DAY, scheduler="tcp://127.0.0.1:9")
 
 
-def test_a_worker_that_dies_is_an_error_and_a_rerun_goes_on(run, store, whole, tmp_path):
+def test_a_worker_that_dies_is_an_error_and_a_rerun_goes_on(saved_run, store, whole, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flows.jobs.workers.score_elsewhere", _die)
         with pytest.raises(WorkerError, match="ended without a word"):
-            score([store], run, tmp_path / "scores", DAY, workers=2)
-    pd.testing.assert_frame_equal(rows(score([store], run, tmp_path / "scores", DAY)), whole)
+            score([store], saved_run, tmp_path / "scores", DAY, workers=2)
+    pd.testing.assert_frame_equal(rows(score([store], saved_run, tmp_path / "scores", DAY)), whole)
 
 
 def _die(work, shard):
     os._exit(9)
 
 
-def test_of_a_session_in_two_logs_of_two_shards_the_first_counts(run, tmp_path, monkeypatch):
+def test_of_a_session_in_two_logs_of_two_shards_the_first_counts(saved_run, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.shards.SHARD_LOG_BYTES", 1)
     logs = tmp_path / "logs"
     logs.mkdir()
     for name, n in (("a", 9), ("b", 12)):
         lines = [f"{s},{100 * i},{i * i},{7 * i}" for s in ("same", name) for i in range(n)]
         (logs / f"{name}.csv").write_text("session_id,t_ms,x,y\n" + "\n".join(lines))
-    table = pd.read_parquet(score([logs], run, tmp_path / "scores", DAY))
+    table = pd.read_parquet(score([logs], saved_run, tmp_path / "scores", DAY))
 
     assert table["session_id"].tolist() == ["same", "a", "b"]
     assert table["n_events"].tolist() == [9, 9, 12]
 
 
-def test_a_folder_without_any_log_is_an_error_and_nothing_is_left(run, tmp_path):
+def test_a_folder_without_any_log_is_an_error_and_nothing_is_left(saved_run, tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "notes.txt").write_text("nothing here\n")
     with pytest.raises(LogError, match="no log format begins with"):
-        score([tmp_path / "logs"], run, tmp_path / "scores", DAY)
+        score([tmp_path / "logs"], saved_run, tmp_path / "scores", DAY)
     assert not (tmp_path / "scores").exists()
 
 
-def test_an_input_without_sessions_is_an_empty_partition(run, tmp_path):
+def test_an_input_without_sessions_is_an_empty_partition(saved_run, tmp_path):
     (tmp_path / "logs").mkdir()
-    table = pd.read_parquet(score([tmp_path / "logs"], run, tmp_path / "scores", DAY))
+    table = pd.read_parquet(score([tmp_path / "logs"], saved_run, tmp_path / "scores", DAY))
     assert len(table) == 0
     assert "fraud_score" in table.columns
 
 
-def test_sessions_of_two_stores_are_refused_and_nothing_is_left(run, store, tmp_path):
+def test_sessions_of_two_stores_are_refused_and_nothing_is_left(saved_run, store, tmp_path):
     copy = easy_store(tmp_path / "copy")
     with pytest.raises(DataError, match=r"in more than one input \(128 such sessions\)"):
-        score([store, copy], run, tmp_path / "scores", DAY)
+        score([store, copy], saved_run, tmp_path / "scores", DAY)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "copy.quarantine"]
 
 
-def test_a_second_run_of_the_day_waits_for_the_first(run, store, tmp_path):
+def test_a_second_run_of_the_day_waits_for_the_first(saved_run, store, tmp_path):
     scores, done = tmp_path / "scores", threading.Event()
     second = threading.Thread(
-        target=lambda: (score([store], run, scores, DAY), done.set()), daemon=True
+        target=lambda: (score([store], saved_run, scores, DAY), done.set()), daemon=True
     )
     with alone_with(scores / f"run_date={DAY}"):
         second.start()
         assert not done.wait(1.0)
         assert not scores.exists()
-        score([store], run, scores, "2026-11-02")  # another day needn't wait
+        score([store], saved_run, scores, "2026-11-02")  # another day needn't wait
     second.join(60)
     assert done.is_set()
     assert np.array_equal(

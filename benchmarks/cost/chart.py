@@ -17,7 +17,7 @@ TASKS = {
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     """Write the chart."""
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.9), sharey=True, layout="constrained")
     for axis, (cost, label) in zip(
         axes,
         (
@@ -40,6 +40,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         axis.set(xscale="log", xlabel=label)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("ROC AUC, pictures alone, short training")
-    axes[0].legend(loc="lower right", fontsize=8)
+    handles, titles = axes[0].get_legend_handles_labels()
+    figure.legend(handles, titles, loc="outside lower center", ncols=len(TASKS), fontsize=8)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

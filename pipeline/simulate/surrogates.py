@@ -8,6 +8,7 @@ from a table, has a hand's distributions and none of its flow.
 
 import numpy as np
 from jaxtyping import Complex128, Float64
+from scipy.signal import lfilter
 
 from pipeline.simulate.plan import Plan
 
@@ -68,10 +69,4 @@ def _along(plan: Plan, length: Float64[np.ndarray, " points"]) -> Float64[np.nda
 
 def _coloured(rng: np.random.Generator, n: int, memory: float) -> Float64[np.ndarray, " points"]:
     """Return noise of unit variance of which each value has `memory` of the one before."""
-    noise = rng.standard_normal(n)
-    weight = np.sqrt(1 - memory**2)
-    value, found = 0.0, np.empty(n)
-    for i in range(n):
-        value = memory * value + weight * noise[i]
-        found[i] = value
-    return found
+    return np.asarray(lfilter([np.sqrt(1 - memory**2)], [1, -memory], rng.standard_normal(n)))
