@@ -38,8 +38,9 @@ from pipeline.clock import (
     sort_times,
     unwrap,
 )
+from pipeline.columns import known_words, one_dictionary
 from pipeline.limits import limits
-from pipeline.names import is_fit
+from pipeline.names import all_fit, is_fit
 from pipeline.readers.base import REJECTED
 from pipeline.schemas import EVENTS, Kind
 
@@ -70,9 +71,13 @@ class Cleaned:
 
 
 def clean_events(events: pa.Table) -> Cleaned:
-    """Apply each rule of this module's table to the events of one log."""
+    """Apply each rule of this module's table to the events of one log.
+
+    Nearly all logs are in order and without fault. Each rule first asks in a way that is cheap
+    whether there is anything for it to do, so that such a log costs little more than its reading.
+    """
     session = _session_codes(events["session_id"])
-    x, y = (events[name].fill_null(np.nan).to_numpy() for name in ("x_px", "y_px"))
+    x, y = (_positions(events[name]) for name in ("x_px", "y_px"))
     is_lost = _lost_scrolls(events["kind"].to_numpy(), x, y)
     reason = _row_faults(events, session, x, y, is_lost)
     notes: dict[str, int] = {}
@@ -80,25 +85,29 @@ def clean_events(events: pa.Table) -> Cleaned:
     clock = _grouped(events, session, reason)
     is_behind = _behind_limit(clock)
     reason[clock.row[is_behind]] = _SESSION_TOO_LONG
-    clock = clock.take(~is_behind) if is_behind.any() else clock
+    clock = clock.only(~is_behind)
     clock, notes["clock_wrapped"] = unwrap(clock)
     is_absurd = absurd_times(clock)
     reason[clock.row[is_absurd]] = _ABSURD_TIME
-    clock, notes["clock_reset"] = continue_after_resets(clock.take(~is_absurd))
+    clock, notes["clock_reset"] = continue_after_resets(clock.only(~is_absurd))
     clock, notes["backward_time"] = sort_times(clock)
 
-    x, y, has_position = _place_scrolls(clock, x[clock.row], y[clock.row], is_lost[clock.row])
-    reason[clock.row[~has_position]] = _NO_POSITION
-    clock, x, y = clock.take(has_position), x[has_position], y[has_position]
+    if not clock.is_whole(events.num_rows):
+        x, y, is_lost = x[clock.row], y[clock.row], is_lost[clock.row]
+    x, y, has_position = _place_scrolls(clock, x, y, is_lost)
+    if not has_position.all():
+        reason[clock.row[~has_position]] = _NO_POSITION
+        clock, x, y = clock.take(has_position), x[has_position], y[has_position]
+        is_lost = is_lost[has_position]
     clean = _rows(events, clock, x, y)
-    notes["scroll_without_position"] = int(is_lost[clock.row].sum())
+    notes["scroll_without_position"] = int(is_lost.sum())
     notes |= _notice(clean, clock)
     return Cleaned(clean, _rejected(events, reason), {k: n for k, n in notes.items() if n})
 
 
 def _session_codes(ids: pa.ChunkedArray) -> Int64[np.ndarray, " events"]:
     """Return a number per session in order of appearance; -1 where the id is missing."""
-    words = ids.unify_dictionaries().combine_chunks()
+    words = one_dictionary(ids)
     named = [bool(word and word.strip()) for word in words.dictionary.to_pylist()]
     index = words.indices.fill_null(len(named)).to_numpy()
     if np.all(index[1:] >= index[:-1]) and all(named) and not words.null_count:
@@ -111,13 +120,21 @@ def _session_codes(ids: pa.ChunkedArray) -> Int64[np.ndarray, " events"]:
     return rank[index]
 
 
+def _positions(column: pa.ChunkedArray) -> Float32[np.ndarray, " events"]:
+    """Return positions, NaN where there is none."""
+    return (column.fill_null(np.nan) if column.null_count else column).to_numpy()
+
+
 def _lost_scrolls(
     kind: Int8[np.ndarray, " events"],
     x: Float32[np.ndarray, " events"],
     y: Float32[np.ndarray, " events"],
 ) -> Bool[np.ndarray, " events"]:
     """Say which rows are scrolls without a position of their own."""
-    return (kind == Kind.SCROLL) & (((x == 0) & (y == 0)) | ~np.isfinite(x) | ~np.isfinite(y))
+    is_scroll = kind == Kind.SCROLL
+    if not is_scroll.any():
+        return is_scroll
+    return is_scroll & (((x == 0) & (y == 0)) | ~np.isfinite(x) | ~np.isfinite(y))
 
 
 def _row_faults(
@@ -128,50 +145,59 @@ def _row_faults(
     is_lost: Bool[np.ndarray, " events"],
 ) -> Int8[np.ndarray, " events"]:
     """Return why each row can't stay, as an index into `REASONS`; the first reason counts."""
-    has_time = events["t_us"].is_valid().to_numpy()
-    is_number = np.isfinite(x) & np.isfinite(y)
-    is_far = (np.abs(x) > FARTHEST_PX) | (np.abs(y) > FARTHEST_PX)
     reason = np.zeros(len(session), np.int8)
-    reason[is_far & ~is_lost] = _ABSURD_POSITION
-    reason[(x == NOWHERE_PX) & (y == NOWHERE_PX)] = _NO_POSITION
-    reason[~(has_time & (is_number | is_lost))] = _NOT_A_NUMBER
+    if events["t_us"].null_count or not (_are_near(x) and _are_near(y)):
+        has_time = events["t_us"].is_valid().to_numpy()
+        is_number = np.isfinite(x) & np.isfinite(y)
+        is_far = (np.abs(x) > FARTHEST_PX) | (np.abs(y) > FARTHEST_PX)
+        reason[is_far & ~is_lost] = _ABSURD_POSITION
+        reason[(x == NOWHERE_PX) & (y == NOWHERE_PX)] = _NO_POSITION
+        reason[~(has_time & (is_number | is_lost))] = _NOT_A_NUMBER
     for name in ("source", "account_id", "session_id"):
-        reason[_has_bad_name(events[name])] = _BAD_NAME
+        reason[_with_bad_name(events[name])] = _BAD_NAME
     reason[session < 0] = _NO_SESSION
     return reason
 
 
-def _has_bad_name(names: pa.ChunkedArray) -> Bool[np.ndarray, " events"]:
-    """Say which rows have a name that can't be stored and shown as it is."""
-    words = names.unify_dictionaries().combine_chunks()
+def _are_near(places: Float32[np.ndarray, " events"]) -> bool:
+    """Say whether all are numbers, and none is absurd."""
+    return not len(places) or bool(places.min() >= -FARTHEST_PX and places.max() <= FARTHEST_PX)
+
+
+def _with_bad_name(names: pa.ChunkedArray) -> Int64[np.ndarray, " bad"]:
+    """Return the rows with a name that can't be stored and shown as it is."""
     most = limits().name_characters
-    is_bad = np.array([not is_fit(word or "", most) for word in words.dictionary.to_pylist()], bool)
-    if not is_bad.any():
-        return np.zeros(len(names), bool)
-    return np.append(is_bad, False)[words.indices.fill_null(len(is_bad)).to_numpy()]
+    known = [word or "" for word in known_words(names)]
+    if all_fit(known, most):
+        return np.zeros(0, np.int64)
+    is_bad = np.array([*(not is_fit(word, most) for word in known), False])
+    return np.flatnonzero(is_bad[one_dictionary(names).indices.fill_null(len(known)).to_numpy()])
 
 
 def _behind_limit(clock: Clock) -> Bool[np.ndarray, " events"]:
     """Say which rows, in file order, come after as many as a session may have."""
-    starts = clock.starts()
-    number = np.arange(len(clock.row)) - np.repeat(
-        starts, np.diff(np.append(starts, len(clock.row)))
-    )
-    return number >= limits().session_events
+    counts = np.diff(np.append(clock.starts, len(clock.row)))
+    if counts.max(initial=0) <= limits().session_events:
+        return np.zeros(len(clock.row), bool)
+    return np.arange(len(clock.row)) - np.repeat(clock.starts, counts) >= limits().session_events
 
 
 def _grouped(
     events: pa.Table, session: Int64[np.ndarray, " events"], reason: Int8[np.ndarray, " events"]
 ) -> Clock:
     """Return the rows without fault, grouped by session, each in file order."""
-    row = np.flatnonzero(reason == 0)
-    session = session[row]
+    t_us = events["t_us"]
+    t_us = (t_us.fill_null(0) if t_us.null_count else t_us).to_numpy()
+    row = np.arange(len(session))
+    if reason.any():
+        row = np.flatnonzero(reason == 0)
+        session, t_us = session[row], t_us[row]
     if np.any(session[1:] < session[:-1]):
         # NumPy sorts 16-bit numbers by counting, several times as fast.
         few = session.astype(np.uint16) if session.max() < 2**16 else session
         order = np.argsort(few, kind="stable")
-        row, session = row[order], session[order]
-    return Clock(row, session, events["t_us"].fill_null(0).to_numpy()[row])
+        row, session, t_us = row[order], session[order], t_us[order]
+    return Clock(row, session, t_us)
 
 
 def _place_scrolls(
@@ -202,8 +228,7 @@ def _rows(
     y: Float32[np.ndarray, " events"],
 ) -> pa.Table:
     """Return the rows that stay, in their new order, with their new times and positions."""
-    is_as_it_was = len(clock.row) == events.num_rows and np.all(clock.row[1:] > clock.row[:-1])
-    if not is_as_it_was:
+    if not clock.is_whole(events.num_rows):
         events = events.unify_dictionaries().combine_chunks().take(pa.array(clock.row))
     columns = {name: events[name] for name in EVENTS.names}
     columns |= {"t_us": pa.array(clock.t_us), "x_px": pa.array(x), "y_px": pa.array(y)}
@@ -212,11 +237,11 @@ def _rows(
 
 def _notice(clean: pa.Table, clock: Clock) -> dict[str, int]:
     """Count what is odd and stays."""
-    steps = clock.steps_us()
-    steps[clock.starts()] = 1  # a first row repeats nothing
+    steps = clock.steps_us
+    n_unmoved = len(steps) - int(np.count_nonzero(steps))
     return {
-        "repeated_time": int((steps == 0).sum()),
-        "gap_over_5s": int((steps > LONG_GAP_US).sum()),
+        "repeated_time": n_unmoved - len(clock.starts),  # a first row repeats nothing
+        "gap_over_5s": int(np.count_nonzero(steps > LONG_GAP_US)),
         "off_viewport": _off_viewport(clean, "x_px", "viewport_width", "y_px", "viewport_height"),
     }
 

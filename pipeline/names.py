@@ -1,6 +1,7 @@
 """Words that a log, or whoever named its file, chose: fit to show and to store."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 # Control characters, and marks that turn the direction of what is written behind them.
@@ -12,6 +13,13 @@ _UNFIT: Final = re.compile(
 def is_fit(name: str, most_characters: int) -> bool:
     """Say whether a name may be stored: not endless, and it shows as what it is."""
     return len(name) <= most_characters and _UNFIT.search(name) is None
+
+
+def all_fit(names: Sequence[str], most_characters: int) -> bool:
+    """Say whether each of many names is fit: they are searched as one text."""
+    return (
+        max(map(len, names), default=0) <= most_characters and _UNFIT.search("".join(names)) is None
+    )
 
 
 def printable(text: str) -> str:

@@ -233,3 +233,19 @@ def test_sessions_do_not_touch_each_other(rows):
         mine = together.filter(pa.compute.equal(together["session_id"].cast(pa.string()), name))
         assert mine["t_us"].to_pylist() == alone["t_us"].to_pylist()
         assert mine["x_px"].to_pylist() == alone["x_px"].to_pylist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS, st.integers(0, 8))
+def test_a_log_in_chunks_is_cleaned_as_in_one(rows, place):
+    whole = events(rows)
+    parts = [events(rows[:place]), events(rows[place:])]  # each has words of its own
+    line = pa.chunked_array([whole["line"].combine_chunks()])
+    chunked = pa.concat_tables(parts).set_column(len(EVENTS) - 1, EVENTS.field("line"), line)
+    one, other = clean_events(whole), clean_events(chunked)
+    assert to_sessions(one.events, "log", "0").session_id.tolist() == (
+        to_sessions(other.events, "log", "0").session_id.tolist()
+    )
+    assert one.events.to_pylist() == other.events.to_pylist()
+    assert one.rejected.equals(other.rejected)
+    assert one.notes == other.notes

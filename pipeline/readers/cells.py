@@ -96,6 +96,13 @@ def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.float64(), safe=False)
 
 
+def positions(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as float32; text that is no number becomes null."""
+    if pa.types.is_float32(column.type):
+        return column
+    return numbers(column).cast(pa.float32(), safe=False)
+
+
 def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
     """Return times as whole microseconds; `unit` is `t_us`, `t_ms`, `t_s` or `t_iso`.
 
@@ -109,8 +116,11 @@ def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
         )
     if unit == "t_iso":
         return _iso_us(column)
+    said = numbers(column)
     with np.errstate(over="ignore"):  # what is infinite then is no time
-        time = numbers(column).fill_null(np.nan).to_numpy() * US_PER[unit]
+        time = (said.fill_null(np.nan) if said.null_count else said).to_numpy() * US_PER[unit]
+    if len(time) and time.min() > -_LARGEST_US and time.max() < _LARGEST_US:  # as it should be
+        return pa.array(np.rint(time, out=time).astype(np.int64))
     is_time = np.abs(time) < _LARGEST_US  # false for NaN
     whole = np.rint(np.where(is_time, time, 0)).astype(np.int64)
     return pa.array(whole, mask=~is_time)

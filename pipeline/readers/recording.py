@@ -5,12 +5,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.columns import constant
 from pipeline.errors import UnknownFormatError
 from pipeline.names import printable
 from pipeline.readers import opening
 from pipeline.readers.base import Log, LogFile, reject_file
 from pipeline.readers.csv import read_header, read_rows
-from pipeline.readers.tabular import cell_types, check_header, constant, to_log
+from pipeline.readers.tabular import cell_types, check_header, to_log
 from pipeline.schemas import EVENTS
 
 _NAMES: Final = {"event": "state", "button": "button", "x": "x", "y": "y"}

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int64
 
+from pipeline.columns import constant
 from pipeline.errors import ConfigError, LogError, MissingColumnsError, did_you_mean
 from pipeline.limits import limits
 from pipeline.readers import cells
@@ -114,8 +115,8 @@ def to_log(
         "account_id": words("account_id", None),
         "source": words("source", source),
         "t_us": _times_us(given, where),
-        "x_px": cells.numbers(given["x"]).cast(pa.float32(), safe=False),
-        "y_px": cells.numbers(given["y"]).cast(pa.float32(), safe=False),
+        "x_px": cells.positions(given["x"]),
+        "y_px": cells.positions(given["y"]),
         "kind": pa.array(kind),
         "button": pa.array(button),
         "label": label,
@@ -126,14 +127,6 @@ def to_log(
     events = pa.table([columns[name] for name in EVENTS.names], schema=EVENTS)
     log = _without(Log(events, rejected, {}), kind < 0, "unknown_event")
     return _without(log, is_wrong_label[kind >= 0], "unknown_label")
-
-
-def constant(word: str | None, n: int) -> pa.DictionaryArray:
-    """Return `n` times the same word."""
-    index = np.zeros(n, np.int32)
-    return pa.DictionaryArray.from_arrays(
-        pa.array(index, mask=np.full(n, word is None)), pa.array([word or ""])
-    )
 
 
 def _times_us(given: Mapping[str, pa.ChunkedArray], where: object) -> pa.Array:
