@@ -13,8 +13,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Float32, PRNGKeyArray
 
-from model.cnn import CNN
+from model.cnn import CNN, Conv
 from model.config import RunConfig
+from model.folded import FixedConv, FoldedCNN
 from model.habits import N_HABITS, HabitsMLP, habits
 from model.trace import TraceCNN, traces, valid_segments
 from pipeline.sessions import Sessions
@@ -43,7 +44,10 @@ class Network(nnx.Module):
         sees = config.cnn.widths if learns and (config.owner.picture or not is_owner) else ()
         follows = config.trace.widths if learns else ()
         width = config.habits.width if learns else 0
-        self.cnn = CNN(config.cnn, len(config.canvas.channels), rng=rng) if sees else None
+        self.is_folded = False
+        self.cnn: CNN | FoldedCNN | None = (
+            CNN(config.cnn, len(config.canvas.channels), rng=rng) if sees else None
+        )
         self.trace = TraceCNN(config.trace, rng=rng) if follows else None
         summarises = config.habits.summaries and not is_owner
         self.habits = HabitsMLP(width, summarises, rng=rng) if width else None
@@ -88,6 +92,26 @@ class Network(nnx.Module):
     def n_outputs(self) -> int:
         """Return how many numbers it gives of a window."""
         return self.n_learnt + (N_HABITS if self.shows_habits else 0)
+
+
+def folded(network: Network) -> Network:
+    """Return the network as a CPU scores with it; on another device it stays as it is.
+
+    What is the same for all windows is done here, once: predict with the result where there are
+    many calls.
+    """
+    if network.is_folded or jax.default_backend() != "cpu":
+        return network
+    network = nnx.merge(*nnx.split(network))  # another one, of the same arrays
+    network.is_folded = True
+    if isinstance(network.cnn, CNN):
+        network.cnn = FoldedCNN(network.cnn, network.canvas.size)
+    if network.trace is not None:
+        convs = network.trace.convs
+        network.trace.convs = nnx.List(
+            [FixedConv(conv) if isinstance(conv, Conv) else conv for conv in convs]
+        )
+    return network
 
 
 def compute_dtype() -> jnp.dtype:
@@ -146,7 +170,7 @@ def _in_batches(
     compile the network a second time. Batches are sent without waiting for the one before, so
     reading, laying out and computing overlap.
     """
-    graph, params = nnx.split(network)
+    graph, params = nnx.split(folded(network))
     found = []
     for begin in range(0, len(windows), batch_size):
         chosen = np.arange(begin, begin + batch_size)
@@ -162,7 +186,7 @@ def predict_points(
     network: Network, points: Points, batch_size: int = SCORING_BATCH
 ) -> Float32[np.ndarray, "windows outputs"]:
     """Run `network` over windows that are laid out already, as `predict` does."""
-    graph, params = nnx.split(network)
+    graph, params = nnx.split(folded(network))
     outputs = []
     for begin in range(0, len(points), batch_size):
         chosen = np.arange(begin, begin + batch_size)

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 from model.calibrate import Calibration
 from model.checkpoint import load_parameters, save_parameters
 from model.config import RunConfig
-from model.network import Network
+from model.network import Network, folded
 from model.owner.population import Population
 from model.owner.profiles import Profiles
 from model.policy import Policy
@@ -55,6 +56,11 @@ class TrainedModel:
     profiles: Profiles | None = None  # of the owner task
     chance: Chance | None = None  # what chance repeats; None: replays are not looked for
     usual: Usual | None = None  # among people; None: no reasons. It decides no score
+
+    @cached_property
+    def as_scored(self) -> Network:
+        """Return the network as this device scores fastest with it."""
+        return folded(self.network)
 
     @property
     def ranges(self) -> OwnRanges | None:

@@ -38,10 +38,10 @@ def score_sessions(
     abstain = None
     if model.profiles is not None:
         windows, logits, pooled, abstain = compare_sessions(
-            model.network, model.config, model.profiles, sessions
+            model.as_scored, model.config, model.profiles, sessions
         )
     else:
-        windows, logits, pooled = look(model.network, model.config, sessions)
+        windows, logits, pooled = look(model.as_scored, model.config, sessions)
     judged = np.isfinite(pooled)
     score = np.full(len(sessions), np.nan)
     score[judged] = model.calibration.apply(pooled[judged])

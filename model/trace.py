@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from model.cnn import Conv, scaled_relu
 from model.config import TraceConfig
+from model.folded import FixedConv
 from rasterize.canvas import Canvas
 from rasterize.draw import Paths, is_pressed, segment_speed, speed_fraction, valid_points
 
@@ -56,7 +57,7 @@ class TraceCNN(nnx.Module):
 
     def __init__(self, config: TraceConfig, *, rng: np.random.Generator):
         widths = (N_TRACES, *config.widths)
-        self.convs = nnx.List(
+        self.convs: nnx.List[Conv | FixedConv] = nnx.List(
             [
                 Conv((1, config.kernel), n_in, n_out, stride=(1, 2), rng=rng)
                 for n_in, n_out in pairwise(widths)

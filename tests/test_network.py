@@ -9,8 +9,9 @@ from conftest import make_sessions
 from flax import nnx
 
 from model.checkpoint import load_parameters, load_training, save_parameters
-from model.cnn import CNN, Conv, count_macs
+from model.cnn import Conv, count_macs
 from model.config import CNNConfig, RunConfig, TraceConfig, TrainConfig
+from model.folded import FoldedCNN
 from model.network import Network, features, predict
 from model.train import Epoch, fit, window_weights
 from pipeline.errors import ConfigError, NotFoundError
@@ -47,15 +48,6 @@ def test_standardised_weights_have_mean_zero_and_variance_one_over_fan_in():
     np.testing.assert_allclose(weights.var(axis=(0, 1, 2)) * 45, 1, rtol=1e-3)
 
 
-def test_a_patch_stem_is_the_strided_convolution_it_stands_for():
-    conv = Conv((2, 2), 3, 4, stride=(2, 2), rng=np.random.default_rng(0))
-    x = jax.random.normal(jax.random.key(0), (1, 6, 6, 3))
-    expected = jax.lax.conv_general_dilated(
-        x, conv.weights(), (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    np.testing.assert_allclose(conv(x), expected, atol=1e-5)
-
-
 def test_multiply_accumulates_are_counted_as_by_hand():
     # Stem 4x4x2 -> 3 at 2x2 places, two 3x3 convolutions of 3 channels there.
     assert count_macs(CNNConfig(patch=4, widths=(3,)), 8, 2) == 4 * 32 * 3 + 2 * 4 * 9 * 9
@@ -89,8 +81,10 @@ def test_the_head_makes_logits_of_the_features_that_a_probe_is_given():
 
 def test_scoring_compiles_once(monkeypatch):
     traces = []
-    look = CNN.__call__
-    monkeypatch.setattr(CNN, "__call__", lambda self, x: traces.append(x.shape) or look(self, x))
+    look = FoldedCNN.__call__
+    monkeypatch.setattr(
+        FoldedCNN, "__call__", lambda self, x: traces.append(x.shape) or look(self, x)
+    )
     sessions = straight_and_crooked(11)
     windows = cut_windows(sessions, SMALL.window)
     network = Network(replace(SMALL, canvas=Canvas(size=16, cell_px=9.0)))  # none compiled yet

@@ -16,7 +16,7 @@ from benchmarks.speed.recordings import make_sessions, write_log
 from benchmarks.speed.timing import Result, interleaved
 from flows.jobs.score import score
 from model.config import RunConfig
-from model.network import SCORING_BATCH
+from model.network import SCORING_BATCH, folded
 from pipeline.ingest import ingest_logs
 
 N_SESSIONS, N_EVENTS = 2048, 200
@@ -93,7 +93,7 @@ def _measure(folder: Path, repeats: int) -> Result:
 def _forward_alone(config: RunConfig) -> Callable[[], object]:
     """Return the network over as many pictures, which are there already: the bound."""
     network = untrained(config)
-    graph, params = nnx.split(network)
+    graph, params = nnx.split(folded(network))
     shape = (SCORING_BATCH, config.canvas.size, config.canvas.size, len(config.canvas.channels))
     images = jax.device_put(np.random.default_rng(0).random(shape, np.float32))
 
