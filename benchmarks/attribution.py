@@ -45,7 +45,7 @@ DRAWS = 5  # stretches at random for each session
 def logits_of(model: TrainedModel, sessions: Sessions) -> Float64[np.ndarray, " sessions"]:
     """Return each session's logit as scoring has it."""
     if model.profiles is None:
-        return look(model.network, model.config, sessions)[2]
+        return look(model.network, model.config, sessions).of_session
     return compare_sessions(model.network, model.config, model.profiles, sessions).of_session
 
 

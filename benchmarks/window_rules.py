@@ -61,10 +61,10 @@ def measure(sessions: Sessions, config: RunConfig) -> dict[str, float]:
         )
     chosen = split.indices("test")
     test, family = sessions.take(chosen), split.groups.generator[chosen]
-    windows, logits, pooled = look(network, config, test)
-    row = {"abstained": float(np.mean(np.isnan(pooled)))}
+    seen = look(network, config, test)
+    row = {"abstained": float(np.mean(np.isnan(seen.of_session)))}
     for pooling in POOLINGS:
-        score = pool_logits(logits, windows.session, len(test), pooling)
+        score = pool_logits(seen.of_window, seen.windows.session, len(test), pooling)
         score = np.where(np.isnan(score), np.nanmin(score) - 1, score)
         aucs = []
         for name in sorted({name for name in family if name is not None}):

@@ -1,7 +1,8 @@
 """Session logits in, probabilities out: of the sessions scored 0.9, nine in ten are frauds.
 
-A network that has learnt from as many bots as people, and until it was sure, says too much.
-Two numbers, fitted on people and generators it has not seen, put that right.
+A network that has learnt from as many bots as people, and until it was sure, says too much, of
+short sessions above all. A few numbers, fitted on people and generators it has not seen, put that
+right.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int, Real
 from scipy.special import expit, logit
 
+from model.evidence import Evidence
 from pipeline.errors import DataError, SchemaError
 
 
@@ -21,11 +23,31 @@ class Calibration:
     slope: float  # above 0: a higher logit is never a lower probability
     intercept: float
     base_rate: float  # share of frauds that the probabilities hold for
+    evidence: Evidence | None = None  # what a logit means at which length; None: the same at all
 
-    def apply(self, logits: Float[np.ndarray, " sessions"]) -> Float64[np.ndarray, " sessions"]:
+    def apply(
+        self,
+        logits: Float[np.ndarray, " sessions"],
+        n_events: Int[np.ndarray, " sessions"] | None = None,
+    ) -> Float64[np.ndarray, " sessions"]:
         """Return the probability of fraud of each session; NaN stays NaN."""
+        return expit(self.log_odds(logits, n_events))
+
+    def log_odds(
+        self,
+        logits: Float[np.ndarray, " sessions"],
+        n_events: Int[np.ndarray, " sessions"] | None = None,
+    ) -> Float64[np.ndarray, " sessions"]:
+        """Return the logarithm of the odds of fraud; `n_events` are those a session is judged by.
+
+        They are needed where the calibration goes by them, and make no difference elsewhere.
+        """
+        if self.evidence is not None:
+            if n_events is None:
+                raise DataError("calibration", "no numbers of events", "this one goes by them")
+            logits = self.evidence.adjust(logits, n_events)
         with np.errstate(over="ignore"):  # a logit of 1e308 may become infinite: that is 1
-            return expit(self.slope * logits.astype(np.float64) + self.intercept)
+            return self.slope * logits.astype(np.float64) + self.intercept
 
     def with_prior(self, prior: float) -> "Calibration":
         """Return the calibration for traffic of which the share `prior` is fraud.
@@ -47,14 +69,18 @@ class Calibration:
     @staticmethod
     def from_json(json: dict[str, Any]) -> "Calibration":
         """Return the calibration that `to_json` wrote."""
-        names = [field.name for field in fields(Calibration)]
+        names = [field.name for field in fields(Calibration) if field.name != "evidence"]
         if json.get("method") != "platt" or not all(name in json for name in names):
             raise SchemaError(
                 "calibration",
                 f"found {', '.join(json)}",
                 f"expected method 'platt', {', '.join(names)}",
             )
-        return Calibration(**{name: float(json[name]) for name in names})
+        evidence = json.get("evidence")
+        return Calibration(
+            **{name: float(json[name]) for name in names},
+            evidence=None if evidence is None else Evidence.from_json(evidence),
+        )
 
 
 def fit_calibration(

@@ -52,7 +52,7 @@ class AugmentConfig:
     """How far a path is changed before it is drawn, so that no recorder is what is learnt."""
 
     scale: float = 1.5  # the screen: times or divided by up to this
-    speed: float = 1.5  # the clock: times or divided by up to this
+    speed: float = 2.0  # the hand, or the clock: times or divided by up to this
     turn_deg: float = 15.0  # turned by up to this, either way
     mirror: bool = True  # left and right swapped, in half of the paths
     same_recorder_share: float = 0.3  # of paths that keep their clock and all their events

@@ -84,8 +84,11 @@ def fit_policy(
     scores: Float[np.ndarray, " sessions"],
     people: Shaped[np.ndarray, " sessions"],
     config: PolicyConfig = PolicyConfig(),
+    n_apart: int | None = None,
 ) -> Policy:
     """Return thresholds from calibrated `scores` of legitimate sessions, and whose they are.
+
+    `n_apart` is how many sessions there are, if those that are scored overlap.
 
     Each person counts once, however many sessions they gave. Whether a threshold keeps its
     budget is judged by resampling people: the `confidence` quantile of the resampled rates
@@ -98,8 +101,11 @@ def fit_policy(
         )  # fmt: skip
     scores = scores.astype(np.float32)
     codes, names = pd.factorize(people)
-    thresholds = [_fit_threshold(scores, codes, b, config) for b in sorted(config.budgets)]
-    return Policy(config.budget, tuple(thresholds), len(names), len(scores))
+    n_apart = len(scores) if n_apart is None else n_apart
+    thresholds = [
+        _fit_threshold(scores, codes, budget, config, n_apart) for budget in sorted(config.budgets)
+    ]
+    return Policy(config.budget, tuple(thresholds), len(names), n_apart)
 
 
 def _fit_threshold(
@@ -107,14 +113,15 @@ def _fit_threshold(
     person: Int64[np.ndarray, " sessions"],
     budget: float,
     config: PolicyConfig,
+    n_apart: int,
 ) -> Threshold:
-    threshold = _lowest_safe(scores, person, budget, config)
+    threshold = _lowest_safe(scores, person, budget, config, n_apart)
     n_people = int(person.max()) + 1
     note = ""
     if threshold > scores.max():
         why = (
-            f"{len(scores)} legitimate sessions can't show a rate of 1 in {_needed(budget)}"
-            if len(scores) < _needed(budget)
+            f"{n_apart} legitimate sessions can't show a rate of 1 in {_needed(budget)}"
+            if n_apart < _needed(budget)
             else f"{n_people} people differ too much to show that any threshold keeps the budget"
         )
         note = f"{why}: set just above the highest legitimate score, the real rate isn't known"
@@ -124,7 +131,7 @@ def _fit_threshold(
         budget=budget,
         threshold=float(threshold),
         calib_rate=float(_rates(scores >= threshold, person).mean()),
-        unseen_rate=_unseen_rate(scores, person, budget, config),
+        unseen_rate=_unseen_rate(scores, person, budget, config, n_apart),
         resolved=not note,
         note=note,
     )
@@ -135,13 +142,14 @@ def _lowest_safe(
     person: Int64[np.ndarray, " sessions"],
     budget: float,
     config: PolicyConfig,
+    n_apart: int,
 ) -> np.float32:
     """Return the lowest score that is a safe threshold, or just above the highest.
 
     A lower threshold flags more in every resample, so the safe ones can be bisected.
     """
     candidates = np.append(np.nextafter(scores.max(), np.float32(np.inf)), np.unique(scores)[::-1])
-    safe, unsafe = 0, len(candidates) if len(scores) >= _needed(budget) else 1
+    safe, unsafe = 0, len(candidates) if n_apart >= _needed(budget) else 1
     while unsafe - safe > 1:
         middle = (safe + unsafe) // 2
         if _upper_rate(_rates(scores >= candidates[middle], person), config) <= budget:
@@ -167,6 +175,7 @@ def _unseen_rate(
     person: Int64[np.ndarray, " sessions"],
     budget: float,
     config: PolicyConfig,
+    n_apart: int,
     n_folds: int = 10,
 ) -> float | None:
     """Return the mean rate of people who had no say in the threshold; None for one person."""
@@ -178,7 +187,8 @@ def _unseen_rate(
     for number in range(min(n_folds, n_people)):
         out = fold[person] == number
         _, rest = np.unique(person[~out], return_inverse=True)
-        flagged[out] = scores[out] >= _lowest_safe(scores[~out], rest, budget, config)
+        n_rest = round(n_apart * float((~out).mean()))
+        flagged[out] = scores[out] >= _lowest_safe(scores[~out], rest, budget, config, n_rest)
     return float(_rates(flagged, person).mean())
 
 

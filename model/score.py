@@ -1,10 +1,11 @@
 """Sessions and a trained model in, rows of the scores table out."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
 from model.config import RunConfig
 from model.network import Network, predict
@@ -17,18 +18,30 @@ from pipeline.standard import standardise
 from pipeline.windows import Windows, cut_windows
 
 
-def look(
-    network: Network, config: RunConfig, sessions: Sessions
-) -> tuple[Windows, Float32[np.ndarray, " windows"], Float64[np.ndarray, " sessions"]]:
-    """Return the windows of `sessions`, the logit of each, and each session's (NaN: no window).
+@dataclass(frozen=True)
+class Look:
+    """What a network says of sessions, window by window and altogether."""
 
-    The network sees them standardised; the windows are stretches of the events as recorded.
-    """
+    windows: Windows  # stretches of the events as recorded
+    of_window: Float32[np.ndarray, " windows"]  # logits
+    of_session: Float64[np.ndarray, " sessions"]  # logits; NaN: no window
+    events_of_window: Int64[np.ndarray, " windows"]  # standardised ones: what the network saw
+
+    @property
+    def events_of_session(self) -> Int64[np.ndarray, " sessions"]:
+        """Return how many events each session's logit rests on."""
+        n_events = np.zeros(len(self.of_session), np.int64)
+        np.add.at(n_events, self.windows.session, self.events_of_window)
+        return n_events
+
+
+def look(network: Network, config: RunConfig, sessions: Sessions) -> Look:
+    """Return what `network` says of `sessions`; it sees them standardised."""
     standard = standardise(sessions, config.standard)
     windows = cut_windows(standard.sessions, config.window)
     logits = predict(network, standard.sessions, windows, config.window.max_events)[:, 0]
     pooled = pool_logits(logits, windows.session, len(sessions), config.score.pooling)
-    return standard.recorded(windows), logits, pooled
+    return Look(standard.recorded(windows), logits, pooled, windows.stop - windows.start)
 
 
 def score_sessions(
@@ -40,11 +53,12 @@ def score_sessions(
         windows, logits, pooled, abstain = compare_sessions(
             model.as_scored, model.config, model.profiles, sessions
         )
+        n_events = None
     else:
-        windows, logits, pooled = look(model.as_scored, model.config, sessions)
-    judged = np.isfinite(pooled)
-    score = np.full(len(sessions), np.nan)
-    score[judged] = model.calibration.apply(pooled[judged])
+        seen = look(model.as_scored, model.config, sessions)
+        windows, logits, pooled = seen.windows, seen.of_window, seen.of_session
+        n_events = seen.events_of_session
+    score = model.calibration.apply(pooled, n_events)
     verdict = Verdict(
         threshold=model.policy.threshold,
         medium_threshold=model.policy.medium_threshold,

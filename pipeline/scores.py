@@ -16,6 +16,10 @@ from pipeline.windows import Windows
 
 BANDS = ("low", "medium", "high", "abstained")
 
+TARGET_PX = 24.0
+"""As wide as the smallest target (WCAG 2.2, success criterion 2.5.8): within that, nobody went
+anywhere, and a hand that rests on a mouse trembles as evenly as a script."""
+
 _MOVING = (Kind.MOVE, Kind.DRAG, Kind.TOUCH)
 
 
@@ -98,12 +102,12 @@ def abstain_reasons(
     """Return why each session can't be judged, None for one that can. The first that applies:
 
     1. `too_few_events`: fewer than `min_events`, whatever they are
-    2. `no_moves`: no move, drag or touch among them, or the pointer stays in one place
+    2. `no_moves`: no move, drag or touch among them, or they lead no farther than `TARGET_PX`
     3. `too_few_events`: enough in all, but no stretch long enough for a window
     4. what `other` says, such as `no_profile`
     """
     n_windows = np.bincount(windows.session, minlength=len(sessions))
-    conditions = [sessions.n_events < min_events, ~_moves(sessions), n_windows == 0]
+    conditions = [sessions.n_events < min_events, ~goes_somewhere(sessions), n_windows == 0]
     words = ["too_few_events", "no_moves", "too_few_events"]
     otherwise = np.full(len(sessions), None, object) if other is None else other
     return np.select(conditions, [np.array(word, object) for word in words], otherwise)
@@ -175,16 +179,18 @@ def _is_top(
     return rank < np.maximum(np.ceil(top_share * n), 1)[session_of_window]
 
 
-def _moves(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
-    """Return which sessions hold a moving kind of event and more than one place."""
-    n_events = sessions.n_events
-    owner = np.repeat(np.arange(len(sessions)), n_events)
-    first = np.repeat(sessions.offsets[:-1], n_events)
-    x, y = sessions.x_px, sessions.y_px
-    leaves = (x != x[first]) | (y != y[first])
+def goes_somewhere(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
+    """Return in which sessions a pointer moves, and farther than across a target."""
     is_moving = np.isin(sessions.kind, _MOVING)
-    counts = [np.bincount(owner[mask], minlength=len(sessions)) for mask in (leaves, is_moving)]
-    return (counts[0] > 0) & (counts[1] > 0)
+    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    goes = np.zeros(len(sessions), bool)
+    has_any = sessions.n_events > 0
+    begins = sessions.offsets[:-1][has_any]
+    for place in (sessions.x_px, sessions.y_px):
+        if len(begins):
+            extent = np.maximum.reduceat(place, begins) - np.minimum.reduceat(place, begins)
+            goes[has_any] |= extent >= TARGET_PX
+    return goes & (np.bincount(owner[is_moving], minlength=len(sessions)) > 0)
 
 
 def _worst_window_ms(

@@ -9,7 +9,6 @@ from benchmarks.bots.figures import alarm_row, by_clock, caught_at_budget, famil
 from benchmarks.bots.folds import deal
 from benchmarks.bots.text import to_text
 from benchmarks.bots.thresholds import RULES, Looked, _quantile, threshold_rows
-from model.calibrate import Calibration
 from pipeline.sessions import concatenate_sessions
 
 FAMILIES = np.array(["wind_js", "wind_py", "curve", "tween_a", "tween_b", "line"], object)
@@ -19,7 +18,7 @@ def detector(logit_of_x, threshold: float = 0.5) -> Detector:
     """Return a detector that judges by the first x of a session alone."""
     return Detector(
         lambda sessions: logit_of_x(sessions.x_px[sessions.offsets[:-1]].astype(np.float64)),
-        Calibration(1.0, 0.0, 0.5),
+        0.5,
         threshold,
         None,
     )

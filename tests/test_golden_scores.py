@@ -51,7 +51,10 @@ def test_a_frozen_model_says_what_it_always_said(frozen, sample):
     for name in ("session_id", "n_windows", "worst_window_ms"):
         assert found[name].to_pylist() == [row[name] for row in expected], name
     scores = np.array([row["fraud_score"] for row in expected], np.float64)
-    assert np.ptp(scores) > 0.5  # a model that says the same of all would guard nothing
+    assert np.isfinite(scores).mean() > 0.7  # the others rest within a target
+    assert (
+        np.ptp(scores[np.isfinite(scores)]) > 0.5
+    )  # a model that says the same of all would guard nothing
     np.testing.assert_allclose(
         found["fraud_score"].to_numpy(), scores, atol=FROZEN, rtol=0,
         err_msg="trained models see something else now: if that is meant, raise ENCODING in "

@@ -1,6 +1,7 @@
 """Hard-negative rounds: whose twins are drawn, which are kept, and that training goes on."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -56,7 +57,7 @@ def test_twins_that_pass_are_of_the_people_trained_on_and_look_less_like_bots(gi
         own = len(seen) == (is_train & (sessions.label == 0)).sum()
         logits = np.linspace(-1, 0, len(seen)) if own else np.linspace(-2, 2, len(seen))
         looked.append(seen)
-        return None, None, logits
+        return SimpleNamespace(of_session=logits)
 
     monkeypatch.setattr(rounds, "look", look)
     bots = ("constant_line", "windmouse")

@@ -32,7 +32,7 @@ def test_a_model_comes_back_as_it_was(saved_run):
     assert again.model_id == model.model_id
     assert (again.config, again.policy) == (model.config, model.policy)
     assert again.calibration == model.calibration
-    logits = [look(m.network, m.config, crooked)[1] for m in (model, again)]
+    logits = [look(m.network, m.config, crooked).of_window for m in (model, again)]
     assert len(logits[0]) == 2
     np.testing.assert_array_equal(*logits)
 

@@ -27,8 +27,9 @@ OWNER = np.array([0, 0, 0, 2])  # session 1 has no window
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 VERDICT = Verdict(0.9, 0.5, min_events=3, model_id="m1", run_id="r1", scored_at=NOON)
 
-WALK = [(0, 0, 0), (100, 3, 4), (200, 6, 8), (300, 9, 12)]
+WALK = [(0, 0, 0), (100, 9, 12), (200, 18, 24), (300, 27, 36)]
 STILL = [(0, 5, 5), (100, 5, 5), (200, 5, 5), (300, 5, 5)]
+RESTING = [(0, 5, 5), (100, 28.5, 5), (200, 20, 28.5), (300, 5, 5)]  # less than a target's width
 CLICKS = [(0, 0, 0, Kind.CLICK), (100, 9, 9, Kind.CLICK), (200, 30, 9, Kind.CLICK)]
 
 
@@ -104,9 +105,9 @@ def test_bands_are_compared_as_the_table_stores_them():
 
 
 def test_reasons_to_abstain_have_an_order():
-    sessions = make_sessions(WALK, WALK[:2], STILL, STILL[:2], CLICKS, WALK, WALK)
-    windows = make_windows((0, 0, 4), (2, 6, 10), (5, 15, 19))
-    other = np.array(["no_profile"] * 5 + ["no_profile", "no_profile"], object)
+    sessions = make_sessions(WALK, WALK[:2], STILL, STILL[:2], CLICKS, WALK, WALK, RESTING)
+    windows = make_windows((0, 0, 4), (2, 6, 10), (5, 15, 19), (7, 23, 27))
+    other = np.array(["no_profile"] * 8, object)
     other[0] = None
     reasons = abstain_reasons(sessions, windows, 3, other)
     assert reasons.tolist() == [
@@ -117,6 +118,7 @@ def test_reasons_to_abstain_have_an_order():
         "no_moves",  # only clicks
         "no_profile",
         "too_few_events",  # enough in all, no stretch for a window; first, though no profile
+        "no_moves",  # the hand rests
     ]
 
 

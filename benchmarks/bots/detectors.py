@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy.special import expit, logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.bots.folds import Fold
 from flows.jobs.rounds import fit_in_rounds
 from flows.jobs.train import calibrated, training_sessions
-from model.calibrate import Calibration, fit_calibration
+from model.calibrate import fit_calibration
 from model.config import RunConfig
 from model.network import Network
 from model.policy import fit_policy
@@ -20,6 +21,7 @@ from model.run import TrainedModel
 from model.score import look
 from model.train import balance_groups, window_weights
 from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
+from pipeline.scores import goes_somewhere
 from pipeline.sessions import Sessions
 from pipeline.splits import Split
 from pipeline.standard import standardise
@@ -33,16 +35,17 @@ Scores = Float64[np.ndarray, " sessions"]
 
 @dataclass(frozen=True)
 class Detector:
-    """What has been trained: a logit and a probability a session, and when to flag."""
+    """What has been trained: the log odds of fraud of each session, and when to flag."""
 
-    logits: Callable[[Sessions], Scores]
-    calibration: Calibration
+    log_odds: Callable[[Sessions], Scores]
+    base_rate: float  # share of frauds that they hold for
     threshold: float
     unseen_rate: float | None
 
-    def scores(self, sessions: Sessions) -> Scores:
-        """Return the probability of fraud; 0 for a session that can't be judged."""
-        return np.nan_to_num(self.calibration.apply(self.logits(sessions)))
+    def scores(self, sessions: Sessions, prior: float | None = None) -> Scores:
+        """Return the probability of fraud, where `prior` are; 0 for what can't be judged."""
+        shift = 0.0 if prior is None else logit(prior) - logit(self.base_rate)
+        return np.nan_to_num(expit(self.log_odds(sessions) + shift))
 
 
 def train_model(
@@ -74,12 +77,13 @@ def train_detectors(
     model, sessions, split = train_model(fold, config, simulate, state_dir)
     network, config = model.network, model.config
     chosen = next(t for t in model.policy.thresholds if t.budget == BUDGET)
-    detector = Detector(
-        lambda tested: look(network, config, tested)[2],
-        model.calibration,
-        chosen.threshold,
-        chosen.unseen_rate,
-    )
+
+    def log_odds(tested: Sessions) -> Scores:
+        seen = look(network, config, tested)
+        judged = np.where(goes_somewhere(tested), seen.of_session, np.nan)
+        return model.calibration.log_odds(judged, seen.events_of_session)
+
+    detector = Detector(log_odds, model.calibration.base_rate, chosen.threshold, chosen.unseen_rate)
     boosted = train_features(sessions, split, config)
     return network, {"network": detector, "features": boosted}
 
@@ -100,13 +104,14 @@ def train_features(sessions: Sessions, split: Split, config: RunConfig) -> Detec
         max_leaf_nodes=15, min_samples_leaf=10, early_stopping=False, random_state=config.seed
     ).fit(features, train.label[owner], sample_weight=weights * len(weights))
 
-    def logits(chosen: Sessions) -> Scores:
+    def log_odds(chosen: Sessions) -> Scores:
         features, owner = described(chosen)
         if not len(owner):
             return np.full(len(chosen), np.nan)
         total = np.bincount(owner, boosting.decision_function(features), len(chosen))
         n = np.bincount(owner, minlength=len(chosen))
-        return np.divide(total, n, out=np.full(len(chosen), np.nan), where=n > 0)
+        mean = np.divide(total, n, out=np.full(len(chosen), np.nan), where=n > 0)
+        return calibration.log_odds(mean)
 
     calib = split.indices("calib")
     features, owner = described(sessions.take(calib))
@@ -117,4 +122,4 @@ def train_features(sessions: Sessions, split: Split, config: RunConfig) -> Detec
     legitimate = label == 0
     policy = fit_policy(calibration.apply(of_window[legitimate]), person[legitimate], config.policy)
     found = next(t for t in policy.thresholds if t.budget == BUDGET)
-    return Detector(logits, calibration, found.threshold, found.unseen_rate)
+    return Detector(log_odds, calibration.base_rate, found.threshold, found.unseen_rate)

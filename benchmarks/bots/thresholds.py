@@ -39,10 +39,13 @@ class Looked:
 
 def looked_at(network: Network, config: RunConfig, people: Sessions) -> Looked:
     """Return the logits of `people`'s windows and of their sessions; who can't be judged is out."""
-    windows, logits, pooled = look(network, config, people)
-    judged, person = np.isfinite(pooled), people.account_id.astype(str)
+    seen = look(network, config, people)
+    judged, person = np.isfinite(seen.of_session), people.account_id.astype(str)
     return Looked(
-        logits.astype(np.float64), person[windows.session], pooled[judged], person[judged]
+        seen.of_window.astype(np.float64),
+        person[seen.windows.session],
+        seen.of_session[judged],
+        person[judged],
     )
 
 
@@ -108,7 +111,7 @@ def _normal(logits: Logits, person: People) -> float:
 
 
 def _by_policy(confidence: float) -> Rule:
-    """Return the product's own rule at a `confidence`."""
+    """Return the product's own rule at a `confidence`, but on windows as they are."""
     config = PolicyConfig(confidence=confidence, n_resamples=300)
 
     def rule(logits: Logits, person: People) -> float:

@@ -64,7 +64,7 @@ def measure_bots(candidate: Candidate, fold: Fold) -> dict[str, Any]:
     if candidate.widths:
         with tempfile.TemporaryDirectory() as folder:
             network, _ = fit_in_rounds(sessions, split, config, Path(folder) / "state")
-        logits = lambda tested: look(network, config, tested)[2]  # noqa: E731
+        logits = lambda tested: look(network, config, tested).of_session  # noqa: E731
     else:
         train = sessions.take(split.indices("train"))
         logits = _linear_logits(config, train)

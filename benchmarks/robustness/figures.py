@@ -44,11 +44,10 @@ def told(model: TrainedModel, sessions: Sessions) -> Told:
         evidence = find_replays(record(sessions), model.chance, log_odds(table))
         base_rate, medium = model.calibration.base_rate, model.policy.medium_threshold
         table = with_replays(table, evidence, base_rate, medium)
-    windows, logits, pooled = look(model.network, model.config, sessions)
+    seen, told_as = look(model.network, model.config, sessions), model.calibration.log_odds
     highest = np.full(len(sessions), np.nan)
-    np.fmax.at(highest, windows.session, logits)
-    slope, intercept = model.calibration.slope, model.calibration.intercept
-    return Told(table, by_look, slope * pooled + intercept, slope * highest + intercept)
+    np.fmax.at(highest, seen.windows.session, told_as(seen.of_window, seen.events_of_window))
+    return Told(table, by_look, told_as(seen.of_session, seen.events_of_session), highest)
 
 
 def row(after: Told, before: Told, group: Shaped[np.ndarray, " sessions"]) -> dict[str, Any]:

@@ -83,8 +83,8 @@ def passing_twins(
     n_each = config.twins.candidates
     # Another seed than the first twins', or they would come again.
     drawn = simulate_twins(sessions.take(people), bots, n_each, config.seed + 7919 * number)
-    logits = look(network, config, drawn)[2]
-    own = look(network, config, sessions.take(people))[2]
+    logits = look(network, config, drawn).of_session
+    own = look(network, config, sessions.take(people)).of_session
     passes = logits < np.nanquantile(own, config.twins.passing)
     for name in np.unique(drawn.source.astype(str)):
         of_bot = (drawn.source == name) & np.isfinite(logits)

@@ -19,6 +19,7 @@ from flows.jobs.train_owner import train_owner
 from model.calibrate import fit_calibration
 from model.config import RunConfig
 from model.evaluate import Evaluation, evaluate
+from model.evidence import fit_evidence
 from model.model_card import model_card
 from model.network import Network
 from model.owner.train import OwnerEpoch
@@ -26,6 +27,7 @@ from model.plots import plot_training
 from model.policy import fit_policy
 from model.run import TrainedModel, save_model, training_folder
 from model.score import look, score_sessions
+from model.stretches import draw_stretches
 from model.train import Epoch, balance_groups, window_weights
 from pipeline.errors import ConfigError, DataError
 from pipeline.feedback import labelled_sessions
@@ -36,15 +38,21 @@ from pipeline.reasons.usual import measure_usual
 from pipeline.reference import write_reference
 from pipeline.replay.chance import measure_chance
 from pipeline.schemas import LABELS
+from pipeline.scores import goes_somewhere
 from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import ALL
 from pipeline.simulate.twins import simulate_twins
 from pipeline.splits import Split, assert_no_crossing, split_sessions
+from pipeline.standard import standardise
+from pipeline.windows import cut_windows
 
 log = logging.getLogger(__name__)
 
 ENOUGH_MAKERS = 8
 """With so many makers of labelled frauds, twins are for training alone."""
+
+FEWEST_STRETCHES = 2_000
+"""Of each class, to calibrate on: a threshold for 1 in 1,000 has twice as many to go by."""
 
 
 def train(
@@ -151,18 +159,36 @@ def calibrated(
 ) -> TrainedModel:
     """Fit calibration and thresholds on CALIB, which the network has never seen.
 
-    Each window counts as a session of its own: a short session is judged on one, and few
-    people's long recordings are then enough to tell 1 in 100. Both classes count alike, and
-    in each class everybody does: how many bots were recorded says nothing of how many come.
+    On stretches of its sessions, of any length and by any recorder, for so sessions come. Both
+    classes are drawn alike, and in each class everybody: how many bots were recorded says nothing
+    of how many come. Overlapping stretches are no further evidence of how rare a false alarm is:
+    for that, CALIB has as many sessions as windows.
     """
     chosen = split.indices("calib")
-    windows, logits, _ = look(network, config, sessions.take(chosen))
-    of_window = chosen[windows.session]
-    label, person = sessions.label[of_window], split.groups.person[of_window]
-    weights = window_weights(windows.session, sessions.label[chosen], balance_groups(split)[chosen])
-    calibration = fit_calibration(logits, label, weights)
-    legitimate = label == 0
-    policy = fit_policy(calibration.apply(logits[legitimate]), person[legitimate], config.policy)
+    calib, person = sessions.take(chosen), split.groups.person[chosen]
+    windows = cut_windows(standardise(calib, config.standard).sessions, config.window)
+    weights = window_weights(windows.session, calib.label, balance_groups(split)[chosen])
+    n_legitimate = int((calib.label[windows.session] == 0).sum())
+    drawn, parent = draw_stretches(
+        calib,
+        np.bincount(windows.session, weights, len(calib)),
+        2 * max(n_legitimate, FEWEST_STRETCHES),
+        config.window.min_events,
+        config.augment,
+        np.random.default_rng([config.seed, len(chosen)]),
+    )
+    seen = look(network, config, drawn)
+    judged = np.isfinite(seen.of_session) & goes_somewhere(drawn)
+    logits, n_events = seen.of_session[judged], seen.events_of_session[judged]
+    parent = parent[judged]
+    is_person = calib.label[parent] == 0
+    people = person[parent[is_person]]
+    fewest, most = config.window.min_events, config.window.max_events
+    evidence = fit_evidence(logits[is_person], n_events[is_person], people, fewest, most)
+    fitted = fit_calibration(evidence.adjust(logits, n_events), calib.label[parent])
+    calibration = replace(fitted, evidence=evidence)
+    scores = calibration.apply(logits[is_person], n_events[is_person])
+    policy = fit_policy(scores, people, config.policy, n_legitimate)
     return TrainedModel(config, network, calibration, policy)
 
 
