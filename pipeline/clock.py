@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Bool, Int32, Int64, Shaped
 
 from pipeline.columns import run_starts
 from pipeline.sessions import ABSOLUTE_US
@@ -24,7 +24,7 @@ class Clock:
     """The times of rows that are still in, grouped by session, while they are put right."""
 
     row: Int64[np.ndarray, " events"]  # of the log
-    session: Int64[np.ndarray, " events"]  # from 0, never falling
+    session: Int32[np.ndarray, " events"]  # from 0, never falling
     t_us: Int64[np.ndarray, " events"]
 
     def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Clock":

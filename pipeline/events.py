@@ -28,7 +28,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float32, Int8, Int64
+from jaxtyping import Bool, Float32, Int8, Int32, Int64
 
 from pipeline.clock import (
     LONG_GAP_US,
@@ -105,16 +105,18 @@ def clean_events(events: pa.Table) -> Cleaned:
     return Cleaned(clean, _rejected(events, reason), {k: n for k, n in notes.items() if n})
 
 
-def _session_codes(ids: pa.ChunkedArray) -> Int64[np.ndarray, " events"]:
+def _session_codes(ids: pa.ChunkedArray) -> Int32[np.ndarray, " events"]:
     """Return a number per session in order of appearance; -1 where the id is missing."""
     words = one_dictionary(ids)
     named = [bool(word and word.strip()) for word in words.dictionary.to_pylist()]
+    if all(named) and not words.null_count:
+        index = words.indices.to_numpy()
+        if np.all(index[1:] >= index[:-1]):
+            return index
     index = words.indices.fill_null(len(named)).to_numpy()
-    if np.all(index[1:] >= index[:-1]) and all(named) and not words.null_count:
-        return index.astype(np.int64)
     first = np.full(len(named) + 1, len(index))
     first[index[::-1]] = np.arange(len(index))[::-1]
-    rank = np.empty(len(named) + 1, np.int64)
+    rank = np.empty(len(named) + 1, np.int32)
     rank[np.argsort(first, kind="stable")] = np.arange(len(rank))
     rank[np.flatnonzero([*np.logical_not(named), True])] = -1
     return rank[index]
@@ -139,7 +141,7 @@ def _lost_scrolls(
 
 def _row_faults(
     events: pa.Table,
-    session: Int64[np.ndarray, " events"],
+    session: Int32[np.ndarray, " events"],
     x: Float32[np.ndarray, " events"],
     y: Float32[np.ndarray, " events"],
     is_lost: Bool[np.ndarray, " events"],
@@ -155,7 +157,8 @@ def _row_faults(
         reason[~(has_time & (is_number | is_lost))] = _NOT_A_NUMBER
     for name in ("source", "account_id", "session_id"):
         reason[_with_bad_name(events[name])] = _BAD_NAME
-    reason[session < 0] = _NO_SESSION
+    if session.min(initial=0) < 0:
+        reason[session < 0] = _NO_SESSION
     return reason
 
 
@@ -183,7 +186,7 @@ def _behind_limit(clock: Clock) -> Bool[np.ndarray, " events"]:
 
 
 def _grouped(
-    events: pa.Table, session: Int64[np.ndarray, " events"], reason: Int8[np.ndarray, " events"]
+    events: pa.Table, session: Int32[np.ndarray, " events"], reason: Int8[np.ndarray, " events"]
 ) -> Clock:
     """Return the rows without fault, grouped by session, each in file order."""
     t_us = events["t_us"]
@@ -259,6 +262,8 @@ def _off_viewport(clean: pa.Table, x: str, width: str, y: str, height: str) -> i
 def _rejected(events: pa.Table, reason: Int8[np.ndarray, " events"]) -> pa.Table:
     """Return the rows that have a reason, in the order of the file."""
     row = np.flatnonzero(reason)
+    if not len(row):
+        return REJECTED.empty_table()
     why = pa.DictionaryArray.from_arrays(pa.array(reason[row].astype(np.int32)), list(REASONS))
     return pa.table(
         [

@@ -1,6 +1,6 @@
 """Log files in, a store out: each file once, each row in the store or in the quarantine."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -95,7 +95,7 @@ def _parse_new(
     """Give what came of each file, None for one that is known, and add it to `known`."""
     for i, found in enumerate(files):
         outcome = refusal(found)
-        if outcome is None and found.sha256 not in known.files:
+        if outcome is None and not _is_known(found, known.files):
             outcome = open_log(found, format, columns, known.sessions)
         if isinstance(outcome, LargeLog):
             known.files.add(outcome.sha256)
@@ -105,6 +105,14 @@ def _parse_new(
             known.sessions.update(outcome.sessions.session_id.tolist())
         yield outcome
         progress(i + 1, len(files))
+
+
+def _is_known(found: FoundFile, files: Set[str]) -> bool:
+    """Say whether the store has a file. If it has none, nothing need be hashed to know."""
+    try:
+        return bool(files) and found.sha256 in files
+    except LogError:
+        return False  # reading it will say why
 
 
 def _noted(pieces: Iterator[ParsedLog], known: _Known) -> Iterator[ParsedLog]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.columns import one_dictionary
 from pipeline.errors import ChangedLogError, LogError, MissingColumnsError, UnknownFormatError
 from pipeline.events import clean_events
 from pipeline.limits import limits
@@ -23,6 +25,7 @@ from pipeline.schemas import EVENTS, QUARANTINE, Kind
 from pipeline.sessions import Sessions, to_sessions
 from pipeline.spill import Spill
 
+HASHED_BESIDE_BYTES: Final = 2**20  # for less a thread doesn't pay
 NO_COLUMNS: Final[Mapping[str, str]] = {}
 
 
@@ -54,28 +57,29 @@ class FoundFile:
     @cached_property
     def sha256(self) -> str:
         """Return the hash of its bytes, by which the store knows it."""
-        return self._hashed[0]
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise LogError(self.path, f"it can't be read: {error}") from error
+
+    @cached_property
+    def first_seen(self) -> tuple[int, int]:
+        """Return its size and the time of its last change, when first asked: before it is read."""
+        try:
+            was = self.path.stat()
+        except OSError as error:
+            raise LogError(self.path, f"it can't be read: {error}") from error
+        return was.st_size, was.st_mtime_ns
 
     def check_unchanged(self) -> None:
-        """Raise `ChangedLogError` if it was written to since its hash was taken."""
-        _, size, time_ns = self._hashed
+        """Raise `ChangedLogError` if it was written to since it was first seen."""
         try:
             is_now = self.path.stat()
         except OSError as error:
             raise ChangedLogError(self.path, f"it is gone: {error}") from error
-        if (is_now.st_size, is_now.st_mtime_ns) != (size, time_ns):
+        if (is_now.st_size, is_now.st_mtime_ns) != self.first_seen:
             raise ChangedLogError(self.path)
-
-    @cached_property
-    def _hashed(self) -> tuple[str, int, int]:
-        """Return its hash, and its size and time of change before that was taken."""
-        try:
-            was = self.path.stat()
-            with self.path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                return digest, was.st_size, was.st_mtime_ns
-        except OSError as error:
-            raise LogError(self.path, f"it can't be read: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def refusal(found: FoundFile) -> NotALog | None:
     try:
         if found.leads_out:
             raise LogError(found.path, "it is a link out of the folder", "name it itself")
-        found.sha256  # noqa: B018 - here it is read for the first time
+        found.first_seen  # noqa: B018 - it is asked here for the first time
     except LogError as error:
         if found.is_named:
             raise
@@ -175,14 +179,14 @@ def open_log(
 
     The rest is read as its pieces are asked for.
     """
-    if refusal(found) is None and opening.is_large(found.path):
-        try:
+    try:
+        if refusal(found) is None and opening.is_large(found.path):
             format_ = find_format(format, found.path)
-        except LogError:
-            return parse_log(found, format, columns, known_sessions)  # it says why
-        if format_.read_blocks is not None:
-            pieces = _pieces(found, format_, columns, known_sessions)
-            return LargeLog(found.name, found.sha256, pieces)
+            if format_.read_blocks is not None:
+                pieces = _pieces(found, format_, columns, known_sessions)
+                return LargeLog(found.name, found.sha256, pieces)
+    except (LogError, OSError):
+        pass  # the next line says why
     return parse_log(found, format, columns, known_sessions)
 
 
@@ -223,8 +227,11 @@ def _read(format_: Format, file: LogFile) -> Log:
 
 
 def _group(found: FoundFile, format_: Format, log: Log, known_sessions: Set[str]) -> ParsedLog:
-    """Clean a log's events and group them into sessions."""
-    cleaned = clean_events(log.events)
+    """Clean a log's events and group them into sessions; meanwhile a large file is hashed."""
+    with ThreadPoolExecutor(1) as beside:
+        if found.first_seen[0] > HASHED_BESIDE_BYTES:
+            beside.submit(lambda: found.sha256)
+        cleaned = clean_events(log.events)
     events, duplicates = _split_duplicates(cleaned.events, known_sessions)
     rejected = pa.concat_tables([log.rejected, cleaned.rejected, duplicates])
     return ParsedLog(
@@ -242,7 +249,9 @@ def _group(found: FoundFile, format_: Format, log: Log, known_sessions: Set[str]
 
 def _split_duplicates(events: pa.Table, known_sessions: Set[str]) -> tuple[pa.Table, pa.Table]:
     """Return the events of sessions that are new, and the others as rejected rows."""
-    ids = events["session_id"].combine_chunks()
+    if not known_sessions:
+        return events, REJECTED.empty_table()
+    ids = one_dictionary(events["session_id"])
     known = known_sessions & set(ids.dictionary.to_pylist())
     if not known:
         return events, REJECTED.empty_table()

@@ -224,7 +224,11 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
     assert ingest(folder / "out.csv", tmp_path / "named").n_sessions == 1
 
 
-def test_a_file_written_to_while_it_is_read_waits_for_the_next_ingest(tmp_path, monkeypatch):
+@pytest.mark.parametrize("hashed_beside_bytes", [0, logs.HASHED_BESIDE_BYTES])
+def test_a_file_written_to_while_it_is_read_waits_for_the_next_ingest(
+    tmp_path, monkeypatch, hashed_beside_bytes
+):
+    monkeypatch.setattr(logs, "HASHED_BESIDE_BYTES", hashed_beside_bytes)
     folder = tmp_path / "logs"
     folder.mkdir()
     (folder / "a.csv").write_text(LOG)
@@ -248,7 +252,9 @@ def test_a_file_written_to_while_it_is_read_waits_for_the_next_ingest(tmp_path, 
     assert (report.n_sessions, report.n_events, report.n_files_skipped) == (1, 3, 1)
 
 
-def test_a_file_that_vanishes_costs_no_other_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("hashed_beside_bytes", [0, logs.HASHED_BESIDE_BYTES])
+def test_a_file_that_vanishes_costs_no_other_file(tmp_path, monkeypatch, hashed_beside_bytes):
+    monkeypatch.setattr(logs, "HASHED_BESIDE_BYTES", hashed_beside_bytes)
     folder = tmp_path / "logs"
     folder.mkdir()
     for name in "abc":

@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import LogError
 from pipeline.ingest import ingest_logs
 from pipeline.logs import find_files, parse_logs
-from pipeline.readers import opening
+from pipeline.readers import opening, read_log
 from pipeline.spill import Spill
 from pipeline.store import load_sessions, part_paths, quarantine_folder
 
@@ -163,8 +163,62 @@ def test_blocks_of_text_are_the_text(tmp_path, monkeypatch):
     lines = text.split(b"\n")
     for block in blocks:
         assert block.text.split(b"\n")[0] == lines[block.first_line - 1]
+        assert block.n_lines == len(block.text.splitlines())
     (tmp_path / "empty").touch()
-    assert list(opening.text_blocks(tmp_path / "empty")) == [(b"", 1)]
+    assert list(opening.text_blocks(tmp_path / "empty")) == [(b"", 1, 0)]
+
+
+@pytest.mark.parametrize("text", [b"\n\n\n\n\n\n\n\n\n\none\n\xff\xfetwo\n\xef\xbb\xbfthree\n"])
+def test_a_mark_of_an_encoding_counts_only_at_the_beginning(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(opening, "BLOCK_BYTES", 5)
+    (tmp_path / "x").write_bytes(text)
+    assert b"".join(block.text for block in opening.text_blocks(tmp_path / "x")) == text
+
+
+def read_in_blocks(path, monkeypatch, n_bytes):
+    """Return what a file holds, read at once and in pieces of so many bytes."""
+    whole = read_log(path, path.parent)[1]
+    monkeypatch.setattr(opening, "BLOCK_BYTES", n_bytes)
+    return whole, read_log(path, path.parent)[1]
+
+
+@pytest.mark.parametrize("name", ["csv", "balabit", "sapimouse"])
+def test_blocks_of_a_file_make_the_log_that_the_file_makes(tmp_path, monkeypatch, name):
+    lines = [HEADER, *(line for line in csv_lines() if '"' not in line)]
+    if name != "csv":
+        kinds = ["NoButton,Move", "Left,Pressed", "Left,Released", "Scroll,Down", "Scroll,Up"]
+        rows = [f"{i},{kinds[i // 7 % 5]},{i % 90},{i % 70}" for i in range(900)]
+        rows[333:335] = ["5,NoButton,Move,x,8", "6,NoButton"]
+        both = name == "balabit"
+        header = "client timestamp,button,state,x,y"
+        lines = ["record timestamp," * both + header, *("0.0," * both + row for row in rows)]
+    log = tmp_path / "log"
+    log.write_text("\n".join(lines))
+    whole, blocks = read_in_blocks(log, monkeypatch, 700)
+
+    assert blocks.events.num_rows > 800
+    assert blocks.events.schema.equals(whole.events.schema, check_metadata=True)
+    assert blocks.events.to_pylist() == whole.events.to_pylist()
+    assert blocks.rejected.to_pylist() == whole.rejected.to_pylist()
+    assert len(set(whole.events["kind"].to_pylist())) == (1 if name == "csv" else 4)
+
+
+def test_a_header_may_come_blocks_after_the_beginning(tmp_path, monkeypatch):
+    (tmp_path / "log").write_text("\n" * 50 + HEADER + "\n" + "a,0,1,2,move\n" * 9)
+    whole, blocks = read_in_blocks(tmp_path / "log", monkeypatch, 10)
+    assert blocks.events["line"].to_pylist() == list(range(52, 61))
+    assert blocks.events.to_pylist() == whole.events.to_pylist()
+
+
+def test_a_block_without_any_time_says_nothing_of_the_column(tmp_path, monkeypatch):
+    times = ["2026-11-01T10:00:00", *["soon"] * 50]
+    rows = "".join(f"a,{time},1,2\n" for time in times)
+    (tmp_path / "log").write_text("session_id,t,x,y\n" + rows)
+    whole, blocks = read_in_blocks(tmp_path / "log", monkeypatch, 80)
+    assert blocks.events.to_pylist() == whole.events.to_pylist()
+    (tmp_path / "log").write_text("session_id,t,x,y\n" + "a,5,1,2\n" * 50)
+    with pytest.raises(LogError, match="--columns t_ms=t"):
+        read_log(tmp_path / "log", tmp_path)
 
 
 def test_a_large_log_takes_less_memory_in_pieces(tmp_path, monkeypatch):

@@ -3,7 +3,8 @@
 A reader is a module in this folder that has a `FORMAT`; it is found by that alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,6 +81,15 @@ def further_down(log: Log, n_lines: int) -> Log:
         for table in (log.events, log.rejected)
     )
     return Log(events, rejected, log.ignored)
+
+
+def join_logs(logs: Iterable[Log]) -> Log:
+    """Return what was read of a file piece by piece as one log."""
+    parts = list(logs)
+    events = pa.concat_tables(part.events for part in parts).unify_dictionaries()
+    rejected = pa.concat_tables(part.rejected for part in parts)
+    ignored = sum((Counter(part.ignored) for part in parts), Counter[str]())
+    return Log(events, rejected, ignored)
 
 
 def reject_file(reason: str, raw: str | None = None) -> pa.Table:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int8
 
+from pipeline.columns import one_dictionary
 from pipeline.schemas import Button, Kind
 
 US_PER: Final = {"t_us": 1.0, "t_ms": 1e3, "t_s": 1e6}
@@ -52,7 +53,7 @@ def words(column: pa.ChunkedArray) -> pa.DictionaryArray:
     if not pa.types.is_dictionary(column.type):
         return _as_text(column.cast(pa.string()).combine_chunks().dictionary_encode())
     if column.type == pa.dictionary(pa.int32(), pa.string()):
-        return _as_text(column.unify_dictionaries().combine_chunks())
+        return _as_text(one_dictionary(column))
     return words(column.cast(column.type.value_type))
 
 
@@ -143,7 +144,7 @@ def codes(
     table = [
         meaning.get((word or "").strip().lower(), unknown) for word in cells.dictionary.to_pylist()
     ]
-    index = cells.indices.fill_null(len(table)).to_numpy()
+    index = (cells.indices.fill_null(len(table)) if cells.null_count else cells.indices).to_numpy()
     return np.array([*table, meaning[""]], np.int8)[index]
 
 
@@ -160,7 +161,8 @@ def buttons(column: pa.ChunkedArray, kind: Int8[np.ndarray, " rows"]) -> Int8[np
     """
     button = codes(column, BUTTONS, Button.OTHER)
     is_number = codes(column, dict.fromkeys("0123456789", 1) | {"": 0}, 0) == 1
-    button[is_number & ~np.isin(kind, _PRESSES)] = Button.NONE
+    if is_number.any():
+        button[is_number & ~np.isin(kind, _PRESSES)] = Button.NONE
     return button
 
 

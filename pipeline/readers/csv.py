@@ -1,11 +1,13 @@
 """Delimited text with a header: comma, semicolon or tab, whichever the header has most of.
 
-Read twice at most. First with the types that the columns should have, which is fast and
-fails as a whole; then, if it failed, as text, so that a bad cell costs one row.
+It is read some megabytes at a time, on all cores, and each of these blocks twice at most.
+First with the types that the columns should have, which is fast and fails as a whole; then,
+if it failed, as text, so that a bad cell costs one row.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -16,21 +18,18 @@ import pyarrow.csv as arrow_csv
 from jaxtyping import Int64
 
 from pipeline.limits import limits
+from pipeline.overlap import overlapped, usable_cores
 from pipeline.readers import opening
-from pipeline.readers.base import (
-    REJECTED,
-    Format,
-    Log,
-    LogFile,
-    further_down,
-    reject,
-    reject_file,
-)
+from pipeline.readers.base import REJECTED, Format, Log, LogFile, join_logs, reject, reject_file
+from pipeline.readers.opening import TextBlock
 from pipeline.readers.tabular import REQUIRED, cell_types, check_header, log_names, to_log
 from pipeline.schemas import EVENTS
 
 SEPARATORS = ",;\t"
-_BLOCK_BYTES = 4 * 2**20
+_MOST_THREADS = 8  # each holds a block and what is made of it
+
+Columns = Mapping[str, tuple[str, pa.DataType]]
+"""The columns to read: our name -> the log's name, and the type its cells should have."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Rows:
     table: pa.Table
     line: Int64[np.ndarray, " rows"]
     rejected: pa.Table  # REJECTED
+    is_beginning: bool = False  # of the file
 
 
 @dataclass(frozen=True)
@@ -62,44 +62,99 @@ def read_header(text: bytes) -> Header:
     return Header(names, separator, end)
 
 
-def read_rows(text: bytes, header: Header, types: Mapping[str, tuple[str, pa.DataType]]) -> Rows:
-    """Return the columns in `types` (our name -> the log's name, its type) of every row.
+def read_delimited(
+    path: Path,
+    most: int,
+    choose: Callable[[list[str]], Columns],
+    to_log: Callable[[Rows], Log],
+) -> Iterator[Log]:
+    """Give the log in a file of at most `most` bytes, a block of rows at a time.
+
+    `choose` says which columns to read of those in the header, `to_log` what the rows mean.
+    """
+    blocks = opening.text_blocks(path, most)
+    for first in blocks:
+        header = read_header(first.text)
+        if header.names:
+            break
+    else:
+        yield Log(EVENTS.empty_table(), reject_file("empty_file"), {})
+        return
+    columns = choose(header.names)
+    n_above = opening.count_lines(first.text[: header.end])
+    body = TextBlock(first.text[header.end :], first.first_line + n_above, first.n_lines - n_above)
+
+    def read(block: TextBlock) -> Log:
+        rows = read_rows(block, header, columns)
+        return to_log(replace(rows, is_beginning=block is body))
+
+    second = next(blocks, None)
+    if second is None:
+        yield read(body)
+    else:
+        n_threads = min(usable_cores(), _MOST_THREADS)
+        yield from overlapped(read, chain([body, second], blocks), n_threads)
+
+
+def read_rows(block: TextBlock, header: Header, columns: Columns) -> Rows:
+    """Return every row of a block of text, which lies below the header.
 
     Where a cell isn't of its type all of the columns come as strings.
     """
-    table = _read_typed(text, header, types)
-    if table is not None and table.num_rows + 1 == opening.count_lines(text):
-        return Rows(table, np.arange(2, table.num_rows + 2), REJECTED.empty_table())
-    line = opening.written_lines(opening.split_lines(text))[1:]  # some are empty, or bad
+    first_line, n_lines = block.first_line, block.n_lines
+    table = _read_typed(block.text, header, columns)
+    if table is not None and table.num_rows == n_lines:
+        return Rows(table, np.arange(first_line, first_line + n_lines), REJECTED.empty_table())
+    # Some lines are empty, or bad.
+    line = opening.written_lines(opening.split_lines(block.text)) + (first_line - 1)
     if table is not None and table.num_rows == len(line):
         return Rows(table, line, REJECTED.empty_table())
-    return _read_as_text(text, header, types, line)
+    return _read_as_text(block, header, columns, line)
 
 
-def _read_typed(
-    text: bytes, header: Header, types: Mapping[str, tuple[str, pa.DataType]]
-) -> pa.Table | None:
-    """Return the table if every cell is of its type, else None."""
-    body = pa.py_buffer(text)[header.end :]
+def _read_typed(text: bytes, header: Header, columns: Columns) -> pa.Table | None:
+    """Return the table if every cell is of its type, else None.
+
+    Words are taken as bytes and told apart afterwards: mostly the same one stands in many rows
+    one after another.
+    """
+    types = {
+        ours: (name, pa.binary() if pa.types.is_dictionary(type_) else type_)
+        for ours, (name, type_) in columns.items()
+    }
+    options = arrow_csv.ParseOptions(delimiter=header.separator)
     try:
-        return _parse(body, header, types, arrow_csv.ParseOptions(delimiter=header.separator))
+        table = _parse(pa.py_buffer(text), header, types, options)
+        return pa.table(
+            {
+                name: _words(column) if pa.types.is_binary(column.type) else column
+                for name, column in zip(table.column_names, table.columns, strict=True)
+            }
+        )
     except pa.ArrowInvalid:
         return None
 
 
+def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of bytes as words of one dictionary; raise `ArrowInvalid` for no text."""
+    runs = pc.run_end_encode(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())
+    different = runs.values.dictionary_encode()
+    lengths = np.diff(runs.run_ends.to_numpy(), prepend=0)
+    codes = np.repeat(different.indices.to_numpy(), lengths)
+    words = different.dictionary.cast(pa.string())
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array(codes), words)])
+
+
 def _read_as_text(
-    text: bytes,
-    header: Header,
-    types: Mapping[str, tuple[str, pa.DataType]],
-    line: Int64[np.ndarray, " rows"],
+    block: TextBlock, header: Header, columns: Columns, line: Int64[np.ndarray, " rows"]
 ) -> Rows:
     """Return the columns as strings; rows with another number of cells are rejected.
 
     A quotation mark that isn't closed would swallow the rows after it. If the rows don't
     add up, marks are taken for characters like others, since a row is a line.
     """
-    body, line, too_long = _without_long_lines(text, header, line)
-    strings = {ours: (name, pa.string()) for ours, (name, _) in types.items()}
+    body, line, too_long = _without_long_lines(block, line)
+    strings = {ours: (name, pa.string()) for ours, (name, _) in columns.items()}
     table, uneven = _parse_evenly(body, header, strings, '"')
     if table.num_rows + len(uneven) != len(line):
         table, uneven = _parse_evenly(body, header, strings, False)
@@ -112,21 +167,22 @@ def _read_as_text(
 
 
 def _without_long_lines(
-    text: bytes, header: Header, line: Int64[np.ndarray, " rows"]
+    block: TextBlock, line: Int64[np.ndarray, " rows"]
 ) -> tuple[pa.Buffer, Int64[np.ndarray, " kept"], Int64[np.ndarray, " long"]]:
     """Return the rows but those over the limit, as UTF-8, and the lines kept and left out."""
-    is_long = opening.line_bytes(opening.split_lines(text))[line - 1] > limits().line_bytes
-    body = text[header.end :]
+    lines = opening.split_lines(block.text)
+    is_long = opening.line_bytes(lines)[line - block.first_line] > limits().line_bytes
+    body = block.text
     if is_long.any():
-        lines = opening.split_lines(text).take(pa.array(line[~is_long] - 1))
-        body = b"".join(lines.to_pylist())
+        kept = lines.take(pa.array(line[~is_long] - block.first_line))
+        body = b"".join(kept.to_pylist())
     return pa.py_buffer(opening.as_utf8(body)), line[~is_long], line[is_long]
 
 
 def _parse_evenly(
     body: pa.Buffer,
     header: Header,
-    types: Mapping[str, tuple[str, pa.DataType]],
+    types: Columns,
     quote: Literal['"', False],
 ) -> tuple[pa.Table, list[int]]:
     """Return the rows with as many cells as the header, and the numbers of the others, from 0."""
@@ -145,7 +201,7 @@ def _parse_evenly(
 def _parse(
     body: pa.Buffer,
     header: Header,
-    types: Mapping[str, tuple[str, pa.DataType]],
+    types: Columns,
     options: arrow_csv.ParseOptions,
 ) -> pa.Table:
     """Return the columns in `types` under our names."""
@@ -153,11 +209,10 @@ def _parse(
         return pa.table({ours: pa.array([], type_) for ours, (_, type_) in types.items()})
     table = arrow_csv.read_csv(
         pa.BufferReader(body),
-        # Threads forget the numbers of the rows that they skip.
+        # One thread: other blocks keep the other cores busy, and threads forget the numbers of
+        # the rows that they skip.
         arrow_csv.ReadOptions(
-            column_names=header.names,
-            block_size=_BLOCK_BYTES,
-            use_threads=options.invalid_row_handler is None,
+            column_names=header.names, block_size=body.size + 1, use_threads=False
         ),
         options,
         arrow_csv.ConvertOptions(
@@ -169,37 +224,25 @@ def _parse(
 
 def read_csv(file: LogFile) -> Log:
     """Return the log in a delimited text file with columns of our names or mapped ones."""
-    text = opening.read_text(file.path)
-    header = read_header(text)
-    if not header.names:
-        return Log(EVENTS.empty_table(), reject_file("empty_file"), {})
-    check_header(header.names, file.path)
-    names = log_names(file.columns, header.names, file.path)
-    types = cell_types(names)
-    rows = read_rows(text, header, {ours: (name, types[ours]) for ours, name in names.items()})
-    return to_log(rows.table, rows.line, rows.rejected, "csv", file.path)
+    return join_logs(_read_blocks(file, limits().file_bytes))
 
 
 def read_csv_blocks(file: LogFile) -> Iterator[Log]:
     """Give the log in a large file, a block of rows at a time."""
-    header, types, first = None, {}, b""
-    for block in opening.text_blocks(file.path):
-        text, n_before = block.text, 0
-        if header is None:
-            header = read_header(text)
-            if not header.names:
-                yield Log(EVENTS.empty_table(), reject_file("empty_file"), {})
-                return
-            check_header(header.names, file.path)
-            names = log_names(file.columns, header.names, file.path)
-            typed = cell_types(names)
-            types = {ours: (name, typed[ours]) for ours, name in names.items()}
-            first = text[: header.end].lstrip(b"\r\n")
-        else:  # it gets the header above it
-            header = Header(header.names, header.separator, len(first))
-            text, n_before = first + text, block.first_line - 2
-        rows = read_rows(text, header, types)
-        yield further_down(to_log(rows.table, rows.line, rows.rejected, "csv", file.path), n_before)
+    return _read_blocks(file, limits().streamed_bytes)
+
+
+def _read_blocks(file: LogFile, most: int) -> Iterator[Log]:
+    def choose(found: list[str]) -> Columns:
+        check_header(found, file.path)
+        names = log_names(file.columns, found, file.path)
+        types = cell_types(names)
+        return {ours: (name, types[ours]) for ours, name in names.items()}
+
+    def as_log(rows: Rows) -> Log:
+        return to_log(rows.table, rows.line, rows.rejected, "csv", file.path, rows.is_beginning)
+
+    return read_delimited(file.path, most, choose, as_log)
 
 
 def recognise_csv(head: bytes, path: Path) -> bool:

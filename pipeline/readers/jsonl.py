@@ -46,17 +46,22 @@ def read_jsonl(file: LogFile) -> Log:
 def read_jsonl_blocks(file: LogFile) -> Iterator[Log]:
     """Give the log in a large file, a block of lines at a time; its first block has the keys."""
     names: dict[str, str] = {}
-    for text, first_line in opening.text_blocks(file.path):
+    for text, first_line, _ in opening.text_blocks(file.path):
         line = opening.written_lines(opening.split_lines(text))
         if not names:
             keys = _keys(text)
             check_header(keys, file.path)
             names = log_names(file.columns, keys, file.path)
-        yield further_down(_read_lines(text, line, names, file.path), first_line - 1)
+        log = _read_lines(text, line, names, file.path, first_line == 1)
+        yield further_down(log, first_line - 1)
 
 
 def _read_lines(
-    text: bytes, line: Int64[np.ndarray, " rows"], names: Mapping[str, str], path: Path
+    text: bytes,
+    line: Int64[np.ndarray, " rows"],
+    names: Mapping[str, str],
+    path: Path,
+    is_beginning: bool = True,
 ) -> Log:
     """Return the log in these lines of a text."""
     types = cell_types(names)
@@ -71,7 +76,7 @@ def _read_lines(
         others = reject(line[~is_object], "not_a_json_object")
         line, rejected = line[is_object], pa.concat_tables([rejected, others])
     table = pa.table({ours: table[name] for ours, name in names.items()})
-    return to_log(table, line, rejected, "jsonl", path)
+    return to_log(table, line, rejected, "jsonl", path, is_beginning)
 
 
 def _all_begin_as_objects(text: bytes, line: Int64[np.ndarray, " rows"]) -> bool:

@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int64
 
-from pipeline.columns import constant
+from pipeline.columns import constant, nothing, zeros
 from pipeline.errors import ConfigError, LogError, MissingColumnsError, did_you_mean
 from pipeline.limits import limits
 from pipeline.readers import cells
 from pipeline.readers.base import Log, reject
-from pipeline.schemas import EVENTS, Button, Kind
+from pipeline.schemas import EVENTS
 
 TIMES: Final = ("t_us", "t_ms", "t_s", "t_iso", "t")  # the first of them that is there counts
 REQUIRED: Final = ("session_id", "t_ms", "x", "y")
@@ -89,18 +89,19 @@ def to_log(
     rejected: pa.Table,
     source: str,
     where: object,
+    is_beginning: bool = True,
 ) -> Log:
     """Return the log of a table with our column names, whatever the types of its columns.
 
-    What cleaning can judge (no number, no session) stays, as null.
+    What cleaning can judge (no number, no session) stays, as null. Only at the beginning of a
+    file does a column without any time tell that it is another kind of column.
     """
     n = table.num_rows
     given = {name: table[name] for name in table.column_names}
-    kind = cells.kinds(given["event"]) if "event" in given else np.full(n, Kind.MOVE, np.int8)
-    button = np.full(n, Button.NONE, np.int8)
-    if "button" in given:
-        button = cells.buttons(given["button"], kind)
-    label, is_wrong_label = pa.nulls(n, pa.int8()), np.zeros(n, bool)
+    moves = nones = zeros(n, np.int8)  # Kind.MOVE, Button.NONE
+    kind = cells.kinds(given["event"]) if "event" in given else moves
+    button = cells.buttons(given["button"], kind) if "button" in given else nones
+    label, is_wrong_label = nothing(n, pa.int8()), zeros(n, np.bool_)
     if "label" in given:
         label, is_wrong_label = cells.labels(given["label"])
 
@@ -108,13 +109,13 @@ def to_log(
         return cells.words(given[name]) if name in given else constant(default, n)
 
     def sizes(name: str) -> pa.Array:
-        return cells.sizes(given[name]) if name in given else pa.nulls(n, pa.int32())
+        return cells.sizes(given[name]) if name in given else nothing(n, pa.int32())
 
     columns = {
         "session_id": cells.words(given["session_id"]),
         "account_id": words("account_id", None),
         "source": words("source", source),
-        "t_us": _times_us(given, where),
+        "t_us": _times_us(given, where, is_beginning),
         "x_px": cells.positions(given["x"]),
         "y_px": cells.positions(given["y"]),
         "kind": pa.array(kind),
@@ -129,11 +130,11 @@ def to_log(
     return _without(log, is_wrong_label[kind >= 0], "unknown_label")
 
 
-def _times_us(given: Mapping[str, pa.ChunkedArray], where: object) -> pa.Array:
+def _times_us(given: Mapping[str, pa.ChunkedArray], where: object, is_beginning: bool) -> pa.Array:
     """Return the time column in microseconds."""
     name = next(name for name in TIMES if name in given)
     times = cells.times_us(given[name], "t_iso" if name == "t" else name)
-    if name == "t" and times.null_count == len(times) > 0:
+    if is_beginning and name == "t" and times.null_count == len(times) > 0:
         raise LogError(
             where,
             f"column t should hold ISO 8601 times and holds {given[name][0].as_py()!r}",
