@@ -23,8 +23,8 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## Go the whole way on sample_data/: pictures, training, scores in Parquet, a report
 	$(BIN)/pointerprint demo
 
-test: setup ## Run all tests
-	$(BIN)/python -m pytest
+test: setup ## Run all tests, a file at a time on each core
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 check: setup ## Check format, lint, types, import contracts, and the docs: links, commands, API
 	$(BIN)/ruff format --check .

@@ -20,6 +20,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ MANIFEST: Final = "_manifest.json"
 SUCCESS: Final = "_SUCCESS"
 LAST: Final = (MANIFEST, SUCCESS)  # written after all others
 LISTS: Final = ("files", "quarantine")  # in a manifest: what a reader opens
+_LISTED_WITHIN_S = 0.05  # a folder whose listing has begun
 _AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # linux/fs.h
 
@@ -156,7 +158,8 @@ def publish_partition(staged: Path, target: Path) -> Path:
     """Put the sealed folder `staged` in the place of `target`, and return `target`.
 
     Linux exchanges two names in one step. Elsewhere two renames have to do, and between
-    them, for some microseconds, there is no `target`.
+    them, for some microseconds, there is no `target`. The old folder stays for a moment longer:
+    who had begun to list it would find it emptied.
     """
     if not (staged / SUCCESS).is_file():
         raise PublishError(target, f"{staged} has no {SUCCESS}: it is not complete")
@@ -169,6 +172,7 @@ def publish_partition(staged: Path, target: Path) -> Path:
         if not target.exists():
             staged.rename(target)
         elif exchange(staged, target):
+            time.sleep(_LISTED_WITHIN_S)
             shutil.rmtree(staged)
         else:
             _replace_in_two_steps(staged, target)
@@ -240,6 +244,7 @@ def _replace_in_two_steps(staged: Path, target: Path) -> None:
     except OSError:
         old.rename(target)
         raise
+    time.sleep(_LISTED_WITHIN_S)
     shutil.rmtree(old)
 
 

@@ -108,8 +108,13 @@ def test_permission_denied(tmp_path):
     (logs / "mine.csv").write_text(log_of("mine"))
     (logs / "theirs.csv").write_text(log_of("theirs"))
     (logs / "theirs.csv").chmod(0o000)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    closed = tmp_path / "closed" / "below"
+    closed.mkdir(parents=True)
+    (closed / "more.csv").write_text(log_of("more"))
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == tmp_path.owner() and "pytest" in str(folder):
+            folder.chmod(0o755)
+    closed.chmod(0o000)
     (tmp_path / "out").mkdir(mode=0o777)
     (tmp_path / "out").chmod(0o777)
     script = f"""
@@ -124,19 +129,24 @@ if os.geteuid() == 0:
     os.seteuid(65534)
 report = ingest_logs([logs], store, ingest_date={DAY!r})
 print(report.n_sessions, dict(report.not_logs))
-try:
-    ingest_logs([logs / "theirs.csv"], store, ingest_date={DAY!r})
-except PointerprintError as error:
-    print(error)
+closed = logs.with_name("closed")
+for path in (logs / "theirs.csv", closed, closed / "below" / "more.csv"):
+    try:
+        ingest_logs([path], store, ingest_date={DAY!r})
+    except PointerprintError as error:
+        print(error)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    in_folder, by_name = done.stdout.splitlines()
+    in_folder, by_name, in_closed, closed_by_name = done.stdout.splitlines()
     assert in_folder.startswith("1 {'logs/theirs.csv': ")
     assert "Permission denied" in in_folder
     assert "Permission denied" in by_name
+    assert f"{closed}: it can't be looked into: Permission denied" in in_closed
+    assert "it can't be looked into: Permission denied" in closed_by_name
+    closed.chmod(0o755)
     (logs / "theirs.csv").chmod(0o644)
     assert ingest(logs, tmp_path / "out" / "store").n_sessions == 1
 

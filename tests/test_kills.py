@@ -73,7 +73,7 @@ def test_readers_that_poll_see_one_version_whole(tmp_path, monkeypatch):
     for thread in threads:
         thread.start()
     version = 0
-    while version < 300 or min(map(len, seen.values())) < 20:
+    while version < 150 or min(map(len, seen.values())) < 20:
         version += 1
         publish_version(version)
     is_done.set()

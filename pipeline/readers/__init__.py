@@ -1,17 +1,20 @@
 """A log file, whatever wrote it, to an events table. One file a format; see `base.py`."""
 
 import importlib
+import os
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from pipeline.errors import NotFoundError, UnknownFormatError, did_you_mean
+from pipeline.errors import LogError, NotFoundError, UnknownFormatError, did_you_mean
+from pipeline.places import RemotePath
 from pipeline.readers.base import Format, Log, LogFile
 from pipeline.readers.opening import read_head
 
 AUTO: Final = "auto"
+_MAKE_READABLE = "let this user read it, or name what is to be read"
 _SHOWN_BYTES = 60  # of a file that nothing recognises
 
 
@@ -30,16 +33,42 @@ def _asked_in_turn(format_: Format) -> tuple[bool, str]:
 
 
 def find_logs(path: Path) -> list[Path]:
-    """Return the file itself, or every file below a folder, in order, but no hidden ones."""
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise NotFoundError(path, "there is no such file or folder")
-    return sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+    """Return the file itself, or every file below a folder, in order, but no hidden ones.
+
+    A folder that can't be looked into is an error: what lies in it would be lost in silence.
+    """
+    try:
+        if path.is_file():
+            return [path]
+        if not path.is_dir():
+            raise NotFoundError(path, "there is no such file or folder")
+        return sorted(_files_below(path))
+    except OSError as error:
+        where = Path(error.filename) if error.filename else path
+        raise LogError(
+            where, f"it can't be looked into: {error.strerror}", _MAKE_READABLE
+        ) from error
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    """Give the files below a folder, without hidden ones and what lies in hidden folders."""
+    if isinstance(path, RemotePath):
+        for file in path.rglob("*"):
+            if file.is_file() and not any(map(_is_hidden, file.relative_to(path).parts)):
+                yield file
+        return
+    for folder, folders, names in os.walk(path, onerror=_fail):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        files = (Path(folder, name) for name in names if not _is_hidden(name))
+        yield from (file for file in files if file.is_file())
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 def recognise(path: Path) -> Format:
