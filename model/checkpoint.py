@@ -41,7 +41,8 @@ def load_parameters(network: Network, folder: Path) -> Network:
         raise _misfit(folder)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(arrays)):
         raise SchemaError(folder, "a parameter is no finite number", "train it again")
-    nnx.replace_by_pure_dict(params, jax.tree.map(jnp.asarray, arrays))
+    # All at once: `jnp.asarray` compiles a program for each shape.
+    nnx.replace_by_pure_dict(params, jax.device_put(arrays))
     return nnx.merge(graph, params)
 
 

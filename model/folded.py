@@ -34,8 +34,8 @@ class FixedConv(nnx.Module):
         self.stride = conv.stride
         self.layouts = layouts
         weights = standardised(np.asarray(conv.kernel[...]), np.asarray(conv.gain[...]))
-        self.weights = nnx.Param(jnp.asarray(weights * np.float32(before * after)))
-        self.bias = nnx.Param(jnp.asarray(np.asarray(conv.bias[...]) * np.float32(after)))
+        self.weights = nnx.Param(jax.device_put(weights * np.float32(before * after)))
+        self.bias = nnx.Param(jax.device_put(np.asarray(conv.bias[...]) * np.float32(after)))
 
     def __call__(self, x: Float[Array, "_ _ _ _"]) -> Float[Array, "_ _ _ _"]:
         """Convolve, with zeros around the image."""
@@ -51,7 +51,7 @@ class TiledConv(nnx.Module):
 
     def __init__(self, conv: FixedConv):
         at_points = winograd.weights_at_points(np.asarray(conv.weights[...]))
-        self.at_points = nnx.Param(jnp.asarray(at_points))
+        self.at_points = nnx.Param(jax.device_put(at_points))
         self.bias = conv.bias
 
     def __call__(

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,7 +89,13 @@ class TrainedModel:
 
 def config_json(config: RunConfig) -> dict[str, object]:
     """Return the settings as JSON holds them."""
-    return TypeAdapter(RunConfig).dump_python(config, mode="json")
+    return _settings().dump_python(config, mode="json")
+
+
+@cache
+def _settings() -> TypeAdapter:
+    """Return what reads and writes settings; it takes 20 ms to make."""
+    return TypeAdapter(RunConfig)
 
 
 def training_folder(run: Path, name: str = "training") -> Path:
@@ -162,7 +168,7 @@ def _config(folder: Path, where: Path) -> RunConfig:
     if not (folder / "config.json").is_file():
         hint = "`pointerprint train STORE --to RUN` makes one"
         raise NotFoundError(where, "there is no trained model here", hint)
-    return _parse(folder / "config.json", RunConfig)
+    return _parse(folder / "config.json")
 
 
 def _load_profiles(folder: Path) -> Profiles:
@@ -177,12 +183,12 @@ def _load_chance(folder: Path) -> Chance:
     return chance_from(_read(folder / CHANCE), pq.read_table(path), path)
 
 
-def _parse(path: Path, kind: type[RunConfig]) -> RunConfig:
+def _parse(path: Path) -> RunConfig:
     """Return the settings in `path`; one more, or one less, and it is another version's."""
     found = _read(path)
     hint = "it was written by another version: train again"
     try:
-        config = TypeAdapter(kind).validate_python(found)
+        config = _settings().validate_python(found)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "config"

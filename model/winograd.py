@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
@@ -52,6 +53,7 @@ def weights_at_points(
     return at_points.reshape(-1, *weights.shape[2:]).astype(np.float32)
 
 
+@jax.jit  # traced once for all convolutions of a size
 def convolve(
     x: Float[Array, "height width batch features_in"],
     at_points: Float[Array, "36 features_in features_out"],

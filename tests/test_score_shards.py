@@ -57,15 +57,15 @@ def test_shards_and_no_shards_give_the_same_table(saved_run, store, whole, tmp_p
 def test_a_run_that_was_cut_short_goes_on(saved_run, store, whole, tmp_path, monkeypatch, caplog):
     real, scored = job.score_shard, []
 
-    def stops_at_two(work, shard, progress):
+    def stops_at_two(work, shard, progress, model):
         if shard.number == 2:
             raise KeyboardInterrupt
         scored.append(shard.number)
-        return real(work, shard, progress)
+        return real(work, shard, progress, model)
 
-    def counts(work, shard, progress):
+    def counts(work, shard, progress, model):
         scored.append(shard.number)
-        return real(work, shard, progress)
+        return real(work, shard, progress, model)
 
     monkeypatch.setattr(job, "score_shard", stops_at_two)
     with pytest.raises(KeyboardInterrupt):

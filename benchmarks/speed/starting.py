@@ -24,9 +24,11 @@ def measure(repeats: int) -> Result:
         warm, cold = folder / "warm", folder / "cold"
 
         def command(*words: object, cache: Path = warm) -> None:
+            # This process has set the variable for itself, and children would inherit it.
+            env = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
             subprocess.run(
                 [sys.executable, "-m", "flows", *map(str, words)],
-                check=True, capture_output=True, env=os.environ | {"XDG_CACHE_HOME": str(cache)},
+                check=True, capture_output=True, env=env,
             )  # fmt: skip
 
         def score(cache: Path) -> None:

@@ -71,7 +71,7 @@ def score(
             run, model.model_id, begun.run_id, begun.scored_at, begun.staged,
             format, columns, searches, budget,
         )  # fmt: skip
-        _score(work, shards, missing, workers, scheduler, progress)
+        _score(work, model, shards, missing, workers, scheduler, progress)
         _refuse_no_logs(work, shards)
 
     def search(begun: Begun) -> Replays | None:
@@ -131,6 +131,7 @@ def _what_decides(
 
 def _score(
     work: Work,
+    model: TrainedModel,
     shards: Sequence[Shard],
     missing: Sequence[Shard],
     workers: int,
@@ -158,7 +159,7 @@ def _score(
             show(n_sessions)
     else:
         for shard in missing:
-            score_shard(work, shard, show)
+            score_shard(work, shard, show, model)
 
 
 def _refuse_no_logs(work: Work, shards: Sequence[Shard]) -> None:

@@ -37,10 +37,16 @@ class Work:
 
 
 def score_shard(
-    work: Work, shard: Shard, progress: Callable[[int], None] = lambda n_sessions: None
+    work: Work,
+    shard: Shard,
+    progress: Callable[[int], None] = lambda n_sessions: None,
+    model: TrainedModel | None = None,
 ) -> int:
-    """Score and stage a shard, and return how many sessions it has."""
-    model = _model(work.run, work.model_id, work.budget)
+    """Score and stage a shard, and return how many sessions it has.
+
+    A worker loads the `model` itself.
+    """
+    model = model or _model(work.run, work.model_id, work.budget)
 
     def judge(sessions: Sessions) -> tuple[pa.Table, Recordings | None]:
         rows = score_sessions(model, work.model_id, sessions, work.run_id, work.scored_at)
