@@ -5,7 +5,7 @@ account that abstains more often than chance and others explain is named, and ea
 is for review unless somebody decided otherwise.
 """
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,48 +51,44 @@ def reasons_counted(scores: pa.Table) -> dict[str, int]:
     return {row["values"]: row["counts"] for row in counted}
 
 
-def tally(scores: pa.Table) -> pa.Table:
-    """Return for each account how many sessions it has, and in how many it avoids judgement."""
-    avoids = pc.is_in(scores["abstain_reason"], pa.array(AVOIDING))
-    return _summed(
-        pa.table(
-            {
-                "account_id": scores["account_id"],
-                "n": pa.repeat(pa.scalar(1, pa.int64()), scores.num_rows),
-                "k": avoids.cast(pa.int64()),
-            }
-        )
-    )
+class Tally:
+    """How many sessions each account has, and in how many it avoids judgement.
+
+    It grows with the accounts of a day, not with its sessions.
+    """
+
+    def __init__(self) -> None:
+        self.n_sessions: Counter[str | None] = Counter()
+        self.n_avoided: Counter[str | None] = Counter()
+
+    def add(self, scores: pa.Table) -> None:
+        """Count `SCORES` rows too."""
+        avoids = pc.is_in(scores["abstain_reason"], pa.array(AVOIDING))
+        self.n_sessions.update(scores["account_id"].to_pylist())
+        self.n_avoided.update(scores["account_id"].filter(avoids).to_pylist())
 
 
-def abstaining_accounts(tallies: Sequence[pa.Table]) -> list[AbstainingAccount]:
+def abstaining_accounts(tally: Tally) -> list[AbstainingAccount]:
     """Return the accounts that abstain unusually often, the least likely first.
 
     Each is compared with all others of the day, so that it doesn't hide in its own rate: by a
     binomial test, made stricter by the number of accounts.
     """
-    if not tallies:
-        return []
-    table = _summed(pa.concat_tables(tallies))
-    n, k = (table[name].to_numpy().astype(np.float64) for name in ("n", "k"))
+    names = list(tally.n_sessions)
+    n = np.array([tally.n_sessions[name] for name in names], np.float64)
+    k = np.array([tally.n_avoided[name] for name in names], np.float64)
     others_n, others_k = n.sum() - n, k.sum() - k
     rate = (others_k + 1) / (others_n + 2)  # one more of each kind: none seen isn't none ever
-    named = table["account_id"].is_valid().to_numpy(zero_copy_only=False)
+    named = np.array([name is not None for name in names], bool)
     chance = betainc(np.maximum(k, 1), n - k + 1, rate)  # P(k or more of n)
     p_value = np.minimum(chance * max(named.sum(), 1), 1)
     is_odd = named & (k >= _FEWEST) & (k / n >= _TIMES * rate) & (p_value <= _CHANCE)
     found = np.flatnonzero(is_odd & (others_n > 0))
     order = found[np.lexsort((-k[found], p_value[found]))].tolist()
-    names = table["account_id"].take(pa.array(order, pa.int64())).to_pylist()
     return [
         AbstainingAccount(
             name, int(n[i]), int(k[i]), float(others_k[i] / others_n[i]), float(p_value[i])
         )
-        for name, i in zip(names, order, strict=True)
+        for i in order
+        if (name := names[i]) is not None
     ]
-
-
-def _summed(counts: pa.Table) -> pa.Table:
-    """Return the sums of `n` and `k` for each account."""
-    summed = counts.group_by("account_id").aggregate([("n", "sum"), ("k", "sum")])
-    return summed.rename_columns({"n_sum": "n", "k_sum": "k"})

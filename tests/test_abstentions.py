@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flows.cli import main
 from flows.jobs.score import score
 from flows.jobs.summary import summary_lines
-from pipeline.abstentions import abstaining_accounts, reasons_counted, tally, with_review
+from pipeline.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.published import open_scores, read_manifest
 from pipeline.schemas import SCORES
 
@@ -32,13 +32,20 @@ def day_of(*accounts: tuple[str | None, int, int]) -> pa.Table:
     )
 
 
+def tally(*tables: pa.Table) -> Tally:
+    counted = Tally()
+    for table in tables:
+        counted.add(table)
+    return counted
+
+
 def named(*tables: pa.Table) -> list[str]:
-    return [account.account_id for account in abstaining_accounts([tally(t) for t in tables])]
+    return [account.account_id for account in abstaining_accounts(tally(*tables))]
 
 
 def test_an_account_that_keeps_abstaining_is_named_and_the_others_are_not():
     people = [(f"person {i}", 20, 1) for i in range(50)]
-    (found,) = abstaining_accounts([tally(day_of(*people, ("sly", 20, 12)))])
+    (found,) = abstaining_accounts(tally(day_of(*people, ("sly", 20, 12))))
 
     assert (found.account_id, found.n_sessions, found.n_abstained) == ("sly", 20, 12)
     assert found.share_of_others == pytest.approx(0.05)
@@ -71,7 +78,7 @@ def test_a_small_excess_is_no_news_however_sure():
 
 def test_an_account_alone_on_its_day_cannot_be_compared():
     assert named(day_of(("one", 20, 20))) == []
-    assert abstaining_accounts([]) == []
+    assert abstaining_accounts(Tally()) == []
 
 
 def test_shards_make_no_difference():
@@ -79,7 +86,7 @@ def test_shards_make_no_difference():
     parts = [day_of(*people[:25], ("sly", 10, 6)), day_of(*people[25:], ("sly", 10, 6))]
     whole = day_of(*people, ("sly", 20, 12))
 
-    assert abstaining_accounts(list(map(tally, parts))) == abstaining_accounts([tally(whole)])
+    assert abstaining_accounts(tally(*parts)) == abstaining_accounts(tally(whole))
 
 
 def test_a_day_on_which_all_are_alike_names_hardly_anybody():
@@ -95,7 +102,7 @@ def test_a_day_on_which_all_are_alike_names_hardly_anybody():
 @settings(max_examples=50, deadline=None)
 def test_probabilities_are_probabilities_and_counts_are_kept(accounts):
     rows = [(f"a{i}", n, min(k, n)) for i, (n, k) in enumerate(accounts)]
-    for found in abstaining_accounts([tally(day_of(*rows))]):
+    for found in abstaining_accounts(tally(day_of(*rows))):
         assert 0 <= found.p_value <= 0.01
         assert (found.account_id, found.n_sessions, found.n_abstained) in rows
 

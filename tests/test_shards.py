@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import shards as module
-from pipeline.doubles import digests, find_doubles
+from pipeline.doubles import find_doubles, short_hashes
 from pipeline.overlap import overlapped
 from pipeline.schemas import QUARANTINE
 from pipeline.shards import inputs_digest, plan_shards, read_shard
@@ -97,11 +97,18 @@ def test_staged_shards_of_other_runs_of_the_day_are_taken_away(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@given(st.lists(st.text(max_size=2), max_size=30))
-def test_doubles_are_what_was_there_before(names):
-    later, first = find_doubles(digests(names))
+@pytest.mark.parametrize("hashed", [short_hashes, lambda names: np.zeros(len(names), np.uint64)])
+@given(names=st.lists(st.text(max_size=2), max_size=30))
+def test_doubles_are_what_was_there_before(hashed, names):
+    later, first = find_doubles(hashed(names), lambda rows: [names[i] for i in rows])
     expected = [(i, names.index(name)) for i, name in enumerate(names) if name in names[:i]]
     assert list(zip(later.tolist(), first.tolist(), strict=True)) == expected
+
+
+def test_only_names_that_share_a_hash_are_asked_for():
+    asked = []
+    find_doubles(short_hashes("abcbd"), lambda rows: asked.extend(rows) or ["b", "b"])
+    assert asked == [1, 3]
 
 
 def test_overlapped_work_keeps_its_order_and_is_never_much_ahead():

@@ -154,7 +154,7 @@ SPEAKERS = {
         "import distributed\n"
         "if __name__ == '__main__':\n"
         "    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, scheduler_port=0,\n"
-        "            dashboard_address=None, host='127.0.0.1') as cluster:\n"
+        "            dashboard_address='127.0.0.1:0', host='127.0.0.1') as cluster:\n"
         "        with distributed.Client(cluster) as client:\n"
         "            assert client.submit(len, 'abc').result() == 3"
     ),

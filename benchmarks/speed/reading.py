@@ -1,4 +1,8 @@
-"""Ingest by format: rows and MB a second, cleaning included, against `pandas.read_csv` alone."""
+"""Ingest by format: rows and MB a second, cleaning included, against `pandas.read_csv` alone.
+
+The peer is what a user writes, `pandas.read_csv(path)`, which is pandas' C engine on one core; its
+other engine, Arrow's reader on all cores, stands beside it.
+"""
 
 import json
 import tempfile
@@ -13,30 +17,34 @@ from benchmarks.speed.timing import Result, interleaved
 from pipeline.logs import parse_logs
 from pipeline.sessions import Sessions
 
-N_SESSIONS, N_EVENTS = 2000, 200
+N_SESSIONS, N_EVENTS = 10_000, 200  # of a table: some dozen MB
+N_JSON_SESSIONS = 2000
+TEXTS = ("csv", "balabit", "sapimouse")
+PEER = "pandas.read_csv alone"
 
 
 def measure(repeats: int) -> Result:
     """Read the same events from every format, and each table of text with pandas."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sessions = make_sessions(N_SESSIONS, N_EVENTS)
-        files = write_files(sessions, folder)
+        files = write_tables(make_sessions(N_SESSIONS, N_EVENTS), folder)
+        n_rows = dict.fromkeys(files, N_SESSIONS * N_EVENTS)
+        files |= write_json(make_sessions(N_JSON_SESSIONS, N_EVENTS), folder)
+        n_rows = dict.fromkeys(files, N_JSON_SESSIONS * N_EVENTS) | n_rows
         cases: dict[str, Callable[[], object]] = {
             form: lambda path=path: [len(part) for part in parse_logs([path])]
             for form, path in files.items()
         }
-        cases |= {
-            f"{form}, pandas.read_csv alone": lambda path=path: pd.read_csv(path)
-            for form, path in files.items()
-            if form in ("csv", "balabit", "sapimouse")
-        }
-        timings = interleaved(cases, repeats)
-        n_rows = dict.fromkeys(files, N_SESSIONS * N_EVENTS) | {"balabit": len(sessions.t_us)}
+        for form in TEXTS:
+            path = files[form]
+            cases[f"{form}, {PEER}"] = lambda path=path: pd.read_csv(path)
+            cases[f"{form}, {PEER}, engine='pyarrow'"] = lambda path=path: pd.read_csv(
+                path, engine="pyarrow"
+            )
         rows = []
-        for case, timing in timings.items():
+        for case, timing in (timings := interleaved(cases, repeats)).items():
             form = case.split(",")[0]
-            pandas = timings.get(f"{form}, pandas.read_csv alone")
+            pandas = timings.get(f"{form}, {PEER}")
             rows.append(
                 {
                     "read": case,
@@ -46,21 +54,21 @@ def measure(repeats: int) -> Result:
                     "pandas.read_csv / this": pandas.wall_s / timing.wall_s if pandas else None,
                 }
             )
-        return Result("ingest", f"Reading {n_rows['csv']:,} events, cleaning included", rows)
+        title = f"Reading {n_rows['csv']:,} events (as JSON {n_rows['jsonl']:,}), cleaning included"
+        return Result("ingest", title, rows)
 
 
-def write_files(sessions: Sessions, folder: Path) -> dict[str, Path]:
-    """Write the events as each format has them; give the file of each."""
+def write_tables(sessions: Sessions, folder: Path) -> dict[str, Path]:
+    """Write the events as each format of tables has them; give the file of each."""
     files = {
         "csv": write_log(sessions, folder / "log.csv"),
         "parquet": write_log(sessions, folder / "log.parquet"),
+        "balabit": folder / "session_0000000001",
+        "sapimouse": folder / "session.csv",
     }
     events = pd.read_csv(files["csv"])
-    files["jsonl"] = folder / "log.jsonl"
-    events.to_json(files["jsonl"], orient="records", lines=True)
     t_ms = np.arange(len(events)) * 16
     mouse = pd.DataFrame({"button": "NoButton", "state": "Move", "x": events.x, "y": events.y})
-    files["balabit"], files["sapimouse"] = folder / "session_0000000001", folder / "session.csv"
     mouse.insert(0, "client timestamp", t_ms)
     mouse.to_csv(files["sapimouse"], index=False)
     seconds = t_ms / 1000
@@ -69,9 +77,17 @@ def write_files(sessions: Sessions, folder: Path) -> dict[str, Path]:
     )[["record timestamp", "client timestamp", "button", "state", "x", "y"]].to_csv(
         files["balabit"], index=False
     )
-    files["rrweb"] = folder / "log.json"
+    return files
+
+
+def write_json(sessions: Sessions, folder: Path) -> dict[str, Path]:
+    """Write the events as each format of JSON has them; give the file of each."""
+    names = {"jsonl": "log.jsonl", "rrweb": "log.json", "posthog": "posthog.jsonl"}
+    files = {form: folder / name for form, name in names.items()}
+    events = pd.read_csv(write_log(sessions, folder / "few.csv"))
+    events.to_json(files["jsonl"], orient="records", lines=True)
+    t_ms = np.arange(len(events)) * 16
     files["rrweb"].write_text(json.dumps(list(_rrweb(events, t_ms))))
-    files["posthog"] = folder / "posthog.jsonl"
     lines = (json.dumps(["window", event]) for event in _rrweb(events, t_ms))
     files["posthog"].write_text("\n".join(lines) + "\n")
     return files

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
-from pipeline.abstentions import abstaining_accounts, reasons_counted, tally, with_review
+from pipeline.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.config import AbstainIs
-from pipeline.doubles import digests, find_doubles
+from pipeline.doubles import find_doubles, short_hashes
 from pipeline.errors import DataError
 from pipeline.outcomes import doubles_table, outcomes_report
 from pipeline.places import open_parquet, remove_tree
@@ -104,7 +104,7 @@ def _gather(
     """Put the partition together from finished shards, publish it, and return its manifest."""
     counts: Counter[str] = Counter()
     abstained: Counter[str] = Counter()
-    tallies: list[pa.Table] = []
+    tally = Tally()
     kept = _rows_kept(staged, shards)
 
     def tables() -> Iterator[pa.Table]:
@@ -117,7 +117,7 @@ def _gather(
             table = with_review(table.filter(pa.array(is_kept)), abstain_is)
             counts.update(_counts(table))
             abstained.update(reasons_counted(table))
-            tallies.append(tally(table))
+            tally.add(table)
             yield table
         if not shards:
             yield SCORES.empty_table()
@@ -133,7 +133,7 @@ def _gather(
         **{name: counts[name] for name in _COUNTS},
         "n_doubles": sum(int((~is_kept).sum()) for is_kept in kept),
         "abstained": dict(sorted(abstained.items())),
-        "abstaining_accounts": [asdict(account) for account in abstaining_accounts(tallies)],
+        "abstaining_accounts": [asdict(account) for account in abstaining_accounts(tally)],
         "n_quarantined": n_quarantined,
         "logs": outcomes_report(logs).to_json() if logs else None,
         "files": [PART],
@@ -185,15 +185,14 @@ def _rows_kept(
 
     One that is in two inputs is an error: which of them is meant, nobody can say.
     """
-    digest = [digests(_session_ids(staged, shard)) for shard in shards]
-    starts = np.cumsum([0, *map(len, digest)])
-    later, first = find_doubles(np.concatenate([np.zeros(0, "S16"), *digest]))
-    source = np.repeat([shard.source for shard in shards], np.diff(starts))
-    is_odd = source[later] != source[first]
+    hashes = [short_hashes(_session_ids(staged, shard)) for shard in shards]
+    starts = np.cumsum([0, *map(len, hashes)])
+    hashes = np.concatenate([np.zeros(0, np.uint64), *hashes])
+    later, first = find_doubles(hashes, lambda rows: _names(staged, shards, starts, rows))
+    source = np.array([shard.source for shard in shards])
+    is_odd = source[_shard_of(later, starts)] != source[_shard_of(first, starts)]
     if is_odd.any():
-        row = later[is_odd][0]
-        shard = int(np.searchsorted(starts, row, side="right")) - 1
-        name = _session_ids(staged, shards[shard])[row - starts[shard]]
+        (name,) = _names(staged, shards, starts, later[is_odd][:1])
         raise DataError(
             "score",
             f"session {name!r} is in more than one input ({is_odd.sum()} such sessions)",
@@ -202,6 +201,28 @@ def _rows_kept(
     is_kept = np.ones(starts[-1], bool)
     is_kept[later] = False
     return np.split(is_kept, starts[1:-1]) if shards else []
+
+
+def _shard_of(
+    row: Int64[np.ndarray, " rows"], starts: Int64[np.ndarray, " shards+1"]
+) -> Int64[np.ndarray, " rows"]:
+    """Return the shard, by its place among them, that each row of all is in."""
+    return np.searchsorted(starts, row, side="right") - 1
+
+
+def _names(
+    staged: StagedShards,
+    shards: Sequence[Shard],
+    starts: Int64[np.ndarray, " shards+1"],
+    row: Int64[np.ndarray, " rows"],
+) -> list[str]:
+    """Return the ids in some rows of all, which are in order."""
+    shard = _shard_of(row, starts)
+    names: list[str] = []
+    for number in np.unique(shard).tolist():
+        of_shard = _session_ids(staged, shards[number])
+        names += [of_shard[i] for i in (row[shard == number] - starts[number]).tolist()]
+    return names
 
 
 def _rows(staged: StagedShards, shard: Shard) -> pa.Table:
