@@ -26,6 +26,7 @@ class Clock:
     row: Int64[np.ndarray, " events"]  # of the log
     session: Int32[np.ndarray, " events"]  # from 0, never falling
     t_us: Int64[np.ndarray, " events"]
+    is_whole: bool = False  # all rows of the log, in its order
 
     def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Clock":
         """Return the rows at these indices, or where a mask is true."""
@@ -34,10 +35,6 @@ class Clock:
     def only(self, is_kept: Bool[np.ndarray, " events"]) -> "Clock":
         """Return the rows where a mask is true; this clock itself where it is true for all."""
         return self if is_kept.all() else self.take(is_kept)
-
-    def is_whole(self, n_rows: int) -> bool:
-        """Say whether these are all rows of the log, in the order of the log."""
-        return len(self.row) == n_rows and bool(np.all(self.row[1:] > self.row[:-1]))
 
     @cached_property
     def steps_us(self) -> Int64[np.ndarray, " events"]:

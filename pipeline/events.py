@@ -76,7 +76,10 @@ def clean_events(events: pa.Table) -> Cleaned:
     Nearly all logs are in order and without fault. Each rule first asks in a way that is cheap
     whether there is anything for it to do, so that such a log costs little more than its reading.
     """
-    session = _session_codes(events["session_id"])
+    words = one_dictionary(events["session_id"])
+    place = EVENTS.get_field_index("session_id")
+    events = events.set_column(place, EVENTS.field(place), words)  # nobody joins its chunks again
+    session = _session_codes(words)
     x, y = (_positions(events[name]) for name in ("x_px", "y_px"))
     is_lost = _lost_scrolls(events["kind"].to_numpy(), x, y)
     reason = _row_faults(events, session, x, y, is_lost)
@@ -92,7 +95,7 @@ def clean_events(events: pa.Table) -> Cleaned:
     clock, notes["clock_reset"] = continue_after_resets(clock.only(~is_absurd))
     clock, notes["backward_time"] = sort_times(clock)
 
-    if not clock.is_whole(events.num_rows):
+    if not clock.is_whole:
         x, y, is_lost = x[clock.row], y[clock.row], is_lost[clock.row]
     x, y, has_position = _place_scrolls(clock, x, y, is_lost)
     if not has_position.all():
@@ -105,9 +108,8 @@ def clean_events(events: pa.Table) -> Cleaned:
     return Cleaned(clean, _rejected(events, reason), {k: n for k, n in notes.items() if n})
 
 
-def _session_codes(ids: pa.ChunkedArray) -> Int32[np.ndarray, " events"]:
+def _session_codes(words: pa.DictionaryArray) -> Int32[np.ndarray, " events"]:
     """Return a number per session in order of appearance; -1 where the id is missing."""
-    words = one_dictionary(ids)
     named = [bool(word and word.strip()) for word in words.dictionary.to_pylist()]
     if all(named) and not words.null_count:
         index = words.indices.to_numpy()
@@ -191,16 +193,16 @@ def _grouped(
     """Return the rows without fault, grouped by session, each in file order."""
     t_us = events["t_us"]
     t_us = (t_us.fill_null(0) if t_us.null_count else t_us).to_numpy()
-    row = np.arange(len(session))
+    row, is_whole = np.arange(len(session)), True
     if reason.any():
-        row = np.flatnonzero(reason == 0)
+        row, is_whole = np.flatnonzero(reason == 0), False
         session, t_us = session[row], t_us[row]
     if np.any(session[1:] < session[:-1]):
         # NumPy sorts 16-bit numbers by counting, several times as fast.
         few = session.astype(np.uint16) if session.max() < 2**16 else session
         order = np.argsort(few, kind="stable")
-        row, session, t_us = row[order], session[order], t_us[order]
-    return Clock(row, session, t_us)
+        row, session, t_us, is_whole = row[order], session[order], t_us[order], False
+    return Clock(row, session, t_us, is_whole)
 
 
 def _place_scrolls(
@@ -231,7 +233,7 @@ def _rows(
     y: Float32[np.ndarray, " events"],
 ) -> pa.Table:
     """Return the rows that stay, in their new order, with their new times and positions."""
-    if not clock.is_whole(events.num_rows):
+    if not clock.is_whole:
         events = events.unify_dictionaries().combine_chunks().take(pa.array(clock.row))
     columns = {name: events[name] for name in EVENTS.names}
     columns |= {"t_us": pa.array(clock.t_us), "x_px": pa.array(x), "y_px": pa.array(y)}

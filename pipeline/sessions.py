@@ -92,7 +92,10 @@ def to_sessions(events: pa.Table, source_file: str, source_sha256: str) -> Sessi
     codes = ids.indices.to_numpy()
     starts = run_starts(codes)
     offsets = np.r_[starts, len(codes)].astype(np.int64)
-    first_t_us = events["t_us"].to_numpy()[starts]
+    t_us = events["t_us"].to_numpy()
+    first_t_us = t_us[starts]
+    since_first = np.repeat(first_t_us, np.diff(offsets))
+    np.subtract(t_us, since_first, out=since_first)
     return Sessions(
         session_id=_chosen(ids, starts),
         account_id=_first_said(events["account_id"], offsets),
@@ -108,7 +111,7 @@ def to_sessions(events: pa.Table, source_file: str, source_sha256: str) -> Sessi
         source_file=np.full(len(starts), source_file, object),
         source_sha256=np.full(len(starts), source_sha256, object),
         offsets=offsets,
-        t_us=events["t_us"].to_numpy() - np.repeat(first_t_us, np.diff(offsets)),
+        t_us=since_first,
         x_px=events["x_px"].to_numpy(),
         y_px=events["y_px"].to_numpy(),
         kind=events["kind"].to_numpy(),
