@@ -4,8 +4,9 @@ Points, not images, travel to the device; training, scoring and the analyst's pi
 the same kernel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +19,13 @@ from model.config import RunConfig
 from model.folded import FixedConv, FoldedCNN
 from model.habits import N_HABITS, HabitsMLP, habits
 from model.trace import TraceCNN, traces, valid_segments
+from pipeline.overlap import overlapped, usable_cores
 from pipeline.sessions import Sessions
 from pipeline.windows import Points, Windows, pad_windows
 from rasterize.canvas import Canvas
 from rasterize.draw import Paths, draw, to_device
+
+T = TypeVar("T")
 
 SCORING_BATCH = 64  # the fastest on a CPU, from 32 to 128 alike
 
@@ -167,19 +171,28 @@ def _in_batches(
     """Run `compiled` over windows in batches of one fixed shape.
 
     The last batch is filled up with its first window again: a batch of its own size would
-    compile the network a second time. Batches are sent without waiting for the one before, so
-    reading, laying out and computing overlap.
+    compile the network a second time.
     """
     graph, params = nnx.split(folded(network))
-    found = []
-    for begin in range(0, len(windows), batch_size):
+
+    def look(begin: int) -> np.ndarray:
         chosen = np.arange(begin, begin + batch_size)
         chosen = np.where(chosen < len(windows), chosen, begin)
         points = pad_windows(sessions, windows.take(chosen), n_points)
-        found.append(compiled(graph, params, to_device(points)))
-    if not found:
-        return np.zeros((0, n_columns), np.float32)
-    return np.concatenate(jax.device_get(found))[: len(windows)]
+        return np.asarray(compiled(graph, params, to_device(points)))
+
+    found = list(side_by_side(look, range(0, len(windows), batch_size)))
+    return np.concatenate([*found, np.zeros((0, n_columns), np.float32)])[: len(windows)]
+
+
+def side_by_side(look: Callable[[int], T], begins: Sequence[int]) -> Iterator[T]:
+    """Give `look` of each batch, in order, as many at a time as there are cores.
+
+    Each takes little more than one core: what draws, and Winograd's products, use no other. The
+    first batch goes alone, so that the network is compiled once.
+    """
+    yield from map(look, begins[:1])
+    yield from overlapped(look, begins[1:], usable_cores())
 
 
 def predict_points(
@@ -187,11 +200,11 @@ def predict_points(
 ) -> Float32[np.ndarray, "windows outputs"]:
     """Run `network` over windows that are laid out already, as `predict` does."""
     graph, params = nnx.split(folded(network))
-    outputs = []
-    for begin in range(0, len(points), batch_size):
+
+    def look(begin: int) -> np.ndarray:
         chosen = np.arange(begin, begin + batch_size)
         some = points.take(np.where(chosen < len(points), chosen, begin))
-        outputs.append(_forward(graph, params, to_device(some)))
-    if not outputs:
-        return np.zeros((0, network.n_outputs), np.float32)
-    return np.concatenate(jax.device_get(outputs))[: len(points)]
+        return np.asarray(_forward(graph, params, to_device(some)))
+
+    outputs = list(side_by_side(look, range(0, len(points), batch_size)))
+    return np.concatenate([*outputs, np.zeros((0, network.n_outputs), np.float32)])[: len(points)]

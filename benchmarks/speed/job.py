@@ -16,7 +16,7 @@ from benchmarks.speed.recordings import make_sessions, write_log
 from benchmarks.speed.timing import Result, interleaved
 from flows.jobs.score import score
 from model.config import RunConfig
-from model.network import SCORING_BATCH, folded
+from model.network import SCORING_BATCH, folded, side_by_side
 from pipeline.ingest import ingest_logs
 
 N_SESSIONS, N_EVENTS = 2048, 200
@@ -104,4 +104,6 @@ def _forward_alone(config: RunConfig) -> Callable[[], object]:
         return ours.cnn(images) @ ours.head[...] + ours.bias[...][None, :]
 
     n_batches = N_SESSIONS // SCORING_BATCH
-    return lambda: jax.block_until_ready([forward(params, images) for _ in range(n_batches)])
+    return lambda: list(
+        side_by_side(lambda _: np.asarray(forward(params, images)), range(n_batches))
+    )

@@ -21,13 +21,13 @@ from benchmarks.speed.timing import Result, Timing, interleaved
 from model.cnn import count_macs
 from model.config import CNNConfig, HabitsConfig, RunConfig, TraceConfig
 from model.folded import SMALLEST_SIDE
-from model.network import Network, folded
+from model.network import Network, folded, side_by_side
 from model.winograd import N_POINTS, TILE
 from pipeline.windows import cut_windows, pad_windows
 from rasterize.draw import draw, to_device
 
 PICTURE = RunConfig(trace=TraceConfig(widths=()), habits=HabitsConfig(width=0))
-BATCH, N_BATCHES = 64, 4
+BATCH, N_BATCHES = 64, 16
 GEMM = 2048
 RESNET_BATCH = 16
 
@@ -90,8 +90,8 @@ def measure_forward(repeats: int) -> Result:
         _must_agree(np.asarray(forward(params, images)), run_onnx(for_onnx), "ONNX Runtime")
         timings = interleaved(
             {
-                "ours": lambda: jax.block_until_ready(
-                    [forward(params, images) for _ in range(N_BATCHES)]
+                "ours": lambda: list(
+                    side_by_side(lambda _: np.asarray(forward(params, images)), range(N_BATCHES))
                 ),
                 "PyTorch, eager": lambda: [twin(for_torch) for _ in range(N_BATCHES)],
                 "ONNX Runtime": lambda: [run_onnx(for_onnx) for _ in range(N_BATCHES)],
