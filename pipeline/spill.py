@@ -7,15 +7,32 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.columns import one_dictionary
 from pipeline.schemas import EVENTS
 
 N_FILES: Final = 64
+_FEW_WORDS: Final = 8
+
+
+def _with_own_words(events: pa.Table) -> pa.Table:
+    """Return events whose dictionaries have no words but theirs.
+
+    Those of all sessions of a block would be put together again for each file.
+    """
+    for name in ("session_id", "account_id"):
+        words = one_dictionary(events[name])
+        if len(words.dictionary) > _FEW_WORDS:
+            place = events.schema.get_field_index(name)
+            words = words.dictionary_decode().dictionary_encode()
+            events = events.set_column(place, events.schema.field(name), words)
+    return events
 
 
 class Spill:
@@ -40,13 +57,19 @@ class Spill:
 
     def add(self, events: pa.Table) -> None:
         """Deal out `EVENTS`."""
-        ids = events["session_id"].unify_dictionaries().combine_chunks()
+        ids = one_dictionary(events["session_id"])
         words = ids.dictionary.to_pylist()
         of_word = [zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words]
         file = np.array([*of_word, 0], np.int64) % self._n_files  # without a session: the first
         of_event = file[ids.indices.fill_null(len(words)).to_numpy()]
-        for number in np.unique(of_event).tolist():
-            self._writer(number).write_table(events.filter(pa.array(of_event == number)))
+        of_event = of_event.astype(np.uint16)  # which NumPy sorts by counting
+        order = np.argsort(of_event, kind="stable")
+        dealt = events.take(pa.array(order))
+        bounds = np.searchsorted(of_event[order], np.arange(self._n_files + 1)).tolist()
+        for number, (start, stop) in enumerate(pairwise(bounds)):
+            if stop > start:
+                part = _with_own_words(dealt.slice(start, stop - start))
+                self._writer(number).write_table(part)
 
     def read(self) -> Iterator[pa.Table]:
         """Give the `EVENTS` of each file."""

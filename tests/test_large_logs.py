@@ -270,6 +270,18 @@ def test_events_of_a_session_stay_together_and_in_order():
     assert all(len({number for number, _ in found}) == 1 for found in of.values())
 
 
+def test_events_dealt_out_keep_only_their_own_words(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "\n" + "".join(f"s{i},{i},1,2,move\n" for i in range(400)))
+    events = read_log(log, tmp_path)[1].events
+    with Spill(5) as spill:
+        spill.add(events)
+        files = list(spill.read())
+    ids = [table["session_id"].combine_chunks() for table in files]
+    assert sorted(len(one.dictionary) for one in ids) == sorted(len(one) for one in ids)
+    assert sum(len(one) for one in ids) == 400
+
+
 def test_what_is_no_log_is_refused_however_large(tmp_path, small_pieces):
     (tmp_path / "notes.txt").write_text("nothing here\n")
     with pytest.raises(LogError, match="no log format begins with"):

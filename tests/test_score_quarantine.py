@@ -125,10 +125,10 @@ def test_a_run_that_was_cut_short_keeps_what_was_rejected(saved_run, logs, tmp_p
     monkeypatch.setattr("pipeline.shards.SHARD_LOG_BYTES", 1)
     real = job.score_shard
 
-    def stops_at_two(work, shard, progress):
+    def stops_at_two(work, shard, *others):
         if shard.number == 2:
             raise KeyboardInterrupt
-        return real(work, shard, progress)
+        return real(work, shard, *others)
 
     with monkeypatch.context() as patch:
         patch.setattr(job, "score_shard", stops_at_two)
