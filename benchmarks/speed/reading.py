@@ -1,7 +1,8 @@
 """Ingest by format: rows and MB a second, cleaning included, against `pandas.read_csv` alone.
 
-The peer is what a user writes, `pandas.read_csv(path)`, which is pandas' C engine on one core; its
-other engine, Arrow's reader on all cores, stands beside it.
+The peer is what a user writes, `pandas.read_csv(path)`: pandas' own engine, which since pandas 3.1
+reads in several threads where there are cores for them. Its other engine, Arrow's reader, stands
+beside it.
 """
 
 import json
