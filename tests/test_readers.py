@@ -64,8 +64,8 @@ def test_a_csv_is_read(tmp_path):
         "session_id\tt_ms\tx\ty\na\t0\t1\t2\n",
         f"{HEADER},note\na,0,1,2,\"so, well\"\n",
         f"{HEADER}\na,0,1,2\n".encode("utf-16"),
-        gzip.compress(f"{HEADER}\na,0,1,2\n".encode()),
-        gzip.compress(f"{HEADER}\n".encode()) + gzip.compress(b"a,0,1,2\n"),
+        gzip.compress(f"{HEADER}\na,0,1,2\n".encode(), mtime=0),
+        gzip.compress(f"{HEADER}\n".encode(), mtime=0) + gzip.compress(b"a,0,1,2\n", mtime=0),
         pa.compress(f"{HEADER}\na,0,1,2\n".encode(), codec="zstd", asbytes=True),
     ],
 )  # fmt: skip
@@ -208,7 +208,7 @@ def test_an_id_made_of_a_file_name_has_no_suffixes(path, name):
         (f"{HEADER}\n", "csv"),
         ("sid,when,px,py\n", "csv"),
         ('{"session_id":"a","t_ms":0,"x":1,"y":2}\n', "jsonl"),
-        (gzip.compress(BALABIT.encode()), "balabit"),
+        (gzip.compress(BALABIT.encode(), mtime=0), "balabit"),
     ],
 )
 def test_a_format_is_known_by_how_the_file_begins(tmp_path, content, format_):
