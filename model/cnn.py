@@ -65,15 +65,30 @@ class Conv(nnx.Module):
     def __call__(
         self, x: Float[Array, "batch height width features_in"]
     ) -> Float[Array, "batch height_out width_out features_out"]:
-        """Convolve, with zeros around the image."""
+        """Convolve; a square kernel as large as its stride is one matrix product over patches.
+
+        A strided convolution is faster forwards (model/folded.py), but in a training step its
+        gradient leaves a core idle more often.
+        """
+        weights = self.weights().astype(x.dtype)
+        bias = self.bias[...].astype(x.dtype)[None, None, None, :]
+        if weights.shape[:2] == self.stride and self.stride[0] == self.stride[1]:
+            return _patches(x, self.stride[0]) @ weights.reshape(-1, weights.shape[-1]) + bias
         y = jax.lax.conv_general_dilated(
-            x,
-            self.weights().astype(x.dtype),
-            self.stride,
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            x, weights, self.stride, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
-        return y + self.bias[...].astype(x.dtype)[None, None, None, :]
+        return y + bias
+
+
+def _patches(
+    x: Float[Array, "batch side_in side_in features_in"], side: int
+) -> Float[Array, "batch side_out side_out patch_values"]:
+    """Cut an image in squares of `side` cells, each one row of values."""
+    if side == 1:
+        return x
+    batch, height, width, features = x.shape
+    x = x.reshape(batch, height // side, side, width // side, side, features)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
 
 
 def scaled_relu(x: Float[Array, "*any"]) -> Float[Array, "*any"]:

@@ -48,6 +48,15 @@ def test_standardised_weights_have_mean_zero_and_variance_one_over_fan_in():
     np.testing.assert_allclose(weights.var(axis=(0, 1, 2)) * 45, 1, rtol=1e-3)
 
 
+def test_a_patch_stem_is_the_strided_convolution_it_stands_for():
+    conv = Conv((2, 2), 3, 4, stride=(2, 2), rng=np.random.default_rng(0))
+    x = jax.random.normal(jax.random.key(0), (1, 6, 6, 3))
+    expected = jax.lax.conv_general_dilated(
+        x, conv.weights(), (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(conv(x), expected, atol=1e-5)
+
+
 def test_multiply_accumulates_are_counted_as_by_hand():
     # Stem 4x4x2 -> 3 at 2x2 places, two 3x3 convolutions of 3 channels there.
     assert count_macs(CNNConfig(patch=4, widths=(3,)), 8, 2) == 4 * 32 * 3 + 2 * 4 * 9 * 9
