@@ -24,7 +24,7 @@ demo: setup ## Go the whole way on sample_data/: pictures, training, scores in P
 	$(BIN)/pointerprint demo
 
 test: setup ## Run all tests, a file at a time on each core
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: setup ## Check format, lint, types, import contracts, and the docs: links, commands, API
 	$(BIN)/ruff format --check .
