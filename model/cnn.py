@@ -91,6 +91,24 @@ def _patches(
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
 
 
+def features_of(
+    x: Float[Array, "batch side side channels"],
+    entries: nnx.List,
+    stages: nnx.List,
+    cells: tuple[int, int],
+) -> Float[Array, "batch features"]:
+    """Return what the last stage sees of images, on average and at most over them.
+
+    `cells` are the axes along which an image lies once the first entry has seen it.
+    """
+    for entry, blocks in zip(entries, stages, strict=True):
+        x = entry(x)
+        for block in blocks:
+            x = block(x)
+    x = scaled_relu(x).astype(jnp.float32)
+    return jnp.concatenate([x.mean(axis=cells), x.max(axis=cells)], axis=-1)
+
+
 def scaled_relu(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """Rectify, and keep a unit normal's variance at 1."""
     return jax.nn.relu(x) * RELU_GAIN
@@ -133,13 +151,7 @@ class CNN(nnx.Module):
         self, images: Float[Array, "batch side side channels"]
     ) -> Float[Array, "batch features"]:
         """Return what the last stage saw, on average and at most over the image."""
-        x = images
-        for entry, blocks in zip(self.entries, self.stages, strict=True):
-            x = entry(x)
-            for block in blocks:
-                x = block(x)
-        x = scaled_relu(x).astype(jnp.float32)
-        return jnp.concatenate([x.mean(axis=(1, 2)), x.max(axis=(1, 2))], axis=-1)
+        return features_of(images, self.entries, self.stages, cells=(1, 2))
 
 
 def count_macs(config: CNNConfig, size: int, channels: int) -> int:

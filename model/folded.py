@@ -6,13 +6,12 @@ algorithm multiplies them. Logits stay the same, up to the rounding of 32-bit su
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from model import winograd
-from model.cnn import BRANCH_SCALE, CNN, RELU_GAIN, Block, Conv, scaled_relu, standardised
+from model.cnn import BRANCH_SCALE, CNN, RELU_GAIN, Block, Conv, features_of, standardised
 
 SMALLEST_SIDE = 3  # of an image for Winograd: a smaller one fills too little of a tile
 
@@ -96,10 +95,4 @@ class FoldedCNN(nnx.Module):
         self, images: Float[Array, "batch side side channels"]
     ) -> Float[Array, "batch features"]:
         """Return what the last stage saw, on average and at most over the image."""
-        x = images
-        for entry, blocks in zip(self.entries, self.stages, strict=True):
-            x = entry(x)
-            for block in blocks:
-                x = block(x)
-        x = scaled_relu(x)
-        return jnp.concatenate([x.mean(axis=(0, 1)), x.max(axis=(0, 1))], axis=-1)
+        return features_of(images, self.entries, self.stages, cells=(0, 1))

@@ -45,9 +45,8 @@ def find_logs(path: Path) -> list[Path]:
         return sorted(_files_below(path))
     except OSError as error:
         where = Path(error.filename) if error.filename else path
-        raise LogError(
-            where, f"it can't be looked into: {error.strerror}", _MAKE_READABLE
-        ) from error
+        why = error.strerror or error
+        raise LogError(where, f"it can't be looked into: {why}", _MAKE_READABLE) from error
 
 
 def _files_below(path: Path) -> Iterator[Path]:
