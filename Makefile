@@ -46,7 +46,6 @@ figures: setup ## Measure accuracy on recordings in POINTERPRINT_DATA; what need
 	$(BIN)/python -m benchmarks.sapimouse
 	$(BIN)/python -m benchmarks.balabit
 	$(BIN)/python -m benchmarks.delbot
-	$(BIN)/python -m benchmarks.window_rules
 
 clean: ## Take away what was made
 	rm -rf .venv .venv-bench out build *.egg-info

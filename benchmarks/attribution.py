@@ -1,12 +1,13 @@
-"""Is what attribution points at what the score comes from? Cut it out, and score again.
+"""Is what attribution points at what the score comes from? Take it away, and score again.
 
     python -m benchmarks.attribution RUN STORE... [--json FILE]
 
-From each session that the model leans to flag, a stretch of a tenth of its events is cut out
-and the rest is scored anew: standardised, cut into windows, looked at, pooled. The stretch is
-the one with the most weight by attribution, or by gradients, or one at random. A faithful
-attribution finds the stretch whose loss lowers the logit most. With a fraud model, sessions
-are made to lean by simulating twins of them; with an owner model, by claiming another account.
+From sessions with a logit above 0 a share of their events is deleted: those of the highest weight,
+of the lowest, or some at random. What is left is scored from the beginning: standardised, cut into
+windows, drawn. Then the same with cells of the print: a share of them becomes as the reference has
+them (the print of the people trained on, or of the claimed account). If attribution is faithful,
+the logit falls most without what weighs most. With a fraud model the sessions are synthetic bots in
+the likeness of the store's; with an owner model they claim another account.
 """
 
 from model.device import prepare_jax
@@ -15,45 +16,52 @@ prepare_jax()
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Shaped
 
-from model.attribution import as_seen, attribute
+from benchmarks.robustness.changes import kept, owners
+from model.attribution import Attribution, attribute
+from model.owner.population import Evidence
+from model.owner.profiles import compare
 from model.owner.score import compare_sessions
+from model.print_reasons import reference_print
+from model.prints import session_prints, task_windows, window_counts
 from model.run import TrainedModel, load_model
-from model.score import look
+from model.score import predict_sessions
 from pipeline.reasons.stretches import cut_stretches
-from pipeline.sessions import EVENT_COLUMNS, Sessions
+from pipeline.scores import pool_logits
+from pipeline.sessions import Sessions
 from pipeline.simulate.generators import ALL
 from pipeline.simulate.twins import simulate_twins
 from pipeline.store import load_sessions
-from pipeline.windows import cut_windows, pad_windows
-from rasterize.draw import Paths, to_device
+from rasterize.draw import density
 
-SHARE = 0.1  # of a session's events
-LENGTH = 1000  # events of a stretch of a person's session: what is attributed
-DRAWS = 5  # stretches at random for each session
+SHARES: Final = (0.05, 0.1, 0.2)  # of a session's events, or of its print's cells
+LENGTH: Final = 1000  # events of a person's sub-session
+DRAWS: Final = 5  # at random, for each share
+
+Logits = Float64[np.ndarray, " sessions"]
+Masks = Bool[np.ndarray, "sessions cells cells panels"]
 
 
-def logits_of(model: TrainedModel, sessions: Sessions) -> Float64[np.ndarray, " sessions"]:
+def logits_of(model: TrainedModel, sessions: Sessions) -> Logits:
     """Return each session's logit as scoring has it."""
     if model.profiles is None:
-        return look(model.network, model.config, sessions).of_session
-    return compare_sessions(model.network, model.config, model.profiles, sessions).of_session
+        return predict_sessions(model.network, model.config, sessions).of_session
+    return compare_sessions(model.config, model.profiles, sessions).of_session
 
 
-def leaning(model: TrainedModel, sessions: Sessions, n: int, seed: int) -> Sessions:
-    """Return sessions with a logit above 0: twins of people's stretches, or impostors."""
+def suspicious(model: TrainedModel, sessions: Sessions, n: int, seed: int) -> Sessions:
+    """Return sessions with a logit above 0: synthetic bots, or impostors."""
     rng = np.random.default_rng(seed)
-    stretches, _ = cut_stretches(sessions, LENGTH)
-    chosen = stretches.take(np.sort(rng.permutation(len(stretches))[: 3 * n]))
+    parts, _ = cut_stretches(sessions, LENGTH)
+    chosen = parts.take(np.sort(rng.permutation(len(parts))[: 3 * n]))
     if model.profiles is None:
         chosen = simulate_twins(chosen, ALL, 1, seed)
     else:
@@ -63,111 +71,118 @@ def leaning(model: TrainedModel, sessions: Sessions, n: int, seed: int) -> Sessi
     return chosen.take(np.flatnonzero(logits_of(model, chosen) > 0)[:n])
 
 
-def by_gradient(model: TrainedModel, sessions: Sessions) -> Float64[np.ndarray, " events"]:
-    """Return a first guess, by gradients, at what cutting out each segment takes away.
+def deleted(sessions: Sessions, is_deleted: Bool[np.ndarray, " events"]) -> Sessions:
+    """Return sessions without some events; the path goes on as if their segments hadn't been.
 
-    Without a segment all that follows moves by it, in place and in time.
+    A segment leads to its event. A session's first event has none, and always stays.
     """
-    standard, config = as_seen(model, sessions)
-    windows = cut_windows(standard.sessions, config)
-    graph, params = nnx.split(model.network)
-
-    @jax.jit
-    def fall(paths: Paths, toward: jax.Array) -> jax.Array:
-        def said(t_ms: jax.Array, x_px: jax.Array, y_px: jax.Array) -> jax.Array:
-            moved = paths._replace(t_ms=t_ms, x_px=x_px, y_px=y_px)
-            return (nnx.merge(graph, params)(moved) * toward).sum()
-
-        columns = (paths.t_ms, paths.x_px, paths.y_px)
-        total = jnp.zeros_like(paths.t_ms[:, 1:])
-        for values, gradient in zip(columns, jax.grad(said, (0, 1, 2))(*columns), strict=True):
-            after = jnp.cumsum(gradient[:, ::-1], axis=1)[:, ::-1][:, 1:]
-            total += after * jnp.diff(values, axis=1)
-        return total
-
-    toward = _toward(model, sessions, standard.sessions, windows)
-    seen = np.zeros(len(standard.event))
-    for begin in range(0, len(windows), 64):
-        chosen = np.minimum(np.arange(begin, begin + 64), len(windows) - 1)
-        points = pad_windows(standard.sessions, windows.take(chosen), config.max_events)
-        falls = np.asarray(fall(to_device(points), jnp.asarray(toward[chosen])))
-        for row, w in enumerate(range(begin, min(begin + 64, len(windows)))):
-            start, stop = windows.start[w], windows.stop[w]
-            seen[start + 1 : stop] = falls[row, : stop - start - 1]
-    weight = np.zeros(len(sessions.t_us))
-    weight[standard.event] = seen
-    return weight
+    first = sessions.offsets[:-1][sessions.n_events > 0]
+    is_deleted = is_deleted.copy()
+    is_deleted[first] = False
+    columns = {}
+    for name in ("t_us", "x_px", "y_px"):
+        values = getattr(sessions, name)
+        exact = values.astype(np.float64)
+        shift = np.cumsum(np.where(is_deleted, np.diff(exact, prepend=0), 0))
+        shift -= np.repeat(shift[first], sessions.n_events[sessions.n_events > 0])
+        columns[name] = (exact - shift).astype(values.dtype)
+    return kept(replace(sessions, **columns), ~is_deleted)
 
 
-def _toward(model: TrainedModel, sessions: Sessions, seen: Sessions, windows) -> np.ndarray:
-    """Return how the logit changes with the network's outputs, by differences for an owner."""
-    if model.profiles is None:
-        return np.ones((len(windows), 1), np.float32)
-    from model.network import predict
-    from model.owner.population import Evidence, session_means
-    from model.owner.profiles import compare
-
-    config, profiles = model.config, model.profiles
-    outputs = predict(model.network, seen, windows, config.owner.window.max_events)
-    evidence = session_means(outputs, windows.session, len(sessions))
-    places = profiles.of_account(config.owner.min_maturity)
-    step = 1e-3
-
-    def logit(mean: np.ndarray) -> np.ndarray:
-        moved = Evidence(mean, evidence.n_windows)
-        return -compare(moved, sessions.account_id, places, profiles.population)
-
-    base = logit(evidence.mean)
-    slopes = [
-        (logit(evidence.mean + step * unit) - base) / step for unit in np.eye(outputs.shape[1])
-    ]
-    return np.stack(slopes, axis=1)[windows.session].astype(np.float32)
+def highest_events(
+    weight: Shaped[np.ndarray, " events"], sessions: Sessions, share: float
+) -> Bool[np.ndarray, " events"]:
+    """Mark the `share` of each session's events that weigh most."""
+    owner = owners(sessions)
+    rank = np.empty(len(owner), np.int64)
+    rank[np.lexsort((-weight, owner))] = np.arange(len(owner))
+    return rank - sessions.offsets[owner] < share * sessions.n_events[owner]
 
 
-def top_stretch(weight: np.ndarray, sessions: Sessions) -> Int64[np.ndarray, " sessions"]:
-    """Return where the stretch of each session with the most weight begins."""
-    found = []
-    for begin, end in zip(sessions.offsets[:-1], sessions.offsets[1:], strict=True):
-        length = max(int(SHARE * (end - begin)), 1)
-        total = np.append(0, np.cumsum(weight[begin:end]))
-        found.append(int(np.argmax(total[length:-1] - total[: -length - 1])))
-    return np.array(found)
+def highest_cells(weight: Float[np.ndarray, "sessions cells cells panels"], share: float) -> Masks:
+    """Mark the `share` of each session's cells that weigh most, whatever their panel."""
+    flat = weight.reshape(len(weight), -1)
+    rank = np.argsort(np.argsort(-flat, axis=1, kind="stable"), axis=1)
+    return (rank < share * flat.shape[1]).reshape(weight.shape)
 
 
-def cut_out(sessions: Sessions, place: Int64[np.ndarray, " sessions"]) -> Sessions:
-    """Return sessions without a stretch each; the path goes on from where it began."""
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in EVENT_COLUMNS}
-    counts = []
-    for i, (begin, end) in enumerate(zip(sessions.offsets[:-1], sessions.offsets[1:], strict=True)):
-        first = begin + place[i]
-        last = first + max(int(SHARE * (end - begin)), 1)
-        event = np.r_[begin : first + 1, last + 1 : end]
-        follows = event > last
-        counts.append(len(event))
-        for name in EVENT_COLUMNS:
-            values = getattr(sessions, name)
-            kept = values[event]
-            if name in ("t_us", "x_px", "y_px"):
-                kept = kept - follows * (values[last] - values[first])
-            columns[name].append(kept.astype(values.dtype))
-    return replace(
-        sessions,
-        **{name: np.concatenate(values) for name, values in columns.items()},
-        offsets=np.cumsum([0, *counts]).astype(np.int64),
-    )
+class WithCells:
+    """The logits of sessions some of whose print's cells are as their reference has them."""
+
+    def __init__(self, model: TrainedModel, sessions: Sessions):
+        self.model, self.sessions = model, sessions
+        prints = [reference_print(model, account)[0] for account in sessions.account_id]
+        self.reference = np.concatenate([one.mean_images for one in prints if one is not None])
+
+    def __call__(self, masks: Masks) -> Logits:
+        """Return the logits where the cells of `masks` are the reference's."""
+        return (self._owner if self.model.profiles is not None else self._fraud)(masks)
+
+    def _fraud(self, masks: Masks) -> Logits:
+        config, network = self.model.config, nnx.jit(self.model.network)
+        seen, windows = task_windows(config, self.sessions)
+        logits = np.zeros(len(windows), np.float32)
+        for chosen, counts in window_counts(config, seen.sessions, windows):
+            of = windows.session[chosen]
+            logits[chosen] = network(self._replaced(density(counts), masks[of], of))
+        return pool_logits(logits, windows.session, len(self.sessions), config.score.pooling)
+
+    def _owner(self, masks: Masks) -> Logits:
+        config, profiles = self.model.config, self.model.profiles
+        prints = session_prints(config, self.sessions)
+        everyone = np.arange(len(self.sessions))
+        images = self._replaced(prints.mean_images, masks, everyone)
+        evidence = Evidence(profiles.population.embed(images), prints.n_windows)
+        places = profiles.of_account(config.owner.min_maturity)
+        return -compare(evidence, self.sessions.account_id, places, profiles.population)
+
+    def _replaced(
+        self,
+        images: Float32[np.ndarray, "rows cells cells panels"],
+        masks: Bool[np.ndarray, "rows cells cells panels"],
+        of: Shaped[np.ndarray, " rows"],
+    ) -> Float32[np.ndarray, "rows cells cells panels"]:
+        return np.where(masks, self.reference[of], images)
 
 
-def interval(falls: np.ndarray, of: Callable[[np.ndarray], float], seed: int = 0) -> str:
-    """Return a figure over sessions with its bootstrap interval of 95 %."""
+def falls(
+    model: TrainedModel, sessions: Sessions, found: Attribution, seed: int
+) -> Iterator[tuple[str, float, str, Logits]]:
+    """Give what is taken away, which share, which of it, and how far each logit falls."""
+    base, rng = logits_of(model, sessions), np.random.default_rng(seed)
+    with_cells = WithCells(model, sessions)
+
+    def without_events(weight: np.ndarray, share: float) -> Logits:
+        chosen = highest_events(weight, sessions, share)
+        return base - logits_of(model, deleted(sessions, chosen))
+
+    def without_cells(weight: np.ndarray, share: float) -> Logits:
+        return base - with_cells(highest_cells(weight, share))
+
+    for what, weight, without in (
+        ("events", found.events, without_events),
+        ("cells", found.cells, without_cells),
+    ):
+        for share in SHARES:
+            at_random = [without(rng.random(weight.shape), share) for _ in range(DRAWS)]
+            yield what, share, "highest", without(weight, share)
+            yield what, share, "random", np.mean(at_random, axis=0)
+            yield what, share, "lowest", without(-weight, share)
+
+
+def interval(values: Logits, seed: int = 0) -> str:
+    """Return a mean over sessions with its bootstrap interval of 95 %."""
     rng = np.random.default_rng(seed)
-    draws = [of(falls[rng.integers(0, len(falls), len(falls))]) for _ in range(1000)]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return f"{of(falls):.3f} [{low:.3f}, {high:.3f}]"
+    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(1000)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("stores", type=Path, nargs="+")
     parser.add_argument("--sessions", type=int, default=150)
@@ -175,32 +190,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write every fall here")
     arguments = parser.parse_args()
     model = load_model(arguments.run)
-    sessions = leaning(model, load_sessions(arguments.stores), arguments.sessions, arguments.seed)
+    stores = load_sessions(arguments.stores)
+    sessions = suspicious(model, stores, arguments.sessions, arguments.seed)
     base = logits_of(model, sessions)
     print(f"{len(sessions)} sessions of {LENGTH} events, median logit {np.median(base):.2f}\n")
-
-    def fall(place: np.ndarray) -> np.ndarray:
-        return base - logits_of(model, cut_out(sessions, place))
-
-    rng = np.random.default_rng(arguments.seed)
-    n_places = sessions.n_events - np.maximum((SHARE * sessions.n_events).astype(int), 1) - 1
-    at_random = np.stack([fall(rng.integers(0, n_places)) for _ in range(DRAWS)])
-    falls = {
-        f"occlusion, {n} stretches a window": fall(
-            top_stretch(attribute(model, sessions, n), sessions)
-        )
-        for n in (8, 16, 32)
-    }
-    falls["gradients"] = fall(top_stretch(by_gradient(model, sessions), sessions))
-    print("| stretch cut out | mean fall of the logit | more than a random one's |")
-    print("|---|---|---|")
-    for name, fallen in falls.items():
-        more = (fallen > at_random).mean(axis=0)
-        print(f"| {name} | {interval(fallen, np.mean)} | {interval(more, np.mean)} |")
-    print(f"| at random | {interval(at_random.mean(axis=0), np.mean)} | |")
+    print("Mean fall of the logit without\n")
+    print("| | highest weight | at random | lowest weight |\n|---|---|---|---|")
+    written, cells = [], []
+    found = attribute(model, sessions)
+    for what, share, which, fall in falls(model, sessions, found, arguments.seed):
+        written.append({"what": what, "share": share, "which": which, "fall": fall.tolist()})
+        cells.append(interval(fall))
+        if which == "lowest":
+            print(f"| {share:.0%} of {what} | {' | '.join(cells[-3:])} |", flush=True)
     if arguments.json:
-        written = {name: values.tolist() for name, values in falls.items()}
-        arguments.json.write_text(json.dumps(written | {"random": at_random.tolist()}))
+        arguments.json.write_text(json.dumps(written))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Needs the recordings in POINTERPRINT_DATA (default ../shared/data): DELBOT (chri
 SapiMouse. The model is trained on SapiMouse's people and simulated bots, and has seen nothing of
 DELBOT; gradient boosting has seen half of the person's sessions and the other bot's. Resolution
 and class hang together in this data set, so each bot is shown against the people's sessions of
-the same resolution where there are any, and beside what needs no look at the path.
+the same resolution where there are any, and beside what needs no path.
 """
 
 from model.device import prepare_jax
@@ -94,7 +94,7 @@ def tests(sessions: Sessions) -> dict[str, Bool[np.ndarray, " sessions"]]:
 
 
 def shortcuts(sessions: Sessions) -> tuple[dict[str, Scores], np.ndarray]:
-    """Return numbers that need no look at the path, and the features of the hand."""
+    """Return numbers that need no path, and the features of the hand."""
     features = session_features(sessions, cut_windows(sessions, WindowConfig()))
     duration_us = sessions.t_us[sessions.offsets[1:] - 1]
     found = {
@@ -140,8 +140,8 @@ def by_model(sessions: Sessions, people: Path, config: RunConfig) -> tuple[Score
 
 def auc_cell(score: Scores, label: np.ndarray, either_way: bool = False) -> str:
     """Return an AUC with its interval over sessions: there is one person, and one bot."""
-    judged = np.isfinite(score)
-    score, label = score[judged], label[judged].astype(np.int64)
+    is_scored = np.isfinite(score)
+    score, label = score[is_scored], label[is_scored].astype(np.int64)
     if either_way and roc_auc(score, label) < 0.5:
         score = -score
     of = cluster_bootstrap(roc_auc, score, label, np.arange(len(label)), 500)
@@ -150,8 +150,8 @@ def auc_cell(score: Scores, label: np.ndarray, either_way: bool = False) -> str:
 
 def best_cell(hand: np.ndarray, label: np.ndarray) -> str:
     """Return the best feature's AUC; it is picked on these very sessions, which flatters it."""
-    judged = np.isfinite(hand).all(axis=1)
-    auc = rank_auc(hand[judged].astype(np.float32), label[judged])
+    has_one = np.isfinite(hand).all(axis=1)
+    auc = rank_auc(hand[has_one].astype(np.float32), label[has_one])
     best = int(np.maximum(auc, 1 - auc).argmax())
     return f"{max(auc[best], 1 - auc[best]):.3f} `{HAND_FEATURES[best]}`"
 
@@ -164,7 +164,7 @@ def flagged_cell(flagged: np.ndarray) -> str:
 
 def to_text(sessions: Sessions, rows: Mapping[str, list[str]]) -> str:
     """Return a Markdown table, a column a test."""
-    lines = ["| judged by | " + " | ".join(tests(sessions)) + " |", "|---|---|---|---|---|"]
+    lines = ["| scored by | " + " | ".join(tests(sessions)) + " |", "|---|---|---|---|---|"]
     lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]
     return "\n".join(lines)
 

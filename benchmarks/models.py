@@ -5,7 +5,7 @@ from pathlib import Path
 
 from model.calibrate import Calibration
 from model.config import RunConfig
-from model.network import Network
+from model.network import new_network
 from model.policy import Policy, Threshold
 from model.run import TrainedModel, save_model
 from pipeline.reasons.usual import measure_usual
@@ -18,12 +18,12 @@ def untrained_run(
 ) -> Path:
     """Write a RUN with the network as its seed makes it; it flags from a score of 0.9 on.
 
-    With the sessions of `people` it knows what is usual, and what chance repeats.
+    With the sessions of `people` it knows their reference distribution, and what chance repeats.
     """
     threshold = Threshold(0.01, 0.9, 0.0, None, False, "made up")
     calibration = Calibration(1.0, 0.0, 0.5)
     policy = Policy(0.01, (threshold,), 1, 1)
-    model = TrainedModel(config, Network(config), calibration, policy)
+    model = TrainedModel(config, new_network(config), calibration, policy)
     if people is not None:
         chance, usual = measure_chance(people), measure_usual(people, people.session_id)
         model = replace(model, chance=chance, usual=usual)

@@ -1,28 +1,24 @@
-"""The owner task in benchmarks: claims of accounts, who judges them, and a table of how well.
+"""The owner task in benchmarks: claims of accounts, what scores them, and a table of how well.
 
 A claim is a session with the account that it claims, and label 1 if it isn't that account's.
-What looks at the path is compared with what doesn't (clock, screen, length), on all claims and
-on those that their device doesn't decide.
+Comparing prints stands beside what needs no path (clock, screen, length), on all claims and on
+those that their device doesn't decide.
 """
 
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from flows.jobs.train_owner import settled
 from model.bootstrap import cluster_bootstrap
 from model.config import RunConfig
 from model.metrics import eer, roc_auc
-from model.network import Network
-from model.owner.population import Evidence, Population, fit_population, session_means
-from model.owner.score import embed
-from model.owner.siblings import with_siblings
-from model.owner.train import fit_owner
+from model.owner.population import Evidence, Place, Population, fit_population, session_means
+from model.owner.profiles import compare
+from model.owner.pseudo_speakers import with_pseudo_speakers
+from model.prints import session_prints
 from pipeline.audit.case import find_case
 from pipeline.audit.device import device_matched
 from pipeline.audit.shortcuts import find_shortcuts
@@ -30,98 +26,105 @@ from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_fea
 from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.windows import Windows, cut_windows, thin_windows
 
-Embedder = Callable[[Sessions, int | None], tuple[Windows, np.ndarray]]
-"""Sessions, and how many windows of each at most."""
 Scores = Float64[np.ndarray, " claims"]
 
-FEATURES = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
+PRINT = "**print (default)**"
+STRANGERS = "**print, accounts that the population has not seen**"
+FEATURES = "features against profiles"
+HAND = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
 EVIDENCE_SECONDS = (15, 60)
 STRETCHES_A_SESSION = 4  # of each length
 MOST_WINDOWS = 256  # of a session, of those that boosting learns from
 
 
-def network(sessions: Sessions, config: RunConfig) -> Embedder:
-    """Train on the accounts of `sessions`, as the training job would; give the embeddings."""
-    config = settled(config, len(set(sessions.account_id)))
-    if config.owner.learns == "never":
-        untrained = Network(config)
-        return lambda chosen, at_most: embed(untrained, config, chosen, at_most)
-    with tempfile.TemporaryDirectory() as folder:
-        trained, _ = fit_owner(sessions, config, Path(folder) / "state")
-    return lambda chosen, at_most: embed(trained, config, chosen, at_most)
-
-
-def features(config: RunConfig) -> Embedder:
-    """Give kinematic features of the same windows instead of embeddings, as they are."""
-
-    def described(sessions: Sessions, at_most: int | None) -> tuple[Windows, np.ndarray]:
-        windows = cut_windows(sessions, config.owner.window)
-        windows = windows if at_most is None else thin_windows(windows, at_most)
-        return windows, kinematic_features(sessions, windows)[:, FEATURES].astype(np.float64)
-
-    return described
-
-
 @dataclass(frozen=True)
-class Judge:
-    """Profiles, and how people differ: made once, asked about any claims."""
+class Verifier:
+    """Profiles of accounts, and the population in which sessions are compared with them.
 
-    embedder: Embedder
-    people: Population
-    account: Shaped[np.ndarray, " sessions"]
-    known: Evidence
+    What describes a session is the mean of its windows: their prints, or their features.
+    """
+
+    population: Population
+    places: dict[str, list[Place]]
 
     @staticmethod
-    def of(embedder: Embedder, trained: Sessions, enrolled: Sessions, config: RunConfig) -> "Judge":
-        """Return profiles of `enrolled`; how people differ is learnt from `trained`."""
-        everyone = with_siblings(trained, config.owner)
-        windows, embeddings = embedder(everyone, config.owner.windows_per_session)
-        people = fit_population(
-            embeddings, windows.session, everyone.account_id, config.owner.dimensions
+    def of(
+        population: Population, enrolled: Evidence, account: Shaped[np.ndarray, " sessions"]
+    ) -> "Verifier":
+        """Return the profiles that `enrolled` sessions make."""
+        embedded, names = _embed(population, enrolled), account.astype(str)
+        places = {}
+        for name in np.unique(names):
+            own = (names == name) & (embedded.n_windows > 0)
+            place = population.place(Evidence(embedded.mean[own], embedded.n_windows[own]))
+            places[str(name)] = [place]
+        return Verifier(population, places)
+
+    def scores(self, tried: Evidence, account: Shaped[np.ndarray, " sessions"]) -> Scores:
+        """Score sessions that claim an `account`: higher, the less likely its owner's.
+
+        NaN without a window.
+        """
+        ratio = compare(
+            _embed(self.population, tried), account.astype(str), self.places, self.population
         )
-        windows, embeddings = embedder(enrolled, None)
-        known = session_means(embeddings, windows.session, len(enrolled))
-        return Judge(embedder, people, enrolled.account_id.astype(str), known)
+        return np.where(tried.n_windows > 0, -ratio, np.nan)
+
+
+def _embed(population: Population, described: Evidence) -> Evidence:
+    flat = described.mean.reshape(len(described.mean), 1, 1, -1)
+    return Evidence(population.embed(flat), described.n_windows)
+
+
+def print_means(sessions: Sessions, config: RunConfig) -> Evidence:
+    """Return the mean image of each session's windows."""
+    prints = session_prints(config, sessions)
+    return Evidence(prints.mean_images.reshape(len(sessions), -1), prints.n_windows)
+
+
+class FeatureVerifier:
+    """The same comparison of kinematic features instead of prints.
+
+    Logarithms, each with unit spread over the training sessions' windows: pixels a second and
+    shares of one have to be comparable before people are.
+    """
+
+    def __init__(self, trained: Sessions, enrolled: Sessions, config: RunConfig):
+        self.config = config
+        _, values = hand_features(trained, config)
+        self.mean, self.spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)
+        everyone = with_pseudo_speakers(trained, config.owner)
+        windows, values = hand_features(everyone, config, config.owner.windows_per_session)
+        population = fit_population(
+            self._scaled(values), windows.session, everyone.account_id, config.owner, config.seed
+        )
+        self.verifier = Verifier.of(population, self._means(enrolled), enrolled.account_id)
 
     def scores(self, claims: Sessions) -> Scores:
-        """Score claims: higher, the less likely by the account's hand; NaN without a window."""
-        windows, embeddings = self.embedder(claims, None)
-        evidence = session_means(embeddings, windows.session, len(claims))
-        score = np.full(len(claims), np.nan)
-        for account in np.unique(claims.account_id.astype(str)):
-            own = (self.account == account) & (self.known.n_windows > 0)
-            place = self.people.place(Evidence(*(column[own] for column in self.known)))
-            claimed = claims.account_id.astype(str) == account
-            some = Evidence(*(column[claimed] for column in evidence))
-            score[claimed] = -self.people.log_ratio(some, place)
-        return np.where(evidence.n_windows > 0, score, np.nan)
+        """Score claims as `Verifier.scores` does."""
+        return self.verifier.scores(self._means(claims), claims.account_id)
+
+    def _means(self, sessions: Sessions) -> Evidence:
+        windows, values = hand_features(sessions, self.config)
+        return session_means(self._scaled(values), windows.session, len(sessions))
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
+        return (values - self.mean) / self.spread
 
 
-def scaled_features(sessions: Sessions, config: RunConfig) -> Embedder:
-    """Give logarithms of kinematic features, each with unit spread over `sessions`' windows.
-
-    Pixels a second and shares of one have to be comparable before people are.
-    """
-    described = features(config)
-    _, known = described(sessions, config.owner.windows_per_session)
-    mean, spread = signed_log(known).mean(axis=0), signed_log(known).std(axis=0)
-
-    def scaled(chosen: Sessions, at_most: int | None) -> tuple[Windows, np.ndarray]:
-        windows, values = described(chosen, at_most)
-        return windows, (signed_log(values) - mean) / np.maximum(spread, 1e-9)
-
-    return scaled
-
-
-def signed_log(values: np.ndarray) -> np.ndarray:
-    """Return log(1 + size), with the sign."""
-    return np.sign(values) * np.log1p(np.abs(values))
+def hand_features(
+    sessions: Sessions, config: RunConfig, at_most: int | None = None
+) -> tuple[Windows, np.ndarray]:
+    """Return windows (so many of each session at most) and the logarithms of their features."""
+    windows = cut_windows(sessions, config.owner.window)
+    windows = windows if at_most is None else thin_windows(windows, at_most)
+    values = kinematic_features(sessions, windows)[:, HAND].astype(np.float64)
+    return windows, np.sign(values) * np.log1p(np.abs(values))
 
 
 def boosting(enrolled: Sessions, claims: Sessions, config: RunConfig) -> Scores:
     """Score claims by gradient boosting on features, which names one of the known accounts."""
-    described = features(config)
-    windows, values = described(enrolled, None)
+    windows, values = hand_features(enrolled, config)
     begin = np.searchsorted(windows.session, windows.session)
     every = 1 + (np.bincount(windows.session)[windows.session] - 1) // MOST_WINDOWS
     kept = (np.arange(len(windows)) - begin) % every == 0
@@ -129,7 +132,7 @@ def boosting(enrolled: Sessions, claims: Sessions, config: RunConfig) -> Scores:
     fitted = HistGradientBoostingClassifier(
         max_iter=60, max_leaf_nodes=15, early_stopping=False, random_state=config.seed
     ).fit(values[kept], account[kept])
-    windows, values = described(claims, None)
+    windows, values = hand_features(claims, config)
     named = np.searchsorted(fitted.classes_, claims.account_id.astype(str))[windows.session]
     p = fitted.predict_proba(values)[np.arange(len(windows)), named].clip(1e-6, 1 - 1e-6)
     total = np.bincount(windows.session, np.log(p / (1 - p)), len(claims))
@@ -138,7 +141,7 @@ def boosting(enrolled: Sessions, claims: Sessions, config: RunConfig) -> Scores:
 
 
 def time_stretches(sessions: Sessions, seconds: float) -> tuple[Sessions, np.ndarray]:
-    """Return stretches of so many seconds, and whose each is; some of a long session.
+    """Return sub-sessions of so many seconds, and whose each is; some of a long session.
 
     What is left at the end of a session counts from nine tenths of the length on.
     """
@@ -179,13 +182,13 @@ def table(
     """Return a Markdown table: AUC and equal error rate, of all claims and of the matched."""
     n = [int(((claims.label == c) & is_matched).sum()) for c in (0, 1)]
     lines = [
-        f"| judged by | AUC, all {len(claims)} | EER | AUC, {n[0]} + {n[1]} device matched | EER |",
+        f"| scored by | AUC, all {len(claims)} | EER | AUC, {n[0]} + {n[1]} device matched | EER |",
         "|---|---|---|---|---|",
     ]
     for name, score in scores.items():
-        is_judged = np.isfinite(score)
+        is_scored = np.isfinite(score)
         cells = []
-        for chosen in (is_judged, is_judged & is_matched):
+        for chosen in (is_scored, is_scored & is_matched):
             cells += _figures(score[chosen], claims.take(chosen))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -3,8 +3,8 @@
     python -m benchmarks.reasons [--json FILE]
 
 Needs the recordings in POINTERPRINT_DATA (default ../shared/data): SapiMouse's people, 18
-families of bots, Balabit's people; and the sample's recordings. SapiMouse's people are dealt
-into four folds: a person is compared with what is usual among the people of the other three.
+families of bots, Balabit's people; and the sample's recordings. SapiMouse's people are split
+into four folds: a person is compared with the reference distribution of the other three's people.
 Everything else is compared with all of SapiMouse's people. Prints Markdown: docs/reasons.md
 holds it.
 """
@@ -127,7 +127,7 @@ def main() -> None:
 
     people = read(recordings / "sapimouse")
     usual = measure_usual(people, people.account_id)
-    print("Unseen people of SapiMouse, % of stretches\n")
+    print("Unseen people of SapiMouse, % of sub-sessions\n")
     unseen = on_people(people)
     print(table(unseen.rename_axis("code"), 2))
 
@@ -140,7 +140,7 @@ def main() -> None:
             f"Balabit ({len(balabit):,})": share(balabit, usual),
         }
     )
-    print("\nPeople of other recorders, % of stretches\n")
+    print("\nPeople of other recorders, % of sub-sessions\n")
     print(table(others.rename_axis("code"), 2))
 
     bots = read(recordings / "bots", account_id="generator")
@@ -159,7 +159,7 @@ def main() -> None:
     twins = pd.DataFrame(
         {name: share(simulate_twins(origin, [name], 1, 0), usual) for name in ALL}
     ).T
-    print("\nSimulated twins of people's stretches, % of sessions\n")
+    print("\nSimulated bots in the likeness of people's sub-sessions, % of sessions\n")
     print(listed(twins))
 
     began = time.process_time()

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.matching import Moves, chain_moves, find_moves
+from benchmarks.matching import Moves, chain_moves, find_moves
 from pipeline.schemas import Kind
 from pipeline.sessions import Sessions
 

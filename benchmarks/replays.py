@@ -24,10 +24,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.matching import chain_moves, cut_stretches, find_moves
 from benchmarks.replay_attacks import ATTACKS, all_of_it, rotation, stitch
 from benchmarks.sources import of_accounts, read_all, recordings_folder
 from model.bootstrap import wilson_interval
-from pipeline.matching import chain_moves, cut_stretches, find_moves
 from pipeline.replay.chance import Chance, measure_chance
 from pipeline.replay.evidence import Evidence, find_replays
 from pipeline.replay.recordings import concatenate_recordings, record

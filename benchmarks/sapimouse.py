@@ -1,12 +1,12 @@
-"""SapiMouse: people never trained on, known from three minutes, tried on another session.
+"""SapiMouse: people whom the population has not seen, known from three minutes, tried on one more.
 
-    python -m benchmarks.sapimouse [--folds 3] [--only 0] [--seed 0] [--set owner.epochs=20 ...]
+    python -m benchmarks.sapimouse [--folds 5] [--only 0] [--seed 0] [--set owner.shrinkage=0.3 ...]
 
-Needs the recordings in POINTERPRINT_DATA (default ../shared/data). People are dealt into folds.
-Of a fold's people the 3-minute sessions make profiles and the 1-minute ones are tried, whole
-(60 s) and in stretches of 15 s, against all profiles of the fold: impostors are people whom the
-network has never seen either. Trained on the people of the other folds. Printed as Markdown,
-beside what looks at no path, the best single feature, and features in the network's place.
+Needs the recordings in POINTERPRINT_DATA (default ../shared/data). How people differ is learnt from
+the people of the other folds. Of a fold's people the 3-minute sessions make profiles and the
+1-minute ones are tried, whole (60 s) and in sub-sessions of 15 s, against all profiles of the fold:
+impostors are people whom the population has not seen either. Printed as Markdown, beside what needs
+no path, the best single feature, and features against profiles.
 """
 
 from model.device import prepare_jax
@@ -17,13 +17,13 @@ import argparse
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Bool
 
 from benchmarks import owners
 from benchmarks.sources import read_all, recordings_folder, with_settings
+from flows.jobs.owner_trials import Crowd
 from model.config import RunConfig
 from pipeline.sessions import Sessions, concatenate_sessions
-
-NETWORK = "**the network**"
 
 
 def claims_of(tried: Sessions, accounts: np.ndarray) -> Sessions:
@@ -43,48 +43,52 @@ def claims_of(tried: Sessions, accounts: np.ndarray) -> Sessions:
     return concatenate_sessions(parts)
 
 
-def judge_fold(
-    sessions: Sessions, held: np.ndarray, config: RunConfig
+def is_long(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
+    """Mark the 3-minute sessions."""
+    return np.array(["3min" in name for name in sessions.session_id], bool)
+
+
+def score_fold(
+    sessions: Sessions, crowd: Crowd, held: np.ndarray, config: RunConfig
 ) -> dict[int, tuple[Sessions, np.ndarray, dict[str, np.ndarray]]]:
     """Return claims, which are device matched, and scores, for each length of evidence."""
     of_fold = np.isin(sessions.account_id.astype(str), held)
-    trained = sessions.take(~of_fold)
-    is_long = np.array(["3min" in name for name in sessions.session_id])
-    enrolled, tried = sessions.take(of_fold & is_long), sessions.take(of_fold & ~is_long)
-    embedders = {
-        "features against profiles": owners.scaled_features(trained, config),
-        NETWORK: owners.network(trained, config),
-    }
-    judges = {
-        name: owners.Judge.of(embedder, trained, enrolled, config)
-        for name, embedder in embedders.items()
-    }
+    enrolled = sessions.take(of_fold & is_long(sessions))
+    tried = sessions.take(of_fold & ~is_long(sessions))
+    by_features = owners.FeatureVerifier(sessions.take(~of_fold), enrolled, config)
+    by_print = owners.Verifier.of(
+        crowd.population(~of_fold), owners.print_means(enrolled, config), enrolled.account_id
+    )
     found = {}
     for seconds in owners.EVIDENCE_SECONDS:
         part = owners.time_stretches(tried, seconds)[0] if seconds < 60 else tried
-        claims = claims_of(part, held)
+        claims, prints = claims_of(part, held), owners.print_means(part, config)
         scores = owners.shortcuts(enrolled, claims, config.seed)
-        for name in judges:
-            scores[name] = judges[name].scores(claims)
+        scores[owners.FEATURES] = by_features.scores(claims)
+        scores[owners.PRINT] = np.concatenate(
+            [by_print.scores(prints, np.full(len(part), account)) for account in held]
+        )
         found[seconds] = (claims, owners.matched(enrolled, claims), scores)
     return found
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folds", type=int, default=3)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--only", type=int, nargs="*", help="these folds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.FIELD=VALUE")
     options = parser.parse_args()
     sessions = read_all(recordings_folder("sapimouse") / "sapimouse")
     config = with_settings(RunConfig(task="owner", seed=options.seed), options.set)
-    dealt = np.random.default_rng(options.seed).permutation(
-        np.unique(sessions.account_id.astype(str))
-    )
+    names = np.unique(sessions.account_id.astype(str))
+    names = np.random.default_rng(options.seed).permutation(names)
     chosen = range(options.folds) if options.only is None else options.only
-    folds = [judge_fold(sessions, dealt[fold :: options.folds], config) for fold in chosen]
+    crowd = Crowd(config, sessions)
+    folds = [score_fold(sessions, crowd, names[fold :: options.folds], config) for fold in chosen]
     for seconds in owners.EVIDENCE_SECONDS:
         parts = [fold[seconds] for fold in folds]
         claims = concatenate_sessions([part[0] for part in parts])

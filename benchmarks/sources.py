@@ -4,8 +4,9 @@ import ast
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,11 +41,17 @@ def with_settings(config: RunConfig, settings: Sequence[str]) -> RunConfig:
     """Return `config` with each `section.field=value` put in (a Python literal, or a word)."""
     for setting in settings:
         path, value = setting.split("=", 1)
-        section, name = path.split(".")
         try:
             parsed = ast.literal_eval(value)
         except (SyntaxError, ValueError):
             parsed = value
-        part = replace(getattr(config, section), **{name: parsed})
-        config = replace(config, **{section: part})
+        config = _put(config, path.split("."), parsed)
     return config
+
+
+def _put(part: Any, path: Sequence[str], value: Any) -> Any:
+    """Return a dataclass with the field at the end of `path` set."""
+    name, *rest = path
+    if not is_dataclass(part) or not hasattr(part, name):
+        raise ValueError(f"unknown setting: {type(part).__name__} has no {name!r}")
+    return replace(part, **{name: _put(getattr(part, name), rest, value) if rest else value})

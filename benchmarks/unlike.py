@@ -2,11 +2,11 @@
 
     python -m benchmarks.unlike
 
-Needs the recordings in POINTERPRINT_DATA (default ../shared/data): SapiMouse, Balabit. No network
-is asked. SapiMouse's people are dealt into four folds: how constant people are is measured on
+Needs the recordings in POINTERPRINT_DATA (default ../shared/data): SapiMouse, Balabit. No model
+is needed. SapiMouse's people are split into four folds: how constant people are is measured on
 three of them, the 3-minute sessions of the fourth are enrolled, and its 1-minute sessions claim
-every account of it. Balabit's training files are enrolled and its labelled test sessions judged
-by how constant SapiMouse's people are. Prints Markdown: docs/reasons.md holds it.
+every account of it. Balabit's training files are enrolled, and its labelled test sessions measured
+against how constant SapiMouse's people are. Prints Markdown: docs/reasons.md holds it.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from benchmarks.balabit import read_balabit
 from benchmarks.sources import read_all, recordings_folder
-from flows.jobs.owner_trials import deal_folds
+from flows.jobs.owner_trials import assign_folds
 from pipeline.reasons.constancy import Constancy, find_unlike, measure_constancy
 from pipeline.reasons.measures import HABITS, measure_sessions
 from pipeline.reasons.own import OwnRanges, own_ranges, stretches_column
@@ -39,7 +39,7 @@ class Claims:
     def add(
         self, claims: Sessions, is_own: np.ndarray, ranges: OwnRanges, constancy: Constancy
     ) -> None:
-        """Judge claims and remember how it came out."""
+        """Measure claims and keep the result."""
         found = find_unlike(*measure_sessions(claims, HABITS), claims, ranges, constancy)
         self.is_unlike.append(np.isin(np.arange(len(claims)), found.session))
         self.is_own.append(is_own)
@@ -69,7 +69,7 @@ def enrolled(sessions: Sessions) -> OwnRanges:
 
 def on_sapimouse(people: Sessions) -> dict[str, Claims]:
     """Return the claims of each length of evidence."""
-    fold = deal_folds(people.account_id, FOLDS, seed=0)
+    fold = assign_folds(people.account_id, FOLDS, seed=0)
     is_long = np.array(["3min" in name for name in people.session_id])
     claims = {f"SapiMouse, {size} events": Claims() for size in LENGTHS}
     claims["SapiMouse, the minute"] = Claims()

@@ -26,14 +26,17 @@ LISTED = {
         "pipeline/sessions.py": ["Sessions", "concatenate_sessions"],
         "pipeline/labels.py": ["read_labels"],
     },
-    "Sessions to windows and pictures": {
+    "Sessions to windows, prints and pictures": {
         "pipeline/config.py": ["WindowConfig", "StandardConfig"],
         "pipeline/standard.py": ["standardise"],
         "pipeline/windows.py": ["cut_windows", "pad_windows"],
+        "rasterize/panels.py": ["Panel", "find_panels"],
+        "rasterize/draw.py": ["draw_counts", "density"],
         "rasterize/canvas.py": ["Canvas"],
-        "rasterize/draw.py": ["draw"],
         "rasterize/picture.py": ["draw_pictures", "contact_sheet"],
         "rasterize/overlay.py": ["draw_overlays"],
+        "rasterize/print_picture.py": ["SessionPrint", "print_sheet"],
+        "model/prints.py": ["Prints", "session_prints"],
     },
     "Training and scoring": {
         "flows/jobs/train.py": ["train"],
@@ -47,7 +50,8 @@ LISTED = {
         "pipeline/reasons/found.py": ["find_reasons"],
         "pipeline/reasons/constancy.py": ["measure_constancy"],
         "pipeline/reasons/codes.py": ["Code"],
-        "model/attribution.py": ["attribute"],
+        "model/attribution.py": ["Attribution", "attribute"],
+        "model/print_reasons.py": ["print_reasons"],
     },
     "Bots, figures, reports": {
         "pipeline/simulate/twins.py": ["simulate_twins"],
@@ -55,6 +59,7 @@ LISTED = {
         "flows/jobs/audit.py": ["audit_stores"],
         "flows/jobs/report.py": ["report"],
         "flows/jobs/draw.py": ["draw"],
+        "flows/jobs/draw_print.py": ["draw_print"],
     },
     "Errors": {"pipeline/errors.py": ["PointerprintError", "did_you_mean"]},
 }

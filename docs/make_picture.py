@@ -2,8 +2,8 @@
 
 python docs/make_picture.py [RUN]
 
-Four recordings, and a bot in the likeness of each; the channels of one. With a RUN (such as the
-demo's), what raised its scores, too.
+Four recordings, and a bot in the likeness of each; the print of a person beside that of a bot.
+With a RUN (such as the demo's), what raised its scores, too.
 """
 
 import sys
@@ -18,9 +18,11 @@ import pandas as pd
 
 from model.device import prepare_jax
 from pipeline.ingest import ingest_logs
-from pipeline.sessions import Sessions
+from pipeline.logs import parse_logs
+from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.simulate.twins import simulate_twins
 from pipeline.store import load_sessions
-from pipeline.windows import cut_windows, pad_windows
+from pipeline.windows import Windows, cut_windows, pad_windows
 from rasterize.canvas import Canvas
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +34,10 @@ TWINS = (
     "to_center_from_ul_005~gaussian_random_walk_bridge-1",
     "slide_001~windmouse-1",
 )
+PRINTED = ("browse", "grid_hop", "to_")  # how the names of recordings with free movements begin
+SHOWN = "browse_011"
+BOT = "bezier"
+PANELS = ("hodograph", "speed_turn", "speed_change", "change_return")
 
 
 @contextmanager
@@ -58,15 +64,44 @@ def above_each_other(sessions: Sessions, canvas: Canvas, to: Path) -> Path:
     return to
 
 
+def prints_of_two(to: Path) -> Path:
+    """Draw the print of a person above that of a bot that makes the same movements."""
+    from model.config import OwnerConfig, PanelsConfig, RunConfig
+    from model.prints import session_prints
+    from rasterize.print_picture import SessionPrint, print_sheet
+
+    person = concatenate_sessions(list(parse_logs([ROOT / "sample_data" / "logs" / LOGS[0]])))
+    person = person.take(np.array([str(name).startswith(PRINTED) for name in person.session_id]))
+    bot = simulate_twins(person, (BOT,), 1, 0)
+    config = RunConfig(task="owner", owner=replace(OwnerConfig(), panels=PanelsConfig(PANELS)))
+    sheets = []
+    for name, sessions in (("a person", person), (f"a bot ({BOT})", bot)):
+        names = np.array([str(one).partition("~")[0] for one in sessions.session_id])
+        (i,) = np.flatnonzero(names == SHOWN)
+        begin, end = sessions.offsets[i], sessions.offsets[i + 1]
+        window = Windows(*(np.array([int(number)]) for number in (i, begin, end)))
+        sheets.append(
+            SessionPrint(
+                name=name,
+                caption=f"one of {len(sessions)} sessions",
+                detail="",
+                points=pad_windows(sessions, window, int(end - begin)),
+                counts=session_prints(config, sessions).counts.sum(axis=0),
+            )
+        )
+    print_sheet(sheets, config.task_panels.panels).save(to)
+    return to
+
+
 def make_pictures(images: Path, run: Path | None = None) -> list[Path]:
-    """Write sessions.png, channels.png and, with a RUN, attribution.png."""
+    """Write sessions.png, print.png and, with a RUN, attribution.png."""
     prepare_jax()
     from flows.jobs.draw import draw
 
     box = replace(Canvas(), placement="box")
     with store_of((*PEOPLE, *TWINS)) as store:
         made = [above_each_other(load_sessions([store]), box, images / "sessions.png")]
-        made.append(draw(store, images / "channels.png", PEOPLE[3], canvas=box))
+    made.append(prints_of_two(images / "print.png"))
     if run is not None:
         with store_of((*PEOPLE[:2], *TWINS[:2])) as store:
             made.append(draw(store, images / "attribution.png", run=run))

@@ -20,7 +20,7 @@ from flows.progress import QUIET, print_epoch, print_notes, print_throughput, pr
 from flows.stopping import CODE, Stopped, stoppable, stopped_text
 from model.config import RunConfig
 from pipeline.config import AbstainIs, WindowConfig
-from pipeline.errors import NotFoundError, PointerprintError
+from pipeline.errors import ConfigError, NotFoundError, PointerprintError
 from rasterize.canvas import Canvas
 
 Task = Literal["owner", "fraud"]
@@ -95,25 +95,45 @@ def draw(
     source: Path,
     *,
     to: Path,
-    session: Annotated[str | None, Parameter(help="Only this one, with all its windows.")] = None,
+    session: Annotated[
+        list[str] | None,
+        Parameter(negative=(), help="Only this one, with all its windows; --print: one or two."),
+    ] = None,
     format: Format = "auto",
     columns: Columns = None,
     limit: Annotated[int, Parameter(help="Pictures on the sheet, at most.")] = 12,
     model: Annotated[
-        Path | None, Parameter(help="A RUN: as its model sees them, and what raised the score.")
+        Path | None,
+        Parameter(
+            help="A RUN: as its model sees them, and what raised the score; with --print, how they "
+            "differ from their account, or from the people it was trained on."
+        ),
     ] = None,
     large: Annotated[
         bool, Parameter(negative=(), help="One session, whole, in one large picture.")
     ] = False,
+    print_: Annotated[
+        bool,
+        Parameter(name="--print", negative=(), help="A session's print beside its path, or two."),
+    ] = False,
     canvas: Canvas = Canvas(),
     window: WindowConfig = WindowConfig(),
 ) -> None:
-    """Draw sessions of a log or store as the network sees them, to a PNG with a legend."""
+    """Draw sessions of a log or store to a PNG with a legend: their paths, or a print."""
     _prepare()
-    from flows.jobs.draw import draw as job
+    from flows.jobs.draw import draw as draw_paths
+    from flows.jobs.draw_print import draw_print
 
-    names = parse_columns(columns)
-    print(job(source, to, session, canvas, window, limit, format, names, model, large))
+    names, ids = parse_columns(columns), session or []
+    if print_ and large:
+        raise ConfigError("draw", "--print and --large", "choose one of them")
+    if print_:
+        print(draw_print(source, to, ids, canvas, window, format, names, model))
+        return
+    if len(ids) > 1:
+        raise ConfigError("draw", f"{len(ids)} sessions", "--print compares two; else name one")
+    only = ids[0] if ids else None
+    print(draw_paths(source, to, only, canvas, window, limit, format, names, model, large))
 
 
 @app.command

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # it would load JAX
-    from model.owner.train import OwnerEpoch
     from model.train import Epoch
 
 QUIET: Final[ContextVar[bool]] = ContextVar("QUIET", default=False)
@@ -71,7 +70,7 @@ def print_throughput(n_done: int, things: str, seconds: float) -> None:
     print(told, file=sys.stderr, flush=True)
 
 
-def print_epoch(epoch: "Epoch | OwnerEpoch") -> None:
+def print_epoch(epoch: "Epoch") -> None:
     """Show what an epoch of training came to."""
     if QUIET.get():
         return

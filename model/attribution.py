@@ -1,134 +1,172 @@
-"""A model and sessions in, a weight an event out: which parts of a path raised the score.
+"""What raised a session's score: the weight of each cell of its print, and of each event.
 
-A stretch weighs as much as the session's logit falls when the stretch is cut out and the path
-goes on as if it had not happened: docs/attribution.md.
+Weights of cells are integrated gradients (Sundararajan, Taly and Yan 2017, "Axiomatic attribution
+for deep networks", arXiv:1703.01365) of the logit along the straight line from the print of the
+people trained on (owner task: of the account itself) to the window's own. They add up to the
+difference of the two logits. An event weighs what the logit would change, to first order, if it
+counted for nothing. docs/attribution.md measures whether deleting what weighs most lowers a score.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from flax import nnx
+from jaxtyping import Array, Float, Float32, Float64, Int64
 
-from model.network import predict, predict_points
-from model.owner.population import Evidence, session_means
-from model.owner.profiles import compare
+from model.batches import map_windows
+from model.config import PanelsConfig
+from model.owner.population import Place, Population
+from model.prints import session_prints
 from model.run import TrainedModel
 from pipeline.sessions import Sessions
 from pipeline.standard import Standardised, standardise
-from pipeline.windows import Points, WindowConfig, Windows, cut_windows, pad_windows
+from pipeline.windows import Windows, cut_windows
+from rasterize.draw import density, draw_counts
+from rasterize.motion import Paths
 
-STRETCHES: Final = 16  # of each window: finer says little, and each costs a look more
-FEWEST_SEGMENTS: Final = 4  # of a stretch
-_AT_ONCE: Final = 2048  # windows laid out together: bounds the memory
-
-
-class Cuts(NamedTuple):
-    """Cut `i` takes the segments between events `start[i]` and `stop[i]` out of `window[i]`.
-
-    Events are counted from the window's first.
-    """
-
-    window: Int64[np.ndarray, " cuts"]
-    start: Int64[np.ndarray, " cuts"]
-    stop: Int64[np.ndarray, " cuts"]
+STEPS: Final = 8
+"""Points on the line at which gradients are taken; of the owner's ratio one would do."""
 
 
-def attribute(
-    model: TrainedModel, sessions: Sessions, stretches: int = STRETCHES
-) -> Float32[np.ndarray, " events"]:
-    """Return by how much each recorded event raised its session's logit; below 0: lowered it.
+class Attribution(NamedTuple):
+    """By how much cells and events raised the logit of each session; below 0: lowered it."""
 
-    The events of a stretch weigh alike, and together as much as the logit falls without them.
-    Events that the model doesn't see, and sessions without a score, weigh 0.
-    """
-    standard, _, weight = attribute_seen(model, sessions, stretches)
-    return _onto_recorded(weight, standard, sessions)
+    cells: Float32[np.ndarray, "sessions cells cells panels"]
+    events: Float32[np.ndarray, " events"]  # as recorded
+
+
+def attribute(model: TrainedModel, sessions: Sessions) -> Attribution:
+    """Return what raised the logit of each session; without a score everything weighs 0."""
+    standard, _, cells, weight = attribute_seen(model, sessions)
+    return Attribution(cells, _onto_recorded(weight, standard, sessions))
 
 
 def attribute_seen(
-    model: TrainedModel, sessions: Sessions, stretches: int = STRETCHES
-) -> tuple[Standardised, Windows, Float64[np.ndarray, " seen"]]:
-    """Return sessions as the model sees them, its windows of them, and each seen event's weight."""
-    standard, config = as_seen(model, sessions)
-    windows = cut_windows(standard.sessions, config)
-    weight = np.zeros(len(standard.event))
-    if len(windows):
-        cuts = cut_each(windows, stretches)
-        fall = _falls(model, standard.sessions, windows, cuts, config.max_events)
-        n_events = cuts.stop - cuts.start
-        event = np.repeat(windows.start[cuts.window] + cuts.start + 1, n_events)
-        event += np.arange(len(event)) - np.repeat(np.cumsum(n_events) - n_events, n_events)
-        weight[event] = np.repeat(fall / n_events, n_events)
-    return standard, windows, weight
-
-
-def as_seen(model: TrainedModel, sessions: Sessions) -> tuple[Standardised, WindowConfig]:
-    """Return sessions as the model's task looks at them, and how it cuts them."""
+    model: TrainedModel, sessions: Sessions
+) -> tuple[
+    Standardised,
+    Windows,
+    Float32[np.ndarray, "sessions cells cells panels"],
+    Float64[np.ndarray, " seen"],
+]:
+    """Return sessions and windows as the model sees them, and what cells and seen events weigh."""
     config = model.config
-    if model.profiles is not None:
-        return standardise(sessions, config.owner.standard), config.owner.window
-    return standardise(sessions, config.standard), config.window
-
-
-def cut_each(windows: Windows, stretches: int) -> Cuts:
-    """Return cuts that take one stretch after the other out of each window, two at least."""
-    n_segments = windows.stop - windows.start - 1
-    n = np.clip(n_segments // FEWEST_SEGMENTS, 2, stretches)
-    window = np.repeat(np.arange(len(windows)), n)
-    place = np.arange(len(window)) - np.repeat(np.cumsum(n) - n, n)
-    segments, parts = n_segments[window], n[window]
-    return Cuts(window, place * segments // parts, (place + 1) * segments // parts)
-
-
-def without(points: Points, cuts: Cuts) -> Points:
-    """Return windows without a stretch each (row `i` is cut `i`'s): what follows moves up.
-
-    The path goes on from where the stretch began, in place and in time, so that neither a jump
-    nor a rest stands in for it.
-    """
-    n_cut = (cuts.stop - cuts.start)[:, None]
-    n_points = (points.n_points - n_cut[:, 0]).astype(np.int32)
-    place = np.minimum(np.arange(points.t_ms.shape[1]), n_points[:, None] - 1)
-    follows = place > cuts.start[:, None]
-    source = place + follows * n_cut
-    rows = np.arange(len(points))
-
-    def closed(values: np.ndarray) -> np.ndarray:
-        gap = values[rows, cuts.stop] - values[rows, cuts.start]
-        return np.take_along_axis(values, source, 1) - follows * gap[:, None]
-
-    return Points(
-        t_ms=closed(points.t_ms),
-        x_px=closed(points.x_px),
-        y_px=closed(points.y_px),
-        kind=np.take_along_axis(points.kind, source, 1),
-        n_points=n_points,
-    )
-
-
-def _falls(
-    model: TrainedModel, sessions: Sessions, windows: Windows, cuts: Cuts, n_points: int
-) -> Float64[np.ndarray, " cuts"]:
-    """Return how far each cut lets its session's logit fall; 0 where there is none."""
-    whole = predict(model.network, sessions, windows, n_points)
-    parts = []
-    for begin in range(0, len(cuts.window), _AT_ONCE):
-        some = Cuts(*(column[begin : begin + _AT_ONCE] for column in cuts))
-        points = pad_windows(sessions, windows.take(some.window), n_points)
-        parts.append(predict_points(model.network, without(points, some)))
-    change = np.concatenate(parts).astype(np.float64) - whole[cuts.window]
-    session = windows.session[cuts.window]
+    standard = standardise(sessions, config.task_standard)
+    windows = cut_windows(standard.sessions, config.task_window)
+    cells = np.zeros((len(sessions), *config.task_panels.shape), np.float32)
+    weight = np.zeros(len(standard.event))
+    explain = _of_owner(model, sessions) if model.profiles is not None else _of_fraud(model)
     n_windows = np.bincount(windows.session, minlength=len(sessions))
-    if model.profiles is None:  # as if windows were averaged, however they are pooled
-        return -change[:, 0] / n_windows[session]
-    evidence = session_means(whole, windows.session, len(sessions))
-    mean = evidence.mean[session] + change / n_windows[session][:, None]
-    places = model.profiles.of_account(model.config.owner.min_maturity)
-    population = model.profiles.population
-    ratio = compare(evidence, sessions.account_id, places, population)[session]
-    cut = Evidence(mean, n_windows[session])
-    ratio_cut = compare(cut, sessions.account_id[session], places, population)
-    return np.nan_to_num(ratio_cut - ratio)  # the logit is that of "not the owner"
+    n_points = config.task_window.max_events
+
+    def compute(paths: Paths, chosen: Int64[np.ndarray, " batch"]) -> tuple[Array, Array]:
+        return explain(paths, windows.session[chosen])
+
+    for chosen, (of_cells, of_events) in map_windows(compute, standard.sessions, windows, n_points):
+        session = windows.session[chosen]
+        share = (1 / n_windows[session]).astype(np.float32)
+        np.add.at(cells, session, of_cells * share[:, None, None, None])
+        length = np.minimum(windows.stop[chosen] - windows.start[chosen], n_points)
+        for row, begin, n, part in zip(
+            of_events, windows.start[chosen], length, share, strict=True
+        ):
+            weight[begin : begin + n] = row[:n] * part
+    return standard, windows, cells, weight
+
+
+def _of_fraud(model: TrainedModel):
+    """Return what explains windows of the fraud task."""
+    graph, params = nnx.split(model.fraud_network)
+    shape = model.config.task_panels.shape
+    people = np.zeros(shape, np.float32) if model.people is None else model.people.mean_images[0]
+    return lambda paths, _: _network_weights(graph, params, paths, people)
+
+
+def _of_owner(model: TrainedModel, sessions: Sessions):
+    """Return what explains windows of the owner task, each by the gradient of its session."""
+    config, profiles = model.config, model.owner_profiles
+    shape = config.task_panels.shape
+    prints = session_prints(config, sessions)
+    own, n_windows = prints.mean_images, prints.n_windows
+    reference, gradient = np.zeros((2, len(sessions), *shape), np.float32)
+    places = profiles.of_account(config.owner.min_maturity)
+    for i, account in enumerate(sessions.account_id):
+        found = profiles.print_of(account, shape) if places.get(account) else None
+        if found is not None and n_windows[i]:
+            reference[i] = found.mean_images[0]
+            ends = profiles.population.embed(np.stack([reference[i], own[i]]))
+            slope = _ratio_slope(
+                profiles.population, places[account], ends.mean(axis=0), int(n_windows[i])
+            )
+            gradient[i] = -(slope @ profiles.population.axes).reshape(shape)  # of "not the owner"
+    panels = config.task_panels
+    return lambda paths, of: _linear_weights(panels, paths, reference[of], gradient[of])
+
+
+def _ratio_slope(
+    population: Population,
+    places: list[Place],
+    at: Float32[np.ndarray, " dimensions"],
+    n_windows: int,
+) -> Float32[np.ndarray, " dimensions"]:
+    """Return the gradient of the log ratio along the axes, by the profile that fits best.
+
+    The ratio is quadratic, so the gradient halfway is the mean along the whole line.
+    """
+    noise = population.between_sessions + population.between_windows / n_windows
+
+    def distance(place: Place) -> float:
+        return float(((at - place.mean) ** 2 / (place.variance + noise)).sum())
+
+    best = min(places, key=distance)
+    slope = at / (population.between_people + noise) - (at - best.mean) / (best.variance + noise)
+    return slope.astype(np.float32)
+
+
+@partial(jax.jit, static_argnums=0)
+def _network_weights(
+    graph: nnx.GraphDef,
+    params: nnx.State,
+    paths: Paths,
+    reference: Float[Array, "cells cells panels"],
+) -> tuple[Float[Array, "batch cells cells panels"], Float[Array, "batch points"]]:
+    """Return the integrated gradients of the network's logits, by cells and by events."""
+    network = nnx.merge(graph, params)
+    images, to_events = _drawn(paths, network.panels)
+    shares = (jnp.arange(STEPS) + 0.5) / STEPS
+    line = reference + shares[:, None, None, None, None] * (images - reference)
+    slopes = jax.grad(lambda images: network(images).sum())(line.reshape(-1, *reference.shape))
+    slope = slopes.reshape(line.shape).mean(axis=0)
+    return (images - reference) * slope, to_events(slope)[0]
+
+
+@partial(jax.jit, static_argnums=0)
+def _linear_weights(
+    panels: PanelsConfig,
+    paths: Paths,
+    reference: Float[Array, "batch cells cells panels"],
+    slope: Float[Array, "batch cells cells panels"],
+) -> tuple[Float[Array, "batch cells cells panels"], Float[Array, "batch points"]]:
+    """Return the weights where the slope is known, by cells and by events."""
+    images, to_events = _drawn(paths, panels)
+    return (images - reference) * slope, to_events(slope)[0]
+
+
+def _drawn(
+    paths: Paths, panels: PanelsConfig
+) -> tuple[
+    Float[Array, "batch cells cells panels"],
+    Callable[[Float[Array, "batch cells cells panels"]], tuple[Float[Array, "batch points"]]],
+]:
+    """Return the print of each window, and what takes a slope by its cells to one by its events."""
+    return jax.vjp(
+        lambda weight: density(draw_counts(paths, panels.panels, panels.cells, weight)),
+        jnp.ones(paths.t_ms.shape, jnp.float32),
+    )
 
 
 def _onto_recorded(

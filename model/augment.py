@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from model.config import AugmentConfig
 from pipeline.standard import StandardConfig
-from rasterize.draw import Paths, valid_points
+from rasterize.motion import Paths, valid_points
 
 
 def augment(

@@ -19,8 +19,8 @@ from pipeline.errors import NotFoundError, SchemaError
 
 
 def save_parameters(network: Network, folder: Path) -> None:
-    """Write the parameters, and only these, to a new `folder`."""
-    arrays = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network, nnx.Param)))
+    """Write parameters and running statistics, and only these, to a new `folder`."""
+    arrays = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(folder.resolve(), arrays)
 

@@ -6,45 +6,56 @@ from typing import Literal
 from pipeline.config import AS_RECORDED, Pooling, SplitConfig, StandardConfig, WindowConfig
 from pipeline.errors import ConfigError
 from rasterize.canvas import Canvas
+from rasterize.panels import PANELS, Panel, find_panels
 
 Task = Literal["fraud", "owner"]
 
 
 @dataclass(frozen=True)
-class CNNConfig:
-    """Sizes of the network: a stem that cuts the image in patches, then stages."""
+class PanelsConfig:
+    """Which panels a print has, and how fine they are."""
 
-    patch: int = 8  # cells a side of a patch; the first stage sees size/patch places a side
-    widths: tuple[int, ...] = (64, 128)  # channels of each stage; each halves the side; none: blind
-    blocks: int = 1  # residual blocks a stage; 0: the stem and the halvings alone
-    dropout: float = 0.3  # share of pooled features dropped in training
+    names: tuple[str, ...] = (
+        "hodograph", "step", "speed_turn", "speed_change", "speed_return", "step_return",
+        "change_return", "turn_return",
+    )  # fmt: skip # of rasterize.panels.PANELS
+    cells: int = 24  # a side
 
     def __post_init__(self) -> None:
-        """Refuse what can't be built."""
+        """Refuse panels that there are not."""
+        find_panels(self.names)
+        if not 8 <= self.cells <= 128:
+            raise ConfigError("panels.cells", f"{self.cells}", "8 to 128")
+
+    @property
+    def panels(self) -> tuple[Panel, ...]:
+        """Return the panels by their names."""
+        return find_panels(self.names)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return the shape of a print: rows, columns, panels."""
+        return self.cells, self.cells, len(self.names)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the CNN: convolutions that each halve the side, a hidden layer, a logit."""
+
+    widths: tuple[int, ...] = (32, 64, 64)  # channels of each convolution
+    hidden: int = 128  # units of the layer behind the last convolution
+    dropout: float = 0.3  # share of its inputs and outputs dropped in training
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that can't be built."""
         if not 0 <= self.dropout <= 0.5:
-            raise ConfigError("cnn", f"dropout {self.dropout}", "0 to 0.5")
-        if self.patch < 1 or min(self.widths, default=1) < 1 or self.blocks < 0:
+            raise ConfigError("network", f"dropout {self.dropout}", "0 to 0.5")
+        if not self.widths or min(*self.widths, self.hidden) < 1:
             raise ConfigError(
-                "cnn",
-                f"patch {self.patch}, widths {self.widths}, blocks {self.blocks}",
-                "patch and widths above 0, blocks 0 or more",
+                "network",
+                f"widths {self.widths}, hidden {self.hidden}",
+                "one width or more, all above 0",
             )
-
-
-@dataclass(frozen=True)
-class TraceConfig:
-    """Sizes of the network's second branch, which sees the path step by step."""
-
-    widths: tuple[int, ...] = (64, 64, 64)  # channels of each convolution; none: no such branch
-    kernel: int = 5  # segments
-
-
-@dataclass(frozen=True)
-class HabitsConfig:
-    """Size of the network's third branch, which sees how often the hand does what."""
-
-    width: int = 256  # hidden units; 0: no such branch
-    summaries: bool = True  # of the motion beside them, in the fraud task
 
 
 @dataclass(frozen=True)
@@ -119,61 +130,42 @@ class TwinsConfig:
     """Which bots `train --simulate` adds."""
 
     bots: tuple[str, ...] = ()  # names of pipeline.simulate; none named: all
-    per_session: int = 8  # twins of each legitimate session
-    hard_rounds: int = 0  # of training on with those new twins that pass for human
-    candidates: int = 12  # twins of each session that a round tries
-    passing: float = 0.9  # twins below this quantile of the people's own logits pass for human
-    round_epochs: int = 4
+    per_session: int = 8  # synthetic sessions for each legitimate one
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        if min(self.per_session, self.candidates, self.round_epochs) < 1 or self.hard_rounds < 0:
-            raise ConfigError(
-                "twins",
-                f"per_session {self.per_session}, candidates {self.candidates}, round_epochs "
-                f"{self.round_epochs}, hard_rounds {self.hard_rounds}",
-                "at least 1 each, hard_rounds at least 0",
-            )
-        if not 0 < self.passing < 1:
-            raise ConfigError("twins.passing", f"{self.passing}", "a share between 0 and 1")
+        """Refuse a number below 1."""
+        if self.per_session < 1:
+            raise ConfigError("twins.per_session", f"{self.per_session}", "at least 1")
 
 
 @dataclass(frozen=True)
 class OwnerConfig:
-    """What the owner task has of its own: an embedding of each window, profiles of accounts."""
+    """What the owner task has of its own: how prints of people are compared."""
 
     window: WindowConfig = field(default_factory=lambda: WindowConfig(max_events=128))
     standard: StandardConfig = AS_RECORDED  # what is taken away from sessions before they are cut
-    learns: Literal["auto", "always", "never"] = "auto"  # an embedding; auto: with few accounts
-    embedding: int = 64  # numbers a window
-    habits: bool = True  # join the embedding as they are, beside what is learnt
-    mirrored: bool = True  # how people differ is learnt from made-up siblings, too: who swap sides,
+    panels: PanelsConfig = field(default_factory=lambda: PanelsConfig(names=tuple(PANELS)))
+    components: int = 300  # principal components of a print's pixels
+    dimensions: int = 100  # of these: the axes along which people are compared
+    shrinkage: float = 1.0  # of the covariance within people, towards a sphere
+    mirrored: bool = True  # pseudo-speakers: people who swap left and right,
     paces: tuple[float, ...] = (0.8, 1.25)  # and who take so many times as long
-    picture: bool = False  # whether the network draws and looks at the picture, too
-    dimensions: int = 100  # of the embedding: the axes along which people are compared
-    epochs: int = 20  # all of them: nothing is stopped early
     windows_per_session: int = 256  # at most, spread evenly
-    label_smoothing: float = 0.1
-    hold_out: Literal["auto", "people", "sessions"] = "auto"  # what is kept from training
-    enough_people: int = 20  # "auto": with fewer, sessions are held out, an embedding is learnt
-    folds: int = 5  # of people, where nothing is learnt: each is judged by what the others teach
-    refit: bool = True  # train once more on everything after the figures are taken
-    min_maturity: float = 0.3  # a profile that knows less of its hand abstains
+    hold_out: Literal["auto", "people", "sessions"] = "auto"  # what each fold keeps from the rest
+    enough_people: int = 20  # "auto": with fewer, sessions are held out
+    folds: int = 5  # of people or sessions: each is scored by what the others teach
+    min_maturity: float = 0.3  # a profile of less confidence abstains
 
     def __post_init__(self) -> None:
         """Refuse sizes that can't be."""
-        sizes = (self.embedding, self.epochs, self.windows_per_session)
-        if min(sizes) < 1 or self.dimensions < 1 or min(self.paces, default=1.0) <= 0:
+        sizes = (self.components, self.dimensions, self.windows_per_session)
+        if min(sizes) < 1 or min(self.paces, default=1.0) <= 0 or self.shrinkage < 0:
             raise ConfigError(
                 "owner",
-                f"embedding {self.embedding}, epochs {self.epochs}, "
-                f"windows_per_session {self.windows_per_session}, dimensions {self.dimensions}, "
-                f"paces {self.paces}",
-                "at least 1 each, and paces above 0",
-            )
-        if self.learns == "never" and not self.habits:
-            raise ConfigError(
-                "owner", "learns is never and habits are off", "a profile needs one of them"
+                f"components {self.components}, dimensions {self.dimensions}, "
+                f"windows_per_session {self.windows_per_session}, paces {self.paces}, "
+                f"shrinkage {self.shrinkage}",
+                "at least 1 each, paces above 0, and shrinkage 0 or more",
             )
         if self.folds < 2:
             raise ConfigError("owner.folds", f"{self.folds}", "2 or more")
@@ -216,9 +208,8 @@ class RunConfig:
     standard: StandardConfig = field(default_factory=StandardConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
     canvas: Canvas = field(default_factory=Canvas)
-    cnn: CNNConfig = field(default_factory=CNNConfig)
-    trace: TraceConfig = field(default_factory=TraceConfig)
-    habits: HabitsConfig = field(default_factory=HabitsConfig)
+    panels: PanelsConfig = field(default_factory=PanelsConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     twins: TwinsConfig = field(default_factory=TwinsConfig)
@@ -232,14 +223,12 @@ class RunConfig:
         """Return how the task in hand cuts sessions."""
         return self.owner.window if self.task == "owner" else self.window
 
-    def __post_init__(self) -> None:
-        """Refuse parts that don't fit together."""
-        if not (self.cnn.widths or self.trace.widths or self.habits.width):
-            raise ConfigError("config", "cnn, trace and habits have no width", "give one of them")
-        smallest = self.cnn.patch * 2 ** max(len(self.cnn.widths) - 1, 0)
-        if self.canvas.size % smallest:
-            raise ConfigError(
-                "config",
-                f"canvas.size {self.canvas.size} can't be halved as often as cnn asks",
-                f"a multiple of {smallest} (cnn.patch x 2 for each further stage)",
-            )
+    @property
+    def task_standard(self) -> StandardConfig:
+        """Return what the task in hand takes away from sessions."""
+        return self.owner.standard if self.task == "owner" else self.standard
+
+    @property
+    def task_panels(self) -> PanelsConfig:
+        """Return which panels the task in hand looks at."""
+        return self.owner.panels if self.task == "owner" else self.panels

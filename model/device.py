@@ -11,24 +11,15 @@ Device = Literal["auto", "cpu", "gpu"]
 
 _M_ARENA_MAX: Final = -8  # of glibc's mallopt
 
-# XLA's default sends convolutions of a training step to a slow path on CPUs; with this flag the
-# step is 1.4 to 1.6 times as fast (docs/decisions/0003-network.md). It is experimental: only for
-# versions it was tried with.
-FAST_CPU_CONVOLUTION: Final = "--xla_cpu_experimental_ynn_fusion_type=individual_dot"
-TRIED_JAXLIB: Final = ("0.10.2",)
-
 
 def prepare_jax(device: Device = "auto") -> None:
-    """Set XLA's flags and the compilation cache; what the environment says already is kept.
+    """Set the compilation cache and memory rules; what the environment says already is kept.
 
     With a `device` that isn't "auto" JAX looks for no other: without a GPU "gpu" is an error.
     """
     if device != "auto":
         os.environ["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]
     version = importlib.metadata.version("jaxlib")
-    flags = os.environ.get("XLA_FLAGS", "")
-    if version in TRIED_JAXLIB and "xla_cpu_experimental_ynn" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {FAST_CPU_CONVOLUTION}".strip()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leave room for others
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compilation_cache(version)))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

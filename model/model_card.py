@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from model.config import RunConfig
 from model.evaluate import Evaluation
 from model.run import TrainedModel
 from pipeline.splits import Split
@@ -9,7 +10,7 @@ from pipeline.splits import Split
 
 def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str:
     """Return the card as Markdown."""
-    config, canvas, described = model.config, model.config.canvas, split.to_json()
+    config, described = model.config, split.to_json()
     parts = [
         f"| {name} | {part['n_legitimate']:,} | {part['n_fraud']:,} | {part['n_people']} | "
         f"{', '.join(part['generators']) or '-'} |"
@@ -22,8 +23,7 @@ def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
             f"# Model card: {model.model_id}",
             "",
             f"Task: **{config.task}**. A window of up to {config.task_window.max_events} events is "
-            f"drawn on {canvas.size} x {canvas.size} cells of {canvas.cell_px:g} px "
-            f"({', '.join(canvas.channels)}); a session's logit is the "
+            f"drawn as {_panels(config)}; a CNN gives its logit, and a session's is the "
             f"{config.score.pooling} of its windows'.",
             "",
             "## What it was made from",
@@ -77,25 +77,21 @@ def owner_card(
         for row in by_evidence.to_dict("records")
     ]
     held_out = (
-        "Sessions were held out, of accounts that the network knows: there were fewer than "
-        f"{config.owner.enough_people} accounts. How it does on accounts it has never seen is "
-        "not known."
+        "Sessions were held out, of accounts whose other sessions were learnt from: there were "
+        f"fewer than {config.owner.enough_people} accounts. How it does on people it has never "
+        "seen is not known."
         if is_by_session
-        else "People were held out: the network has seen none of those the figures are about."
-    )
-    refit = (
-        ["After these figures were taken it was trained once more, on all sessions.", ""]
-        if config.owner.refit
-        else []
+        else "People were held out: nothing was learnt from those the figures are about."
     )
     return "\n".join(
         [
             f"# Model card: {model.model_id}",
             "",
-            "Task: **owner**. The score is the probability that a session is not by the hand of "
-            "the account it claims, where an impostor is as likely as the owner. A window of up "
-            f"to {config.owner.window.max_events} events becomes an embedding; a session's is "
-            "compared with the account's profile, which `pointerprint enroll` makes.",
+            "Task: **owner**. The score is the probability that a session is not the account "
+            "owner's, where an impostor is as likely as the owner. A window of up to "
+            f"{config.owner.window.max_events} events is drawn as {_panels(config)}; a session's "
+            "print is compared with the account's, which `pointerprint enroll` makes, by "
+            "probabilistic linear discriminant analysis.",
             "",
             "## What it was made from",
             "",
@@ -104,8 +100,8 @@ def owner_card(
             *parts,
             "",
             held_out,
+            "What is published was fitted to all sessions afterwards.",
             "",
-            *refit,
             "## On the sessions held out",
             "",
             "Each session against its own account's profile and against others' (label 1). The "
@@ -119,22 +115,26 @@ def owner_card(
             "|---|---|---|---|",
             *evidence,
             "",
-            "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png) "
-            "![Training](training.png)",
+            "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png)",
             "",
             *_thresholds(model),
             "## Limits",
             "",
-            "- A profile is of a hand with a device: another mouse, screen or task looks like "
-            "another hand. Enrol sessions of each.",
-            "- Impostors tried here are the other accounts of the same stores. Whoever imitates "
-            "a hand on purpose was not tried.",
+            "- A profile is of a person with a device: another mouse, screen or task looks like "
+            "another person. Enrol sessions of each.",
+            "- Impostors tried here are the other accounts of the same stores. Imitation on "
+            "purpose was not tried.",
             f"- A profile of a maturity below {config.owner.min_maturity:g} is not compared: "
             "`immature_profile`.",
             *_beyond_these_figures(model),
             "",
         ]
     )
+
+
+def _panels(config: RunConfig) -> str:
+    names, cells = config.task_panels.names, config.task_panels.cells
+    return f"{len(names)} panels of {cells} x {cells} cells ({', '.join(names)})"
 
 
 def _beyond_these_figures(model: TrainedModel) -> list[str]:
@@ -146,7 +146,7 @@ def _beyond_these_figures(model: TrainedModel) -> list[str]:
     )
     return [
         f"- {replays} (docs/replay.md).",
-        "- What the recorder, the screen or the task give away without a look at the hand is not "
+        "- What the recorder, the screen or the task give away without a look at the motion is not "
         "in these figures: `pointerprint audit` says it of your stores, docs/benchmarks.md of "
         "public recordings, where it is much.",
     ]

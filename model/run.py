@@ -3,16 +3,17 @@
 RUN/config.json  checkpoint/  calibration.json  policy.json     decide a score
 RUN/profiles/                                                  too: of the owner task
 RUN/replay/                                                    too: what chance alone repeats
-RUN/reasons.json                                               what is usual, for reasons
+RUN/reasons.json  prints/people.npz                            what is usual of people: no score
 RUN/manifest.json                                              hashes of all these
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,10 +26,11 @@ from pydantic import TypeAdapter, ValidationError
 from model.calibrate import Calibration
 from model.checkpoint import load_parameters, save_parameters
 from model.config import RunConfig
-from model.network import Network, folded
+from model.network import Network, new_network
 from model.owner.population import Population
 from model.owner.profiles import Profiles
 from model.policy import Policy
+from model.prints import Prints
 from model.registry import resolve_run
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.manifest import check_manifest, write_manifest
@@ -39,10 +41,11 @@ from pipeline.reasons.usual import USUAL, Usual, load_usual
 from pipeline.replay.chance import Chance, chance_from, chance_json, reference_table
 
 Part = TypeVar("Part")
-POPULATION = Path("profiles", "population.json")
-PROFILES = Path("profiles", "profiles.parquet")
+PROFILES = Path("profiles")
+POPULATION = PROFILES / "population.npz"
 CHANCE = Path("replay", "chance.json")
 REFERENCE = Path("replay", "reference.parquet")
+PEOPLE = Path("prints", "people.npz")
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,27 @@ class TrainedModel:
     """What scoring needs."""
 
     config: RunConfig
-    network: Network
+    network: Network | None  # of the fraud task
     calibration: Calibration
     policy: Policy
     profiles: Profiles | None = None  # of the owner task
     chance: Chance | None = None  # what chance repeats; None: replays are not looked for
     usual: Usual | None = None  # among people; None: no reasons. It decides no score
+    people: Prints | None = None  # one row: those trained on, each alike. It decides no score
 
-    @cached_property
-    def as_scored(self) -> Network:
-        """Return the network as this device scores fastest with it."""
-        return folded(self.network)
+    @property
+    def fraud_network(self) -> Network:
+        """Return the network of the fraud task; the owner task has none."""
+        if self.network is None:
+            raise TypeError("a model of the owner task has no network")
+        return self.network
+
+    @property
+    def owner_profiles(self) -> Profiles:
+        """Return the profiles of the owner task; the fraud task has none."""
+        if self.profiles is None:
+            raise TypeError("a model of the fraud task has no profiles")
+        return self.profiles
 
     @property
     def ranges(self) -> OwnRanges | None:
@@ -73,17 +86,21 @@ class TrainedModel:
         digest = hashlib.sha256()
         parts = [config_json(self.config), self.calibration.to_json(), self.policy.to_json()]
         if self.profiles is not None:
-            rows = self.profiles.table.drop_columns(["stretches"])  # for reasons alone
-            parts += [self.profiles.population.to_json(), *rows.to_pylist()]
+            # What is measured and drawn of enrolled sessions is for reasons alone.
+            parts += self.profiles.table.drop_columns(["stretches"]).to_pylist()
+            for array in self.profiles.population.arrays().values():
+                digest.update(array.tobytes())
         if self.chance is not None:
             parts.append(chance_json(self.chance))
             for of_view in self.chance.values():
                 digest.update(of_view.reference.tobytes())
         for part in parts:
             digest.update(json.dumps(part, sort_keys=True).encode())
-        for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(self.network, nnx.Param)):
-            digest.update(jax.tree_util.keystr(path).encode())
-            digest.update(np.ascontiguousarray(leaf).tobytes())
+        if self.network is not None:
+            parameters = nnx.state(self.network)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(parameters):
+                digest.update(jax.tree_util.keystr(path).encode())
+                digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -107,26 +124,34 @@ def training_folder(run: Path, name: str = "training") -> Path:
 
 def save_model(model: TrainedModel, folder: Path) -> None:
     """Write the parts that decide a score to `folder`."""
-    save_parameters(model.network, folder / "checkpoint")
+    if model.network is not None:
+        save_parameters(model.network, folder / "checkpoint")
     write_json(config_json(model.config), folder / "config.json")
     write_json(model.calibration.to_json(), folder / "calibration.json")
     write_json(model.policy.to_json(), folder / "policy.json")
     if model.profiles is not None:
-        write_json(model.profiles.population.to_json(), folder / POPULATION)
-        model.profiles.write(folder / PROFILES)
+        (folder / PROFILES).mkdir(parents=True, exist_ok=True)
+        model.profiles.population.save(folder / POPULATION)
+        for name, table in model.profiles.tables().items():
+            write_parquet(table, folder / PROFILES / name)
     if model.chance is not None:
         write_json(chance_json(model.chance), folder / CHANCE)
         write_parquet(reference_table(model.chance), folder / REFERENCE)
     if model.usual is not None:
         write_json(model.usual.to_json(), folder / USUAL)
+    if model.people is not None:
+        (folder / PEOPLE).parent.mkdir(parents=True, exist_ok=True)
+        model.people.save(folder / PEOPLE)
     write_manifest(folder)
 
 
 def save_profiles(profiles: Profiles, folder: Path) -> None:
     """Put profiles in the place of those in a RUN; at no moment is it one that isn't loaded."""
-    with replacing(folder / PROFILES) as to_come:
-        profiles.write(to_come)
-        write_manifest(folder, {PROFILES.as_posix(): to_come})
+    for name, table in profiles.tables().items():
+        path = PROFILES / name
+        with replacing(folder / path) as to_come:
+            write_parquet(table, to_come)
+            write_manifest(folder, {path.as_posix(): to_come})
     write_manifest(folder)
 
 
@@ -145,16 +170,20 @@ def _load(folder: Path, where: Path, budget: float | None) -> TrainedModel:
     """Return the trained model in a folder on this machine's disk, called `where`."""
     config = _config(folder, where)
     check_manifest(folder, where)
-    network = load_parameters(Network(config), folder / "checkpoint")
+    is_owner = config.task == "owner"
+    network = None if is_owner else load_parameters(new_network(config), folder / "checkpoint")
     policy = _understood(folder / "policy.json", Policy.from_json)
     return TrainedModel(
         config,
         network,
         _understood(folder / "calibration.json", Calibration.from_json),
         policy if budget is None else policy.with_budget(budget),
-        _load_profiles(folder) if config.task == "owner" else None,
+        _load_profiles(folder, config) if is_owner else None,
         _load_chance(folder) if (folder / CHANCE).is_file() else None,
         load_usual(folder),
+        Prints.load(folder / PEOPLE, config.task_panels.shape)
+        if (folder / PEOPLE).is_file()
+        else None,
     )
 
 
@@ -171,8 +200,11 @@ def _config(folder: Path, where: Path) -> RunConfig:
     return _parse(folder / "config.json")
 
 
-def _load_profiles(folder: Path) -> Profiles:
-    population = _understood(folder / POPULATION, Population.from_json)
+def _load_profiles(folder: Path, config: RunConfig) -> Profiles:
+    path = folder / POPULATION
+    population = Population.load(path)
+    if population.mean.size != math.prod(config.task_panels.shape):
+        raise SchemaError(path, "it doesn't fit config.json beside it", "train the model again")
     return Profiles.read(folder / PROFILES, population)
 
 
@@ -186,7 +218,10 @@ def _load_chance(folder: Path) -> Chance:
 def _parse(path: Path) -> RunConfig:
     """Return the settings in `path`; one more, or one less, and it is another version's."""
     found = _read(path)
-    hint = "it was written by another version: train again"
+    hint = (
+        "it was written by another version of pointerprint: train again with this one "
+        "(`pointerprint train STORE --to RUN`), or score with the version that made it"
+    )
     try:
         config = _settings().validate_python(found)
     except ValidationError as error:

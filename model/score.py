@@ -10,6 +10,7 @@ from jaxtyping import Float32, Float64, Int64
 from model.config import RunConfig
 from model.network import Network, predict
 from model.owner.score import compare_sessions
+from model.print_reasons import print_reasons
 from model.run import TrainedModel
 from pipeline.reasons.found import reason_lists
 from pipeline.scores import Verdict, pool_logits, scores_table
@@ -19,8 +20,8 @@ from pipeline.windows import Windows, cut_windows
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a network says of sessions, window by window and altogether."""
+class Predictions:
+    """The logits of sessions, window by window and altogether."""
 
     windows: Windows  # stretches of the events as recorded
     of_window: Float32[np.ndarray, " windows"]  # logits
@@ -35,13 +36,13 @@ class Look:
         return n_events
 
 
-def look(network: Network, config: RunConfig, sessions: Sessions) -> Look:
-    """Return what `network` says of `sessions`; it sees them standardised."""
+def predict_sessions(network: Network, config: RunConfig, sessions: Sessions) -> Predictions:
+    """Return the logits of `sessions`; the network sees them standardised."""
     standard = standardise(sessions, config.standard)
     windows = cut_windows(standard.sessions, config.window)
-    logits = predict(network, standard.sessions, windows, config.window.max_events)[:, 0]
+    logits = predict(network, standard.sessions, windows, config.window.max_events)
     pooled = pool_logits(logits, windows.session, len(sessions), config.score.pooling)
-    return Look(standard.recorded(windows), logits, pooled, windows.stop - windows.start)
+    return Predictions(standard.recorded(windows), logits, pooled, windows.stop - windows.start)
 
 
 def score_sessions(
@@ -50,12 +51,10 @@ def score_sessions(
     """Return a row of the `SCORES` table for each session, in their order."""
     abstain = None
     if model.profiles is not None:
-        windows, logits, pooled, abstain = compare_sessions(
-            model.as_scored, model.config, model.profiles, sessions
-        )
+        windows, logits, pooled, abstain = compare_sessions(model.config, model.profiles, sessions)
         n_events = None
     else:
-        seen = look(model.as_scored, model.config, sessions)
+        seen = predict_sessions(model.fraud_network, model.config, sessions)
         windows, logits, pooled = seen.windows, seen.of_window, seen.of_session
         n_events = seen.events_of_session
     score = model.calibration.apply(pooled, n_events)
@@ -70,4 +69,21 @@ def score_sessions(
     reasons = None
     if model.usual is not None:
         reasons = reason_lists(sessions, model.usual, model.ranges)
-    return scores_table(sessions, windows, logits, score, verdict, abstain, reasons)
+    table = scores_table(sessions, windows, logits, score, verdict, abstain, reasons)
+    return with_print_reasons(model, sessions, table)
+
+
+def with_print_reasons(model: TrainedModel, sessions: Sessions, table: pa.Table) -> pa.Table:
+    """Return rows of SCORES in which every flagged session has a reason.
+
+    Where no measure is unusual, the panels that raised the score most are named.
+    """
+    lists = table["reasons"].to_pylist()
+    is_flagged = table["is_flagged"].to_numpy(zero_copy_only=False)
+    lacking = [i for i, reasons in enumerate(lists) if is_flagged[i] and not reasons]
+    found = print_reasons(model, sessions.take(np.array(lacking, np.int64)))
+    for i, reasons in zip(lacking, found, strict=True):
+        lists[i] = [reason.code for reason in reasons]
+    column = table.schema.get_field_index("reasons")
+    field = table.schema.field(column)
+    return table.set_column(column, field, pa.array(lists, field.type)) if lacking else table

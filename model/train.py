@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +23,14 @@ from model.augment import augment
 from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
 from model.metrics import roc_auc
-from model.network import Network, predict
+from model.network import Network, new_network, predict
 from model.parallel import dealt_out, device_mesh, on_each_device, on_one_device
 from pipeline.scores import pool_logits
 from pipeline.sessions import Sessions
-from pipeline.splits import Split
-from pipeline.standard import throttle_sessions
+from pipeline.splits import PARTS, Split
+from pipeline.standard import standardise, throttle_sessions
 from pipeline.windows import Windows, concatenate_points, cut_windows, pad_windows, thin_windows
-from rasterize.draw import Paths, to_device
+from rasterize.motion import Paths, to_device
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,13 @@ class Epoch:
     valid_auc: float
 
 
+class Weights(NamedTuple):
+    """What training changes of a network."""
+
+    params: nnx.State  # what the gradient changes
+    statistics: nnx.State  # the running means and variances of its convolutions
+
+
 def loss_fn(
     network: Network,
     paths: Paths,
@@ -53,7 +60,7 @@ def loss_fn(
     label_smoothing: float,
 ) -> Float[Array, ""]:
     """Return the mean binary cross entropy; label 1 is fraud."""
-    logits = network(paths, dropout_key)[:, 0]
+    logits = network.of_paths(paths, dropout_key)
     targets = labels * (1 - label_smoothing) + label_smoothing / 2
     return optax.sigmoid_binary_cross_entropy(logits, targets).mean()
 
@@ -70,37 +77,36 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     )
 
 
-def descend(
-    config: TrainConfig, params: nnx.State, optimizer_state: optax.OptState, gradient: nnx.State
-) -> tuple[nnx.State, optax.OptState]:
-    """Return parameters and optimizer state one step down `gradient`."""
-    updates, optimizer_state = make_optimizer(config).update(gradient, optimizer_state, params)
-    return cast(nnx.State, optax.apply_updates(params, updates)), optimizer_state
-
-
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(2, 3))
 def train_step(
     graph: nnx.GraphDef,
     config: RunConfig,
-    params: nnx.State,
+    weights: Weights,
     optimizer_state: optax.OptState,
     paths: Paths,
     labels: Float[Array, " windows"],
     chosen: Int[Array, " batch"],
     key: PRNGKeyArray,
-) -> tuple[nnx.State, optax.OptState, Float[Array, ""]]:
-    """Update `params` with the `chosen` windows; give the loss before the update."""
+) -> tuple[Weights, optax.OptState, Float[Array, ""]]:
+    """Update `weights` with the `chosen` windows; give the loss before the update."""
     augment_key, dropout_key = jax.random.split(key)
     batch = Paths(*(column[chosen] for column in paths))
     batch = augment(batch, augment_key, config.augment, config.standard)
 
-    def loss(params: nnx.State) -> Float[Array, ""]:
-        network = nnx.merge(graph, params)
-        return loss_fn(network, batch, labels[chosen], dropout_key, config.train.label_smoothing)
+    def loss(params: nnx.State) -> tuple[Float[Array, ""], nnx.State]:
+        # Rebuilt here, or nnx takes them for variables of the function outside, not to be changed.
+        statistics = jax.tree.map(lambda kept: kept, weights.statistics)
+        network = nnx.merge(graph, params, statistics)
+        smoothing = config.train.label_smoothing
+        value = loss_fn(network, batch, labels[chosen], dropout_key, smoothing)
+        return value, nnx.state(network, nnx.BatchStat)
 
-    value, gradient = jax.value_and_grad(loss)(params)
-    params, optimizer_state = descend(config.train, params, optimizer_state, gradient)
-    return params, optimizer_state, value
+    (value, statistics), gradient = jax.value_and_grad(loss, has_aux=True)(weights.params)
+    updates, optimizer_state = make_optimizer(config.train).update(
+        gradient, optimizer_state, weights.params
+    )
+    params = cast(nnx.State, optax.apply_updates(weights.params, updates))
+    return Weights(params, statistics), optimizer_state, value
 
 
 def balance_groups(split: Split) -> Shaped[np.ndarray, " sessions"]:
@@ -132,6 +138,22 @@ def window_weights(
     return (weights / weights.sum()).astype(np.float32)
 
 
+def fit_split(
+    sessions: Sessions,
+    split: Split,
+    config: RunConfig,
+    state_dir: Path,
+    resume: bool = False,
+    progress: Callable[[Epoch], None] = lambda epoch: None,
+) -> tuple[Network, list[Epoch]]:
+    """Train on the TRAIN part of recorded sessions, stop by their VALID part (see `fit`)."""
+    standard = standardise(sessions, config.standard).sessions
+    windows = cut_windows(standard, config.window)
+    is_train, is_valid = (split.part == PARTS.index(name) for name in ("train", "valid"))
+    groups = balance_groups(split)
+    return fit(standard, windows, groups, is_train, is_valid, config, state_dir, resume, progress)
+
+
 def fit(
     sessions: Sessions,
     windows: Windows,
@@ -142,24 +164,21 @@ def fit(
     state_dir: Path,
     resume: bool = False,
     progress: Callable[[Epoch], None] = lambda epoch: None,
-    start: Network | None = None,
 ) -> tuple[Network, list[Epoch]]:
     """Train until the validation loss stops falling; give the best network and its history.
 
     The best of the second half: before, steps are as long as they ever get, and where classes
-    are easily told apart a first epoch may be best by chance (docs/decisions/0011-summaries.md).
+    are easily told apart a first epoch may be best by chance (docs/decisions/0013-print.md).
 
     After each epoch all that is needed to go on lies in `state_dir`; `resume` goes on from it.
-    Training begins with `start`, which stays as it is, or with a new network.
     """
-    network = Network(config) if start is None else start
-    graph, params = nnx.split(network)
-    params = jax.tree.map(jnp.array, params)  # copies: a step gives its buffers away
-    optimizer_state = make_optimizer(config.train).init(params)
-    history, best = [], params
+    graph, *states = nnx.split(new_network(config), nnx.Param, nnx.BatchStat)
+    weights = jax.tree.map(jnp.array, Weights(*states))
+    optimizer_state = make_optimizer(config.train).init(weights.params)
+    history, best = [], weights
     if resume:
-        params, optimizer_state, best, rows = load_training(
-            state_dir, (params, optimizer_state, best)
+        weights, optimizer_state, best, rows = load_training(
+            state_dir, (weights, optimizer_state, best)
         )
         history = [Epoch(**row) for row in rows]
     # The step gives its buffers away, so the best parameters need some of their own.
@@ -177,10 +196,8 @@ def fit(
     paths = on_each_device(to_device(concatenate_points(points)), mesh)
     owner = np.concatenate(owners)
     labels = on_each_device(jnp.asarray(sessions.label[owner], jnp.float32), mesh)
-    params, optimizer_state = on_each_device((params, optimizer_state), mesh)
-    weights = np.concatenate(
-        [window_weights(of_copy, sessions.label, groups) for of_copy in owners]
-    )
+    weights, optimizer_state = on_each_device((weights, optimizer_state), mesh)
+    often = np.concatenate([window_weights(of_copy, sessions.label, groups) for of_copy in owners])
     valid = thin_windows(windows.take(is_valid[windows.session]), config.train.windows_per_session)
     log.info("training on %d windows, validating on %d", len(owner), len(valid))
     while len(history) < config.train.epochs and not _is_stale(history, config.train):
@@ -188,24 +205,24 @@ def fit(
         picks = np.random.default_rng([config.seed, number]).choice(
             len(owner),
             (config.train.steps_per_epoch, config.train.batch_size),
-            p=weights / weights.sum(dtype=np.float64),
+            p=often / often.sum(dtype=np.float64),
         )
         losses = []
         for step, pick in enumerate(picks):
             key = jax.random.fold_in(jax.random.key(config.seed), number * len(picks) + step)
-            params, optimizer_state, loss = train_step(
-                graph, config, params, optimizer_state, paths, labels, dealt_out(pick, mesh), key
+            weights, optimizer_state, loss = train_step(
+                graph, config, weights, optimizer_state, paths, labels, dealt_out(pick, mesh), key
             )
             losses.append(loss)
-        network = nnx.merge(graph, on_one_device(params, mesh))
+        network = nnx.merge(graph, *on_one_device(weights, mesh))
         valid_loss, valid_auc = _validate(network, sessions, valid, config)
         epoch = Epoch(number, float(np.mean(jax.device_get(losses))), valid_loss, valid_auc)
         history.append(epoch)
         if _best(history, config.train.epochs) == len(history) - 1:
-            best = jax.tree.map(np.asarray, params)
-        save_training(state_dir, (params, optimizer_state, best), [asdict(row) for row in history])
+            best = jax.tree.map(np.asarray, weights)
+        save_training(state_dir, (weights, optimizer_state, best), [asdict(row) for row in history])
         progress(epoch)
-    return nnx.merge(graph, jax.tree.map(jnp.asarray, best)), history
+    return nnx.merge(graph, *jax.tree.map(jnp.asarray, best)), history
 
 
 def _is_stale(history: list[Epoch], config: TrainConfig) -> bool:
@@ -238,7 +255,7 @@ def _validate(
     network: Network, sessions: Sessions, windows: Windows, config: RunConfig
 ) -> tuple[float, float]:
     """Return the cross entropy of session logits, both classes alike, and their ROC AUC."""
-    logits = predict(network, sessions, windows, config.window.max_events)[:, 0]
+    logits = predict(network, sessions, windows, config.window.max_events)
     pooled = pool_logits(logits, windows.session, len(sessions), config.score.pooling)
     judged = np.isfinite(pooled)
     logit, label = pooled[judged], sessions.label[judged]

@@ -11,13 +11,19 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from pipeline.features.quantities import (
+    direction_rad,
+    elapsed_ms,
+    speed_px_s,
+    step_px,
+    turn_rad,
+)
 from pipeline.reductions import Grouping, ratio
 from pipeline.sessions import Sessions
 from pipeline.windows import Windows
 
 _NO_TURN_RAD = 0.01
 _PAUSE_S = 0.1
-_TICK_S = 0.001  # events with one time stamp count as this far apart: a log's usual resolution
 _COMPASS = ("right", "down_right", "down", "down_left", "left", "up_left", "up", "up_right")
 
 _HAND = {
@@ -101,15 +107,15 @@ class _Segments:
 
     @cached_property
     def length_px(self) -> Float64[np.ndarray, " segments"]:
-        return np.abs(self.step)
+        return step_px(self.step.real, self.step.imag)
 
     @cached_property
     def elapsed_s(self) -> Float64[np.ndarray, " segments"]:
-        return np.maximum(self.interval_s, _TICK_S)
+        return elapsed_ms(1000 * self.interval_s) / 1000
 
     @cached_property
     def speed(self) -> Float64[np.ndarray, " segments"]:
-        return self.length_px / self.elapsed_s
+        return speed_px_s(self.length_px, 1000 * self.interval_s)
 
     @cached_property
     def path_px(self) -> Float64[np.ndarray, " windows"]:
@@ -212,15 +218,15 @@ def _turns(segments: _Segments) -> dict[str, np.ndarray]:
     """Describe how the path turns, between segments that move."""
     moves = segments.length_px > 0
     moving = segments.groups.where(moves)
-    heading = np.angle(segments.step[moves])
+    direction = direction_rad(segments.step.real[moves], segments.step.imag[moves])
     inside = moving.neighbours()
-    turn_rad = ((np.diff(heading) + np.pi) % (2 * np.pi) - np.pi)[inside]
+    turned = turn_rad(direction[1:], direction[:-1])[inside]
     turns = Grouping(moving.of[1:], moving.n).where(inside)
-    size_rad = np.abs(turn_rad)
+    size_rad = np.abs(turned)
     return {
         "turn_mean_rad": turns.mean(size_rad),
-        "turn_std_rad": turns.std(turn_rad),
-        "turn_autocorrelation": turns.autocorrelation(turn_rad),
+        "turn_std_rad": turns.std(turned),
+        "turn_autocorrelation": turns.autocorrelation(turned),
         "curvature_mean_rad_px": ratio(turns.sum(size_rad), segments.path_px),
         "no_turn_share": turns.mean(size_rad < _NO_TURN_RAD),
         "reversal_share": turns.mean(size_rad > np.pi / 2),
@@ -232,7 +238,8 @@ def _directions(segments: _Segments) -> dict[str, np.ndarray]:
     moves = segments.length_px > 0
     moving = segments.groups.where(moves)
     step, n = segments.step[moves], len(_COMPASS)
-    sector = np.rint(np.angle(step) / (2 * np.pi / n)).astype(np.int64) % n
+    direction = direction_rad(step.real, step.imag)
+    sector = np.rint(direction / (2 * np.pi / n)).astype(np.int64) % n
     length_px = np.bincount(moving.of * n + sector, np.abs(step), minlength=moving.n * n)
     share = length_px.reshape(moving.n, n) / np.maximum(segments.path_px, 1e-9)[:, None]
     log_share = np.log2(share, out=np.zeros_like(share), where=share > 0)

@@ -18,7 +18,7 @@ from pipeline.publish import write_json
 
 MANIFEST: Final = "manifest.json"
 VERSION: Final = 1
-ENCODING: Final = 1
+ENCODING: Final = 2
 """What parameters are fitted to: how sessions are standardised, cut, drawn and looked at.
 
 Raise it with any change that makes a trained network see something else; the golden scores in
@@ -27,7 +27,7 @@ tests/test_golden_scores.py fail then.
 
 DECIDING: Final = (
     "config.json", "checkpoint", "calibration.json", "policy.json", "profiles", "replay",
-    "reasons.json",
+    "reasons.json", "prints",
 )  # fmt: skip
 _AGAIN: Final = "train the model again, or copy it anew"
 

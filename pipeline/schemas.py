@@ -149,10 +149,22 @@ PROFILES = pa.schema(
         pa.field("n_events", pa.int32(), nullable=False),
         pa.field("n_windows", pa.int32(), nullable=False),
         pa.field("embedding", pa.list_(pa.float32()), nullable=False),  # mean of the windows'
-        # Null: it was enrolled before there was this column.
-        pa.field("stretches", pa.list_(STRETCH), metadata={"since": "2"}),
+        pa.field("stretches", pa.list_(STRETCH), nullable=False),
     ],
-    metadata={"schema": "profiles", "version": "2"},
+    metadata={"schema": "profiles", "version": "3"},
+)
+
+# A row an account and device: the print of its enrolled sessions, rows x columns x panels.
+PRINTS = pa.schema(
+    [
+        pa.field("account_id", pa.string(), nullable=False),
+        pa.field("device", pa.string(), nullable=False),
+        pa.field("session_ids", pa.list_(pa.string()), nullable=False),  # whose windows these are
+        pa.field("n_windows", pa.int32(), nullable=False),
+        pa.field("counts", pa.list_(pa.float32()), nullable=False),  # events in each cell
+        pa.field("images", pa.list_(pa.float32()), nullable=False),  # sums of the windows' images
+    ],
+    metadata={"schema": "prints", "version": "1"},
 )
 
 # A row a movement of a legitimate session: how densely they lie tells what chance repeats.

@@ -1,4 +1,4 @@
-"""Windows and weights in, pictures out: the path coloured by what raised or lowered the score."""
+"""Draw paths in the colours of weights: what raised a score, and what lowered it."""
 
 import numpy as np
 from jaxtyping import Float
@@ -6,7 +6,8 @@ from PIL import Image, ImageDraw
 
 from pipeline.windows import Points
 from rasterize.canvas import Canvas
-from rasterize.draw import place, to_device
+from rasterize.draw import to_cells
+from rasterize.motion import to_device
 from rasterize.palette import BACKGROUND, weight_color
 from rasterize.picture import CAPTION, ENLARGED, MARGIN, SHEET, TEXT, font
 
@@ -26,7 +27,7 @@ def draw_overlays(
     `largest` is the weight at the end of the scale: one for all the pictures of a sheet.
     """
     fine = canvas.enlarged(enlarged)
-    x, y = (np.asarray(at) for at in place(to_device(points), fine))
+    x, y = (np.asarray(at) for at in to_cells(to_device(points), fine))
     shares = weights / max(largest, 1e-12)
     return [
         _overlay(x[i, :n], y[i, :n], shares[i, :n], fine.size)

@@ -1,7 +1,8 @@
-"""Speed to colour: blue is slow, yellow is fast, lighter is always faster.
+"""Numbers to colours: speeds of a path, shares of a print, and weights with two sides.
 
-Lightness rises along the whole scale, so it reads the same to colour-blind eyes and in grey.
-Weights have two sides, blue and orange, which no common colour-blindness takes for each other.
+Lightness rises along the scales of speeds and shares, so they read the same to colour-blind eyes
+and in grey. Weights and differences have two sides, blue and orange, which no common
+colour-blindness takes for each other.
 """
 
 from typing import Final
@@ -13,22 +14,37 @@ BACKGROUND: Final = (16, 20, 28)
 SCALE: Final = np.array(
     [(46, 64, 168), (122, 76, 190), (196, 84, 148), (240, 128, 90), (255, 222, 96)], np.float64
 )
+"""Speeds: blue is slow, yellow is fast."""
+
+SHARE_SCALE: Final = np.array(
+    [BACKGROUND, (24, 66, 92), (28, 122, 130), (104, 190, 148), (244, 248, 206)], np.float64
+)
+"""Shares of events in a print: from the background to nearly white."""
 
 WEIGHT_SCALE: Final = np.array([(64, 160, 255), (92, 100, 114), (255, 150, 30)], np.float64)
 
 
 def weight_color(fraction: Float[np.ndarray, "*any"]) -> UInt8[np.ndarray, "*any 3"]:
-    """Return the colour of a weight: -1 lowered the score most, 0 grey, 1 raised it most."""
-    at = np.clip(fraction, -1, 1) + 1
-    channels = [np.interp(at, range(3), WEIGHT_SCALE[:, i]) for i in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    """Return the colour of a weight or a difference: -1 blue, 0 grey, 1 orange."""
+    return _blend(WEIGHT_SCALE, (fraction + 1) / 2)
 
 
 def speed_color(fraction: Float[np.ndarray, "*any"]) -> UInt8[np.ndarray, "*any 3"]:
     """Return the colour of a speed given as its place on the scale, 0 slow to 1 fast."""
-    at = np.clip(fraction, 0, 1) * (len(SCALE) - 1)
-    stops = np.arange(len(SCALE))
-    channels = [np.interp(at, stops, SCALE[:, i]) for i in range(3)]
+    return _blend(SCALE, fraction)
+
+
+def share_color(fraction: Float[np.ndarray, "*any"]) -> UInt8[np.ndarray, "*any 3"]:
+    """Return the colour of a share given as its place on the scale, 0 none to 1 most."""
+    return _blend(SHARE_SCALE, fraction)
+
+
+def _blend(
+    scale: Float[np.ndarray, "stops 3"], fraction: Float[np.ndarray, "*any"]
+) -> UInt8[np.ndarray, "*any 3"]:
+    """Return the colour at a fraction of a scale, 0 its first stop to 1 its last."""
+    at = np.clip(fraction, 0, 1) * (len(scale) - 1)
+    channels = [np.interp(at, np.arange(len(scale)), scale[:, i]) for i in range(3)]
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 

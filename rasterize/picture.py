@@ -1,9 +1,8 @@
-"""Windows in, pictures for people out: the network's kernel on a finer canvas, with a legend."""
+"""Draw paths as pictures for people, with a legend."""
 
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -14,11 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.schemas import Kind
 from pipeline.windows import Points
 from rasterize.canvas import Canvas
-from rasterize.draw import Paths, draw, place, to_device
+from rasterize.draw import draw_path, to_cells
+from rasterize.motion import Paths, to_device
 from rasterize.palette import ink_on_background, speed_color
 
-ENLARGED = 5  # a picture's pixels for each of the network's cells
+ENLARGED = 5  # a picture's pixels for each of the canvas's cells
 TEXT = (206, 212, 222)
+QUIET = (152, 160, 174)  # of words that explain
 FAINT = (96, 104, 118)
 MARGIN = 12
 CAPTION = 20  # height of a line of text, px
@@ -29,19 +30,15 @@ PAUSE_COLOR = (112, 210, 190)
 
 @partial(jax.jit, static_argnums=1)
 def _draw(paths: Paths, canvas: Canvas) -> jax.Array:
-    return draw(paths, canvas)
-
-
-def draw_images(points: Points, canvas: Canvas) -> Float[np.ndarray, "windows size size channels"]:
-    """Return what the network sees."""
-    return np.asarray(_draw(to_device(points), canvas))
+    return draw_path(paths, canvas)
 
 
 def draw_pictures(points: Points, canvas: Canvas, enlarged: int = ENLARGED) -> list[Image.Image]:
     """Return a picture a window: speed as colour, held buttons, clicks and pauses marked."""
-    fine = replace(canvas.enlarged(enlarged), channels=("ink", "speed", "press"))
-    planes = draw_images(points, fine)
-    x, y = (np.asarray(at) for at in place(to_device(points), fine))
+    fine = canvas.enlarged(enlarged)
+    paths = to_device(points)
+    planes = np.asarray(_draw(paths, fine))
+    x, y = (np.asarray(at) for at in to_cells(paths, fine))
     line = max(enlarged // 8, 1)
     return [
         _picture(planes[i], points, i, x[i], y[i], canvas.pause_ms, line)
@@ -108,7 +105,7 @@ def contact_sheet(
         left = MARGIN + i % columns * step
         top = MARGIN + i // columns * (step + CAPTION)
         sheet.paste(picture, (left, top))
-        pen.text((left, top + side + 3), _fitting(caption, side), TEXT, font=font())
+        pen.text((left, top + side + 3), fitting(caption, side), TEXT, font=font())
     _legend(sheet, pen, MARGIN, height - 3 * CAPTION, canvas)
     return sheet
 
@@ -118,51 +115,53 @@ def _legend(
 ) -> None:
     """Draw the colour scale with speeds at its ticks, then what the marks mean."""
     length = 300
-    bar = speed_color(np.tile(np.linspace(0, 1, length), (12, 1)))
-    sheet.paste(Image.fromarray(bar), (left, top + 6))
-    span = np.log(canvas.fast_px_s / canvas.slow_px_s)
-    for speed in (100, 1000, 10_000, 100_000):
-        if canvas.slow_px_s <= speed <= canvas.fast_px_s:
-            at = left + np.log(speed / canvas.slow_px_s) / span * (length - 1)
-            pen.line((at, top + 18, at, top + 24), fill=TEXT)
-            pen.text((at, top + 26), f"{speed:,}", TEXT, font=font(), anchor="ma")
-    pen.text((left, top + 26), f"{canvas.slow_px_s:g}", TEXT, font=font())
+    speed_scale(sheet, pen, (left, top + 6), length, canvas)
     pen.text((left + length + 10, top + 4), "speed, px/s", TEXT, font=font())
-    x = float(left + length + 110)
-    for label, color, radius in (
-        ("click or press", CLICK_COLOR, 6.0),
-        (f"pause of {canvas.pause_ms:g} ms or more", PAUSE_COLOR, 4.0),
-    ):
-        _ring(pen, x, top + 11.0, radius, color)
-        pen.text((x + 12, top + 4), label, TEXT, font=font())
-        x += 130
-    pen.rectangle((left + length + 110, top + 31, left + length + 130, top + 37), fill=FAINT)
-    pen.text((left + length + 138, top + 26), "halo: button held", TEXT, font=font())
+    column = left + length + 104
+    explain_marks(pen, ((column, top), (column + 130, top), (column, top + 22)), canvas)
     side_px = canvas.size * canvas.cell_px
-    note = {
+    view = {
         "box": "each fills its path's box",
         "centred": f"{side_px:g} px wide, path centred",
         "absolute": f"upper left {side_px:g} px of the page",
     }[canvas.placement]
-    pen.text((left + length + 260, top + 26), note, FAINT, font=font())
+    pen.text((left + length + 260, top + 26), view, QUIET, font=font())
 
 
-def channel_strip(
-    image: Float[np.ndarray, "size size channels"], canvas: Canvas, side: int
-) -> Image.Image:
-    """Return the network's own channels of one window, each named: grey 0 is none, white most."""
-    width = (side + MARGIN) * len(canvas.channels) + MARGIN
-    strip = Image.new("RGB", (width, side + 2 * MARGIN + CAPTION), SHEET)
-    pen = ImageDraw.Draw(strip)
-    for i, name in enumerate(canvas.channels):
-        plane = image[..., i]
-        low, high = (-1, 1) if name.startswith("direction") else (0, max(1.0, float(plane.max())))
-        grey = np.rint((plane - low) / (high - low) * 255).astype(np.uint8)
-        left = MARGIN + i * (side + MARGIN)
-        tile = Image.fromarray(grey).resize((side, side), Image.Resampling.NEAREST)
-        strip.paste(tile, (left, MARGIN))
-        pen.text((left, MARGIN + side + 3), _fitting(name, side), TEXT, font=font())
-    return strip
+def speed_scale(
+    sheet: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    length: int,
+    canvas: Canvas,
+) -> None:
+    """Draw the canvas's colours of speed as a bar with px/s at its ticks, 32 px high."""
+    left, top = corner
+    bar = speed_color(np.tile(np.linspace(0, 1, length), (12, 1)))
+    sheet.paste(Image.fromarray(bar), corner)
+    span = np.log(canvas.fast_px_s / canvas.slow_px_s)
+    for speed in (100, 1000, 10_000, 100_000):
+        if canvas.slow_px_s <= speed <= canvas.fast_px_s:
+            at = left + np.log(speed / canvas.slow_px_s) / span * (length - 1)
+            pen.line((at, top + 12, at, top + 18), fill=TEXT)
+            pen.text((at, top + 20), f"{speed:,}", TEXT, font=font(), anchor="ma")
+    pen.text((left, top + 20), f"{canvas.slow_px_s:g}", TEXT, font=font())
+
+
+def explain_marks(
+    pen: ImageDraw.ImageDraw, corners: Sequence[tuple[int, int]], canvas: Canvas
+) -> None:
+    """Draw each of the three marks of a path's picture at its corner, and what it means."""
+    click, pause, held = corners
+    _ring(pen, click[0] + 6.0, click[1] + 11.0, 6.0, CLICK_COLOR)
+    _ring(pen, pause[0] + 6.0, pause[1] + 11.0, 4.0, PAUSE_COLOR)
+    pen.rectangle((held[0], held[1] + 8, held[0] + 20, held[1] + 14), fill=FAINT)
+    for (left, top), indent, words in (
+        (click, 18, "click or press"),
+        (pause, 18, f"pause of {canvas.pause_ms:g} ms or more"),
+        (held, 28, "halo: button held"),
+    ):
+        pen.text((left + indent, top + 4), words, TEXT, font=font())
 
 
 def stacked(parts: Sequence[Image.Image]) -> Image.Image:
@@ -183,15 +182,15 @@ def picture_uri(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
 
 
-def font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return the font of all captions."""
-    return ImageFont.load_default(12)
+def font(size: int = 12) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of all words on a sheet."""
+    return ImageFont.load_default(size)
 
 
-def _fitting(text: str, width_px: int) -> str:
+def fitting(text: str, width_px: int, size: int = 12) -> str:
     """Cut text to what fits, with an ellipsis; what isn't printable becomes a question mark."""
     text = "".join(c if c.isprintable() else "?" for c in text[:400])
-    letters = font()
+    letters = font(size)
     if letters.getlength(text) <= width_px:
         return text
     while text and letters.getlength(text + "…") > width_px:

@@ -5,13 +5,22 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from pipeline.sessions import Sessions
 
+if TYPE_CHECKING:  # it would load JAX
+    from model.evaluate import Evaluation
+
 ROOT = Path(__file__).resolve().parent.parent
+
+# A busy machine is no fault: no example is failed for its time.
+settings.register_profile("pointerprint", deadline=None)
+settings.load_profile("pointerprint")
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +54,23 @@ def saved_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(saved_run: Path, tmp_path: Path) -> Path:
     """Return a copy of that RUN, which a test may break."""
     return shutil.copytree(saved_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, Evaluation]":
+    """Return the RUN of a model that was trained on easy sessions, and its figures; to be read."""
+    from tiny import TINY, easy_store
+
+    from flows.jobs.train import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    return folder / "run", train([easy_store(folder / "easy")], folder / "run", TINY)
+
+
+@pytest.fixture(scope="session")
+def trained_run(trained: "tuple[Path, Evaluation]") -> Path:
+    """Return that RUN."""
+    return trained[0]
 
 
 @pytest.fixture(scope="module")

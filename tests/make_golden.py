@@ -18,18 +18,22 @@ from PIL import Image
 from tiny import untrained
 
 from model.calibrate import Calibration
-from model.config import CNNConfig, HabitsConfig, RunConfig, TraceConfig
+from model.config import NetworkConfig, PanelsConfig, RunConfig
 from model.run import TrainedModel
 from model.score import score_sessions
 from pipeline.logs import parse_logs
 from pipeline.schemas import Kind
 from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.windows import Points, WindowConfig
-from rasterize.canvas import CHANNELS, Canvas
-from rasterize.picture import draw_images, draw_pictures
+from rasterize.canvas import Canvas
+from rasterize.draw import density, draw_counts
+from rasterize.motion import to_device
+from rasterize.palette import share_color
+from rasterize.panels import PANELS
+from rasterize.picture import draw_pictures
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
-CANVAS = Canvas(size=16, cell_px=4.0, placement="absolute", channels=tuple(CHANNELS), n_samples=64)
+CANVAS = Canvas(size=16, cell_px=4.0, placement="absolute", n_samples=64)
 
 # t_ms, x_px, y_px, kind: right, a press, down with the button held, a rest of 300 ms, back.
 PATH = (
@@ -49,10 +53,14 @@ def points() -> Points:
     return Points(t_ms, x_px, y_px, kind.astype(np.int8), np.array([len(PATH)], np.int32))
 
 
-def channels() -> Image.Image:
-    """Return the network's channels side by side; grey 128 is 0, for directions may be below."""
-    image = np.concatenate(np.moveaxis(draw_images(points(), CANVAS)[0], -1, 0), axis=1)
-    return Image.fromarray(np.rint(np.clip(image, -1, 1) * 127 + 128).astype(np.uint8))
+def panels() -> Image.Image:
+    """Return every panel of the path, four in a row, with the colours for people."""
+    counts = draw_counts(to_device(points()), tuple(PANELS.values()), 24, how="scatter")
+    tiles = [
+        share_color((tile + 1) / 5) for tile in np.moveaxis(np.asarray(density(counts)[0]), 2, 0)
+    ]
+    rows = [np.concatenate(tiles[i : i + 4], axis=1) for i in range(0, len(tiles), 4)]
+    return Image.fromarray(np.concatenate(rows))
 
 
 def picture() -> Image.Image:
@@ -64,9 +72,8 @@ def picture() -> Image.Image:
 SCORED = RunConfig(
     window=WindowConfig(rule="moves", max_events=64, min_events=8),
     canvas=Canvas(size=16, cell_px=24.0, n_samples=64),
-    cnn=CNNConfig(patch=4, widths=(8, 16)),
-    trace=TraceConfig(widths=(8, 8)),
-    habits=HabitsConfig(width=8),
+    panels=PanelsConfig(names=("hodograph", "step", "speed_turn", "speed_change"), cells=16),
+    network=NetworkConfig(widths=(8, 16), hidden=16),
 )
 N_SCORED = 40  # sessions of the sample
 
@@ -79,7 +86,7 @@ def frozen_model(parameters: Path = GOLDEN / "parameters.npz") -> TrainedModel:
     with np.load(parameters) as stored:
         frozen = [jnp.asarray(stored[str(i)]) for i in range(len(leaves))]
     network = nnx.merge(graph, jax.tree.unflatten(structure, frozen))
-    return TrainedModel(SCORED, network, Calibration(1.0, -2.0, 0.5), model.policy)
+    return TrainedModel(SCORED, network, Calibration(1.0, 1.5, 0.5), model.policy)
 
 
 def scored_sessions(sample_data: Path) -> Sessions:
@@ -101,7 +108,7 @@ def freeze_scores() -> None:
         leaves = jax.tree.leaves(nnx.split(untrained(SCORED).network)[1])
         rng = np.random.default_rng(0)  # as they are made some are 0, and their part is unseen
         noisy = {
-            str(i): (np.asarray(leaf) + rng.normal(0, 0.4, leaf.shape)).astype(np.float32)
+            str(i): (np.asarray(leaf) + rng.normal(0, 0.1, leaf.shape)).astype(np.float32)
             for i, leaf in enumerate(leaves)
         }
         np.savez_compressed(path, **noisy)
@@ -118,7 +125,7 @@ def main() -> None:
         freeze_scores()
         return
     GOLDEN.mkdir(exist_ok=True)
-    channels().save(GOLDEN / "channels.png")
+    panels().save(GOLDEN / "panels.png")
     picture().save(GOLDEN / "picture.png")
 
 

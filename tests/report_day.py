@@ -126,18 +126,18 @@ def a_day(folder: Path, names: list[str], n_events: int = 60, accounts: bool = T
 def owners_day(folder: Path) -> Path:
     """Return SCORES of four accounts' own sessions and of slower hands under their names.
 
-    The network is one that nobody trained; habits are compared with the accounts' own.
+    Calibration and thresholds are made up; habits are compared with the accounts' own.
     """
     trained, known = people(0, 12), people(100, 4)
     slow = people(100, 4, 1, slower=3.0)
     slow = replace(slow, session_id=np.array([f"{name} slow" for name in slow.account_id], object))
     is_enrolled = np.arange(len(known)) % 3 > 0
     model = untrained(replace(TINY, task="owner"))
-    config, network = model.config, model.network
-    profiles = Profiles.empty(population_of(network, config, trained))
+    config = model.config
+    profiles = Profiles.empty(population_of(config, trained))
     usual = replace(measure_usual(trained, trained.account_id), own=measure_constancy(trained))
-    profiles = enroll(network, config, profiles, known.take(is_enrolled))
-    save_model(replace(model, profiles=profiles, usual=usual), folder / "run")
+    profiles = enroll(config, profiles, known.take(is_enrolled))
+    save_model(replace(model, network=None, profiles=profiles, usual=usual), folder / "run")
     parts = [known.take(~is_enrolled), slow]
     made = Part(folder / "store", DAY, "made")
     write_part(made, parts, QUARANTINE.empty_table(), {"files": []})

@@ -1,19 +1,38 @@
 """Benchmarks: what they make of recordings before anything is measured."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import make_sessions
+from people import people
+from tiny import TINY, untrained
 
+from benchmarks import owners
+from benchmarks.attribution import (
+    WithCells,
+    deleted,
+    highest_cells,
+    highest_events,
+    logits_of,
+)
 from benchmarks.delbot import rows_of
+from benchmarks.matching import find_moves
 from benchmarks.owners import STRETCHES_A_SESSION, time_stretches
 from benchmarks.replay_attacks import ATTACKS, stitch
 from benchmarks.sapimouse import claims_of
 from benchmarks.sources import recordings_folder, with_settings
-from model.config import RunConfig
-from pipeline.matching import find_moves
+from benchmarks.speed.peers_print import naive_print
+from benchmarks.speed.recordings import make_sessions as make_timed_sessions
+from flows.jobs.owner_trials import population_of
+from model.config import PanelsConfig, RunConfig
+from model.metrics import roc_auc
+from model.network import draw_print
+from model.prints import session_prints
 from pipeline.sessions import Sessions
+from pipeline.windows import cut_windows, pad_windows
+from rasterize.motion import to_device
 
 
 @pytest.fixture
@@ -44,10 +63,18 @@ def test_without_recordings_a_benchmark_says_so_and_stops(monkeypatch, tmp_path,
 
 def test_settings_are_literals_or_words():
     config = with_settings(
-        RunConfig(), ["owner.epochs=3", "cnn.widths=(8,)", "owner.hold_out=people"]
+        RunConfig(), ["train.epochs=3", "network.widths=(8,)", "owner.hold_out=people"]
     )
-    assert (config.owner.epochs, config.cnn.widths) == (3, (8,))
+    assert (config.train.epochs, config.network.widths) == (3, (8,))
     assert config.owner.hold_out == "people"
+
+
+def test_settings_reach_as_deep_as_they_say():
+    config = with_settings(RunConfig(), ["owner.window.max_events=64", "seed=3"])
+    assert (config.owner.window.max_events, config.seed) == (64, 3)
+    for wrong in ("owner.shrinkige=1", "seed.x=1"):
+        with pytest.raises(ValueError, match="unknown setting"):
+            with_settings(RunConfig(), [wrong])
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -117,6 +144,79 @@ def test_claims_are_every_session_as_every_account(recorded):
     assert claims.label.tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
     assert len(set(claims.session_id)) == 8
     np.testing.assert_array_equal(claims.t_us, np.tile(recorded.t_us, 2))
+
+
+def test_profiles_know_their_accounts_by_prints_and_by_features():
+    everyone = people(0, 6, n_sessions=4)
+    is_known = np.arange(len(everyone)) % 4 < 2
+    enrolled, own = everyone.take(is_known), everyone.take(~is_known)
+    config = with_settings(
+        RunConfig(task="owner"),
+        ["owner.panels.cells=8", "owner.components=40", "owner.dimensions=8", "owner.paces=()"],
+    )
+    claimed = np.roll(own.account_id, 2)  # two sessions each: somebody else's account
+    label = np.repeat([0, 1], len(own))
+    by_print = owners.Verifier.of(
+        population_of(config, enrolled),
+        owners.print_means(enrolled, config),
+        enrolled.account_id,
+    )
+    prints = owners.print_means(own, config)
+    scores = [by_print.scores(prints, account) for account in (own.account_id, claimed)]
+    assert roc_auc(np.concatenate(scores), label) > 0.95
+    assert np.isnan(by_print.scores(prints, np.full(len(own), "nobody"))).all()
+
+    by_features = owners.FeatureVerifier(enrolled, enrolled, config)
+    of_other = replace(own, account_id=claimed)
+    scores = [by_features.scores(claims) for claims in (own, of_other)]
+    assert roc_auc(np.concatenate(scores), label) > 0.9
+
+
+def test_of_deleted_events_the_segments_are_gone_and_the_path_goes_on():
+    sessions = make_sessions(
+        [(0, 5, 5), (10, 6, 5), (30, 8, 9), (60, 8, 10)], [(0, 50, 50), (7, 51, 50)]
+    )
+    without = deleted(sessions, np.array([True, False, True, False, False, True]))
+    assert without.n_events.tolist() == [3, 1]  # a session's first event stays
+    assert without.t_us.tolist() == [0, 10_000, 40_000, 0]
+    assert without.x_px.tolist() == [5, 6, 6, 50]
+    assert without.y_px.tolist() == [5, 5, 6, 50]
+    np.testing.assert_array_equal(deleted(sessions, np.zeros(6, bool)).x_px, sessions.x_px)
+
+
+def test_what_weighs_most_is_marked_within_each_session():
+    sessions = make_sessions([(i, 0, 0) for i in range(10)], [(i, 0, 0) for i in range(5)])
+    weight = np.r_[np.arange(10.0), 100 - np.arange(5.0)]
+    marked = highest_events(weight, sessions, 0.2)
+    assert np.flatnonzero(marked).tolist() == [8, 9, 10]
+    cells = np.arange(2 * 4 * 4 * 2.0).reshape(2, 4, 4, 2)
+    of_cells = highest_cells(cells, 0.25)
+    assert of_cells.sum(axis=(1, 2, 3)).tolist() == [8, 8]
+    assert of_cells[:, 3].all()
+
+
+def test_cells_are_put_in_place_of_the_references():
+    sessions = people(0, 2, n_sessions=2)
+    model = replace(untrained(), people=session_prints(TINY, sessions).summed(np.zeros(4, int), 1))
+    with_cells, masks = WithCells(model, sessions), np.zeros((4, *TINY.panels.shape), bool)
+    before = logits_of(model, sessions)
+    np.testing.assert_allclose(with_cells(masks), before, rtol=1e-4, atol=1e-5)
+    masks[:2] = True  # all of two sessions
+    after = with_cells(masks)
+    assert after[0] == pytest.approx(after[1], abs=1e-5)
+    np.testing.assert_allclose(after[2:], before[2:], rtol=1e-4, atol=1e-5)
+    assert len(set(np.round(before, 3))) > 1
+
+
+def test_a_print_by_histograms_is_the_same_print():
+    panels, sessions = PanelsConfig(), make_timed_sessions(4)
+    points = pad_windows(sessions, cut_windows(sessions), 200)
+    ours = np.asarray(draw_print(to_device(points), panels))
+    paths = zip(points.t_ms, points.x_px, points.y_px, strict=True)
+    theirs = np.stack([naive_print(*path, panels.panels, panels.cells) for path in paths])
+    for p in range(len(panels.names)):
+        correlation = np.corrcoef(ours[..., p].ravel(), theirs[..., p].ravel())[0, 1]
+        assert correlation > 0.85
 
 
 def test_benchmarks_on_recordings_are_run_by_make_figures():

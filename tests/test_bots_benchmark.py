@@ -5,7 +5,7 @@ import pytest
 from conftest import make_sessions
 
 from benchmarks.bots.detectors import Detector
-from benchmarks.bots.figures import alarm_row, by_clock, caught_at_budget, family_row
+from benchmarks.bots.figures import alarm_row, caught_at_budget, family_row
 from benchmarks.bots.folds import deal
 from benchmarks.bots.text import to_text
 from benchmarks.bots.thresholds import RULES, Looked, _quantile, threshold_rows
@@ -67,22 +67,6 @@ def test_false_alarms_are_a_mean_over_people_and_name_the_worst():
     assert told["low"] <= 0.1 <= told["high"]
 
 
-def test_people_are_told_by_the_class_of_their_clock():
-    people = concatenate_sessions(
-        [
-            standing([0.0], 0, "quick", every_ms=8),
-            standing([0.0], 0, "page", every_ms=16),
-            standing([0.0], 0, "slow", every_ms=110),
-        ]
-    )
-    found = by_clock(people)
-    assert {name: s.account_id.tolist() for name, s in found.items()} == {
-        "up to 12 ms": ["quick"],
-        "up to 50 ms": ["page"],
-        "slower": ["slow"],
-    }
-
-
 @pytest.mark.parametrize("n_folds", [2, 3])
 def test_the_same_seed_deals_alike(n_folds):
     assert deal(FAMILIES, n_folds, 0, 5) == deal(FAMILIES[::-1], n_folds, 0, 5)
@@ -96,14 +80,16 @@ def test_a_report_is_told_as_tables_and_what_few_sessions_cannot_show_is_refused
     rows = {"scarce": family_row(few, both), "plenty": family_row(enough, both)}
     alarms = {"people": alarm_row(enough.take(enough.label == 0), both)}
     fold = {"fold": 0, "matched": rows, "twins": rows, "as they come": rows, "alarms": alarms}
-    told = to_text({"folds": [{**fold, "probe": {}, "rules": {}}]})
+    told = to_text({"folds": [{**fold, "rules": {}}]})
 
     assert rows["scarce"]["network"]["caught"] is None
     assert rows["plenty"]["network"]["caught"]["value"] == 1.0
     scarce = next(line for line in told.splitlines() if line.startswith("| scarce |"))
     assert scarce.count("refused") == 2
-    assert "90 % or more of 1 of 1 families" in told
+    assert "| network, matched | 2 | " in told
     assert "people (1 people, 150)" in told
+    seeds = to_text({"folds": [{**fold, "rules": {}, "seed": seed} for seed in (0, 1)]})
+    assert seeds == told  # seeds that agree are one figure
 
 
 def people_of(n_people: int, n_each: int, seed: int) -> Looked:

@@ -60,6 +60,9 @@ def run(capsys):
         ("ingest log.csv --to store --date 1.11.2026", "'1.11.2026' is not a date"),
         ("ingest log.csv --to store --labels no.csv", "no such labels file"),
         ("draw log.csv --to a.png --limit 0", "limit is 0"),
+        ("draw log.csv --to a.png --print --large", "--print and --large (hint: choose one"),
+        ("draw log.csv --to a.png --session a --session b", "--print compares two"),
+        (f"draw log.csv --to a.png --print --session b --columns {COLUMNS}", "no session 'b'"),
         ("simulate store --to bots", "there is no store here"),
         ("train store --to model", "there is no store here"),
         ("train store --to model --canvas.size 2", "canvas: size 2"),
@@ -227,6 +230,15 @@ def test_draw_prints_the_picture(run, folder):
 
     assert (code, out, err) == (0, "a.png\n", "")
     assert (folder / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_draw_prints_the_picture_of_a_print(run, folder):
+    for ids in ((), ("--session", "a"), ("--session", "a", "--session", "a")):
+        code, out, err = run(
+            "draw", "log.csv", "--to", "p.png", "--print", *ids, "--columns", COLUMNS
+        )
+        assert (code, out, err) == (0, "p.png\n", "")
+        assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_columns_map_our_names_to_the_logs():

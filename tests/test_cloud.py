@@ -202,7 +202,7 @@ def test_simulated_twins(both):
 def test_profiles(bucket, tmp_path):
     trained, known = people(0, 6), people(100, 2)
     model = untrained(replace(TINY, task="owner"))
-    none = Profiles.empty(population_of(model.network, model.config, trained))
+    none = Profiles.empty(population_of(model.config, trained))
     save_model(replace(model, profiles=none), tmp_path / "run")
     part = Part(tmp_path / "store", DAY, "made")
     write_part(part, [known], QUARANTINE.empty_table(), {"files": []})

@@ -11,8 +11,7 @@ from conftest import make_sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import model.score
-from model.network import predict
+import model.batches
 from model.run import TrainedModel
 from pipeline.events import FARTHEST_PX
 from pipeline.sessions import Sessions, concatenate_sessions
@@ -83,11 +82,7 @@ def test_which_sessions_are_scored_together_does_not_count_bit_by_bit(frozen, sa
 @pytest.mark.parametrize("batch_size", [3])
 def test_the_size_of_a_batch_does_not_count(frozen, sample, batch_size, monkeypatch):
     usual = by_session(make_golden.scores_of(frozen, sample))
-
-    def in_batches(network, sessions, windows, n_points):
-        return predict(network, sessions, windows, n_points, batch_size)
-
-    monkeypatch.setattr(model.score, "predict", in_batches)
+    monkeypatch.setattr(model.batches, "BATCH", batch_size)
     found = by_session(make_golden.scores_of(frozen, sample))
     assert found.keys() == usual.keys()
     for name, score in usual.items():

@@ -50,13 +50,13 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(sample_dir, tmp_path_factory):
+def made(sample_dir, trained, tmp_path_factory):
     """Return a model trained on easy sessions, and the sample's scores by it."""
     folder = tmp_path_factory.mktemp("made")
     store = ingest_sample(sample_dir, folder / "store")
-    run, scores = folder / "run", folder / "scores"
-    trained = train([easy_store(folder / "easy")], run, TINY)
-    return Made(store, run, scores, score([store], run, scores, DAY), trained)
+    run, figures = trained
+    scores = folder / "scores"
+    return Made(store, run, scores, score([store], run, scores, DAY), figures)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_run_holds_what_decides_a_score_and_how_it_came_about(made):
     assert {path.name for path in made.run.iterdir()} == {
         *("checkpoint", "config.json", "calibration.json", "policy.json"),
         *("metrics.json", "split.json", "history.json", "MODEL_CARD.md", "_SUCCESS"),
-        *("reasons.json", "reference.json", "manifest.json"),
+        *("reasons.json", "prints", "reference.json", "manifest.json"),
         *("training.png", "roc.png", "reliability.png", "scores.png"),
     }
     assert not list(made.run.parent.glob("*.training"))
@@ -96,7 +96,7 @@ def test_the_model_card_says_which_model_and_on_whom(made):
     assert "docs/benchmarks.md" in card
 
     assert card.startswith(f"# Model card: {load_model(made.run).model_id}\n")
-    assert "16 x 16 cells of 32 px" in card
+    assert "3 panels of 16 x 16 cells (hodograph, step, speed_turn)" in card
     assert "| train | 32 | 32 | 4 | " in card
 
 
@@ -245,7 +245,7 @@ def test_twins_are_made_of_people_and_of_bots_none(tmp_path):
         simulate(tmp_path / "twins", tmp_path / "none")
 
 
-def test_a_session_is_drawn_with_its_channels_and_a_misspelt_one_refused(made, tmp_path):
+def test_sessions_are_drawn_and_a_misspelt_one_is_refused(made, tmp_path):
     sheet = draw(made.store, tmp_path / "sheet.png", canvas=TINY.canvas, limit=2)
     one = draw(made.store, tmp_path / "one.png", "browse_003", canvas=TINY.canvas)
 

@@ -62,7 +62,8 @@ def test_what_decides_no_score_may_come_and_go(run):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"encoding": ENCODING + 1}, "encoding 2 of paths.*train it again with this version"),
+        ({"encoding": ENCODING + 1}, f"encoding {ENCODING + 1} of paths.*train it again with this"),
+        ({"encoding": 1}, f"encoding 1 of paths, this pointerprint has {ENCODING}: its scores"),
         ({"version": 99}, "version 99, this pointerprint reads 1"),
         ({"schema": "store"}, "this pointerprint reads 1"),
         ({"files": []}, "this pointerprint reads 1"),

@@ -6,8 +6,7 @@ from conftest import make_sessions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError
-from pipeline.matching import (
+from benchmarks.matching import (
     MatchConfig,
     chain_moves,
     cut_stretches,
@@ -15,6 +14,7 @@ from pipeline.matching import (
     match_exactly,
     strata,
 )
+from pipeline.errors import ConfigError
 
 
 def zigzag(n_moves: int, step_px: float, pause_ms: float, n_events: int = 8) -> list[tuple]:

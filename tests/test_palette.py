@@ -1,4 +1,4 @@
-"""The palette: its ends, and that lighter is faster to every kind of eye."""
+"""The palettes: their ends, and that lighter is faster, or more, to every kind of eye."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,10 @@ import pytest
 from rasterize.palette import (
     BACKGROUND,
     SCALE,
+    SHARE_SCALE,
     WEIGHT_SCALE,
     ink_on_background,
+    share_color,
     speed_color,
     weight_color,
 )
@@ -60,20 +62,20 @@ def test_what_is_off_the_scale_has_the_colour_of_its_end():
     assert speed_color(np.array([-1.0, 7.0])).tolist() == speed_color(np.array([0.0, 1.0])).tolist()
 
 
-@pytest.mark.parametrize(
-    "who",
-    [
-        "everyone else",
-        "protanopes",
-        "deuteranopes",
-        "tritanopes",
-    ],
-)
-def test_faster_is_lighter_to(who):
-    every_step = lightness(speed_color(np.linspace(0, 1, 33)), SEEN_BY[who])
+@pytest.mark.parametrize("who", SEEN_BY)
+@pytest.mark.parametrize(("color", "span"), [(speed_color, 40), (share_color, 80)])
+def test_faster_and_more_are_lighter_to(color, span, who):
+    every_step = lightness(color(np.linspace(0, 1, 33)), SEEN_BY[who])
 
     assert (np.diff(every_step) > 0).all()
-    assert every_step[-1] - every_step[0] > 40
+    assert every_step[-1] - every_step[0] > span
+
+
+def test_shares_go_from_the_background_to_nearly_white():
+    ends = share_color(np.array([-1.0, 0.0, 1.0, 2.0]))
+    assert ends.tolist() == [list(BACKGROUND)] * 2 + [[244, 248, 206]] * 2
+    steps = lightness(SHARE_SCALE)
+    assert np.ptp(np.diff(steps)) < 0.25 * np.diff(steps).mean()  # about even
 
 
 def test_the_slowest_stands_out_from_the_background():

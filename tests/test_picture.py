@@ -12,9 +12,7 @@ from rasterize.picture import (
     MARGIN,
     PAUSE_COLOR,
     SHEET,
-    channel_strip,
     contact_sheet,
-    draw_images,
     draw_pictures,
     stacked,
 )
@@ -24,7 +22,7 @@ SIDE = CANVAS.size * ENLARGED
 BLANK = Image.new("RGB", (SIDE, SIDE))
 
 
-@pytest.mark.parametrize("name", ["channels", "picture"])
+@pytest.mark.parametrize("name", ["panels", "picture"])
 def test_the_kernel_draws_what_was_looked_at(name):
     drawn = np.asarray(getattr(make_golden, name)()).astype(int)
     with Image.open(make_golden.GOLDEN / f"{name}.png") as golden:
@@ -100,16 +98,6 @@ def test_a_long_caption_is_cut_and_a_short_one_shows():
     )
     written = [int((sheet != none).any(axis=-1).sum()) for sheet in (short, long)]
     assert 0 < written[0] < written[1]
-
-
-def test_every_channel_is_on_the_strip():
-    (image,) = draw_images(make_golden.points(), CANVAS)
-    strip = channel_strip(image, CANVAS, 32)
-
-    assert strip.size == (len(CANVAS.channels) * (32 + MARGIN) + MARGIN, 32 + 2 * MARGIN + CAPTION)
-    tiles = np.asarray(strip)[MARGIN : MARGIN + 32]
-    lefts = [MARGIN + i * (32 + MARGIN) for i in range(len(CANVAS.channels))]
-    assert all(tiles[:, left : left + 32].std() > 0 for left in lefts)
 
 
 def test_parts_are_stacked_without_a_gap():

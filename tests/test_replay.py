@@ -14,7 +14,6 @@ from tiny import TINY, untrained
 
 from flows.jobs import replays
 from flows.jobs.score import score
-from model.config import HabitsConfig, TraceConfig
 from model.run import load_model, save_model
 from pipeline.errors import SchemaError
 from pipeline.replay import signature
@@ -29,7 +28,7 @@ from pipeline.store import Part, write_part
 
 N_EVENTS = 32
 DAY = "2026-11-01"
-QUICK = replace(TINY, trace=TraceConfig(widths=()), habits=HabitsConfig(width=0))
+QUICK = replace(TINY, network=replace(TINY.network, widths=(4,), hidden=4))
 
 
 def human(rng: np.random.Generator, n_movements: int = 20, bow: float = 1) -> np.ndarray:

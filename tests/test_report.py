@@ -1,5 +1,6 @@
 """The report without a browser: what is in the page, and what becomes of a log's names."""
 
+import base64
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,26 +9,27 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import make_sessions
-from flax import nnx
 from report_day import DAY, EARLIER, HOSTILE, a_day, a_store, block, owners_day, scores_of
 from tiny import TINY, untrained
 
 import flows.jobs.report as job
-import model.looks as looks
 from flows.jobs.report import report
 from flows.jobs.score import score
 from model.agreement import agreement_json
+from model.attribution import Attribution
+from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import OwnerConfig
-from model.looks import looks_of
 from model.policy import Policy, Threshold
+from model.prints import print_of_people, session_prints
 from model.run import save_model
-from pipeline.config import WindowConfig
+from pipeline.config import AS_RECORDED, WindowConfig
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.feedback import add_feedback
 from pipeline.report.day import day_json, drift
 from pipeline.report.gather import N_USUAL, gather
 from pipeline.report.page import page_html
 from pipeline.report.path import path_json
+from rasterize.print_json import print_json
 
 THRESHOLD = Threshold(0.01, 0.0, 0.0, None, False, "flags everybody")
 NAMES = [*HOSTILE, *(f"s{i}" for i in range(9))]
@@ -193,8 +195,8 @@ def test_the_picture_is_that_of_the_highest_window():
     steps = [(slow, 1)] * 32 + [(fast, 30)] * 32
     t_ms, x = np.cumsum([(0, 0), *steps], axis=0).T
     sessions = make_sessions([(t, x, 0) for t, x in zip(t_ms, x, strict=True)])
-    first = looks_of(sessions, np.array([0.0]), TINY)["s0"]
-    other = looks_of(sessions, np.array([1280.0]), TINY)["s0"]
+    first = highest_windows(sessions, np.array([0.0]), TINY)["s0"]
+    other = highest_windows(sessions, np.array([1280.0]), TINY)["s0"]
 
     assert first["window"][0] == 0
     assert other["window"][0] > 600
@@ -205,30 +207,51 @@ def test_the_picture_is_of_a_window_as_the_task_cuts_it():
     sessions = make_sessions([(10 * i, 9 * i, i % 7) for i in range(64)])
     owner = replace(TINY, task="owner", owner=OwnerConfig(window=WindowConfig(max_events=16)))
 
-    assert looks_of(sessions, np.array([0.0]), owner)["s0"]["window"] == [0, 150]  # 16 events
+    assert highest_windows(sessions, np.array([0.0]), owner)["s0"]["window"] == [
+        0,
+        150,
+    ]  # 16 events
 
 
-def test_what_raised_a_score_is_stretches_of_time(monkeypatch):
+def weighing(*weights: float) -> Attribution:
+    return Attribution(np.zeros((1, 16, 16, 3), np.float32), np.array(weights, np.float32))
+
+
+def test_what_raised_a_score_is_runs_of_events():
     # Of 32 events, 10 ms apart, those of the second eight weigh 3 and of the fourth 1.
-    weights = np.repeat([0, 3, -5, 1], 8).astype(np.float32)
-    monkeypatch.setattr(looks, "attribute", lambda model, sessions: np.tile(weights, 1))
     sessions = make_sessions([(10 * i, i, 0) for i in range(32)])
-
-    found = looks.stretches_that_raised(untrained(), sessions)
+    found = raised_by_session(weighing(*np.repeat([0, 3, -5, 1], 8)), sessions)
     assert found == {"s0": [[70.0, 150.0, 1.0], [230.0, 310.0, 0.33]]}
 
 
-def test_nothing_raised_a_score_that_only_fell(monkeypatch):
-    monkeypatch.setattr(looks, "attribute", lambda model, sessions: np.full(5, -1, np.float32))
+def test_nothing_raised_a_score_that_only_fell():
     sessions = make_sessions([(10 * i, i, 0) for i in range(5)])
-    assert looks.stretches_that_raised(untrained(), sessions) == {"s0": []}
+    assert raised_by_session(weighing(*[-1] * 5), sessions) == {"s0": []}
+
+
+def test_a_case_has_its_print_and_each_shown_event_its_cells():
+    plain = replace(TINY, standard=AS_RECORDED)
+    sessions = make_sessions([(16 * i, 9 * i, 0) for i in range(40)], [(0, 1, 1)])
+    found = case_prints(plain, sessions, None, {}, {"s0": (10, 20), "s1": (0, 1)})
+
+    assert set(found) == {"s0"}  # the other has no window, and no print
+    case = found["s0"]
+    assert (case["account"], case["raised"]) == (None, None)
+    own = session_prints(plain, sessions)
+    assert case["own"] == print_json(own.mean_images[0])
+    cells = np.frombuffer(base64.b64decode(case["cell_of"]), np.uint16).reshape(3, 20)
+    # A line to the right at one speed: all in one cell of each panel, but the second window's
+    # first event (the 21st) counts nowhere, and its first turn a step later.
+    counts = [(row != 65535).sum() for row in cells]
+    assert counts == [19, 19, 18]
+    assert all(len(set(row[row != 65535])) == 1 for row in cells)
 
 
 def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
     # One that calls everybody high, so that something is to be explained.
     model = replace(untrained(), policy=Policy(0.01, (THRESHOLD,), 1, 1))
-    head = np.random.default_rng(3).normal(size=model.network.head[...].shape)
-    model.network.head = nnx.Param(head.astype(np.float32))
+    still = make_sessions(*([(16 * i, 3 * i, 0) for i in range(40)] for _ in range(2)))
+    model = replace(model, people=print_of_people(TINY, still, still.session_id))
     save_model(model, tmp_path / "run")
     store, _ = a_store(tmp_path, ["a", "b"])
     score([store], tmp_path / "run", tmp_path / "scores", DAY)
@@ -238,9 +261,15 @@ def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
     for i, row in enumerate(block(page, "report")["queue"]):
         assert row["band"] == "high"
         case = block(page, f"case-{i}")
-        assert max(weight for _, _, weight in case["weights"]) == 1
+        assert max((weight for _, _, weight in case["weights"]), default=1) == 1
         last_ms = case["path"]["duration_ms"] + 1
         assert all(0 <= begin < end <= last_ms for begin, end, _ in case["weights"])
+        assert case["print"]["own"]
+        assert case["print"]["raised"]
+        # No measure is unusual, nor known what is usual: panels are the reasons, in words.
+        assert [reason["code"] for reason in case["reasons"]] == row["reasons"]
+        assert all(reason["text"].count("people ") == 1 for reason in case["reasons"])
+    assert block(page, "report")["reference_print"]
 
 
 def test_reasons_of_the_accounts_own_habits_name_two(tmp_path):

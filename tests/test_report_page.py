@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 from report_day import DAY, HOSTILE, a_day, block, owners_day
+from report_print import BESIDE, CELLS, CROWDED, LIFTED, TO_THE_RIGHT, a_print, print_page
 
 from flows.jobs.report import report
 from pipeline.feedback import add_feedback
 from pipeline.labels import read_labels
+from rasterize.palette import SHARE_SCALE, WEIGHT_SCALE
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="no Playwright: pip install -e .[dev]"
@@ -94,6 +96,61 @@ def opened(open_page, hostile):
     assert opened.errors == []
     fetched = [url for url in opened.requests if not url.startswith(("data:", "blob:"))]
     assert fetched == [hostile.as_uri()]
+
+
+@pytest.fixture
+def prints(open_page, tmp_path):
+    """Return a page with prints, opened: one of everything, one of an account's, and none."""
+    path = print_page(
+        tmp_path / "report.html", a_print(), a_print(account=True, raised=False), None
+    )
+    opened = open_page(path)
+    yield opened
+    assert opened.errors == []
+    assert opened.requests == [path.as_uri()]
+
+
+def point_at(page: "playwright.Page", panel: int, cell: int) -> None:
+    """Move the pointer to the middle of a cell of a panel."""
+    canvas = page.locator(f"#panel-{panel}")
+    canvas.scroll_into_view_if_needed()
+    box, plot = canvas.bounding_box(), page.evaluate(f"plotOf(canvasOf({panel}))")
+    row, column = divmod(cell, CELLS)
+    page.mouse.move(
+        box["x"] + plot["left"] + (column + 0.5) * plot["cell"],
+        box["y"] + plot["top"] + (row + 0.5) * plot["cell"],
+    )
+
+
+def point_at_event(page: "playwright.Page", event: int) -> None:
+    """Move the pointer onto an event of the path."""
+    canvas = page.locator("#path")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    x, y = page.evaluate(
+        f"""(() => {{
+        const {{ path }} = player, canvas = byId("path");
+        const at = fitted(path, canvas.clientWidth, canvas.clientHeight);
+        return [at.x(path.x[{event}]), at.y(path.y[{event}])];
+        }})()"""
+    )
+    page.mouse.move(box["x"] + x + 3, box["y"] + y - 3)
+
+
+def view(page: "playwright.Page", name: str) -> "playwright.Locator":
+    """Return the button of a view of the print."""
+    return page.get_by_role("radio", name=name, exact=True)
+
+
+def highlighted(page: "playwright.Page") -> int:
+    """Return how many events are highlighted on the path."""
+    return int(page.locator("#path").get_attribute("data-highlighted"))
+
+
+def outlined(page: "playwright.Page") -> list[int]:
+    """Return how many cells are outlined in each panel."""
+    panels = page.locator("#panels canvas").all()
+    return [int(canvas.get_attribute("data-outlined")) for canvas in panels]
 
 
 def wait_until(page: "playwright.Page", true: str) -> None:
@@ -187,7 +244,7 @@ def test_the_movement_is_replayed(opened):
 
     assert page.evaluate(at) == stopped < end
     assert len({whole, begun, amid}) == 3
-    page.locator("#path").click()  # away from the button, which space would press
+    page.locator("#what").click()  # away from the button, which space would press
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press(" ")
     wait_until(page, f"{at} == {end}")
@@ -309,6 +366,188 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(open_page, hostile):
     opened = open_page(hostile)
     opened.page.set_viewport_size({"width": 390, "height": 800})
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_pointing_at_a_cell_highlights_its_events_on_the_path_and_in_the_other_panels(prints):
+    page = prints.page
+    assert highlighted(page) == 0
+    point_at(page, 0, CROWDED)
+
+    assert highlighted(page) == 3
+    assert outlined(page) == [1, 2, 0]
+    said = page.locator("#readout").inner_text()
+    assert "speed 200 px/s, turn -58 degrees" in said
+    assert "3 events here, at least 25 % of this session; people 0.0 %." in said  # 3.005 of 12
+    assert "Lowered the score: 20 % of all that moved it." in said
+    assert page.locator("#pointed").inner_text() == said
+    point_at(page, 1, TO_THE_RIGHT)
+    assert highlighted(page) == 5
+    assert "direction right. 5 events here, at least 25 %" in page.locator("#readout").inner_text()
+    page.mouse.move(0, 0)
+    assert highlighted(page) == 0
+    assert outlined(page) == [0, 0, 0]
+
+
+def test_cells_that_are_dragged_over_stay_chosen_until_escape(prints):
+    page = prints.page
+    point_at(page, 0, CROWDED)
+    page.mouse.down()
+    point_at(page, 0, BESIDE)
+    page.mouse.up()
+    page.mouse.move(0, 0)
+
+    assert highlighted(page) == 5
+    assert outlined(page) == [2, 2, 0]
+    assert "speed 200 px/s to 260 px/s" in page.locator("#readout").inner_text()
+    point_at(page, 0, LIFTED)  # pointed at for a moment only
+    assert highlighted(page) == 3
+    point_at(page, 0, BESIDE)
+    assert highlighted(page) == 5
+    page.keyboard.press("Escape")
+    assert highlighted(page) == 0
+
+
+def test_cells_are_chosen_with_the_keyboard(prints):
+    page = prints.page
+    view(page, "what raised the score").check()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "panel-0"
+    began_at = page.evaluate("player.now")
+    page.keyboard.press("ArrowRight")  # to the cell that stands out most
+
+    assert highlighted(page) == 3
+    assert "Raised the score: 60 % of all" in page.locator("#readout").inner_text()
+    page.keyboard.press("ArrowDown")
+    assert highlighted(page) == 0
+    page.keyboard.press("Shift+ArrowUp")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert highlighted(page) == 3
+    assert outlined(page) == [4, 2, 0]
+    page.keyboard.press("Escape")
+    assert outlined(page) == [0, 0, 0]
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "panel-1"
+    assert page.evaluate("player.now") == began_at
+    page.keyboard.press("j")  # the page's other keys still work
+    assert page.locator("#name").inner_text() == "s1"
+
+
+def test_pointing_at_an_event_of_the_path_outlines_its_cells(prints):
+    page = prints.page
+    point_at_event(page, 1)
+
+    assert highlighted(page) == 1
+    assert outlined(page) == [1, 1, 0]
+    said = page.locator("#pointed").inner_text()
+    assert said.startswith("Event 2, at 0.1 s: about speed")
+    assert "turn -58 degrees" in said
+    point_at_event(page, 0)
+    assert outlined(page) == [0, 0, 0]
+    assert "It counts in no panel." in page.locator("#pointed").inner_text()
+    page.mouse.move(0, 0)
+    assert highlighted(page) == 0
+
+
+def test_pointing_at_the_speeds_outlines_the_cells_of_the_segment(prints):
+    page = prints.page
+    page.locator("#speeds").scroll_into_view_if_needed()
+    box = page.locator("#speeds").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    assert outlined(page) == [1, 1, 0]
+    assert page.locator("#pointed").inner_text().startswith("Event 5, at 0.4 s")
+
+
+def test_events_of_the_path_are_chosen_with_the_keyboard(prints):
+    page = prints.page
+    page.focus("#path")
+    began_at = page.evaluate("player.now")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+
+    assert page.locator("#readout").inner_text().startswith("Event 3, at 0.2 s")
+    assert outlined(page) == [1, 1, 0]
+    assert page.evaluate("player.now") == began_at
+    page.keyboard.press("Escape")
+    assert outlined(page) == [0, 0, 0]
+
+
+def test_the_difference_is_shown_first_and_each_view_has_its_colours(prints):
+    page = prints.page
+    drawn = "canvasOf(0).toDataURL()"
+    assert view(page, "the difference from people's print").is_checked()
+    seen = {page.evaluate(drawn)}
+    for name in ("this session's print", "people's print", "what raised the score"):
+        view(page, name).check()
+        seen.add(page.evaluate(drawn))
+
+    assert len(seen) == 4
+    assert [text.strip() for text in prints.texts(".part")] == ["+40 %", "+20 %", "+0.0 %"]
+
+
+def test_only_views_that_a_case_has_are_offered(prints, open_page, tmp_path):
+    page = prints.page
+    view(page, "what raised the score").check()
+    page.keyboard.press("j")
+
+    assert view(page, "this account's print").is_visible()
+    assert view(page, "what raised the score").is_hidden()
+    assert view(page, "the difference from this account's print").is_checked()
+    alone = open_page(print_page(tmp_path / "alone.html", a_print(), has_people=False))
+    names = alone.texts("#views label")
+    assert [name.strip() for name in names] == ["this session's print", "what raised the score"]
+
+
+def test_a_case_without_a_print_hides_the_section(prints):
+    page = prints.page
+    assert page.locator("#print").is_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+
+    assert page.locator("#name").inner_text() == "s2"
+    assert page.locator("#print").is_hidden()
+    point_at_event(page, 1)
+    assert highlighted(page) == 0
+    page.keyboard.press("k")
+    assert page.locator("#print").is_visible()
+
+
+def test_a_panel_in_which_nothing_counts_says_so(prints):
+    page = prints.page
+    assert page.evaluate("PANELS.map((_, p) => isEmpty(p))") == [False, False, True]
+    view(page, "people's print").check()
+    assert page.evaluate("isEmpty(2)") is False
+
+
+def test_a_reason_is_shown_in_its_own_words(prints):
+    page = prints.page
+    why = page.locator("#reasons").inner_text()
+    assert "The print is unlike people's." in why
+    assert "People turn at this speed; here nothing does." in why
+    page.keyboard.press("j")
+    assert page.locator("#reasons").inner_text() == "No single measurement stands out."
+
+
+def test_the_colours_of_a_print_are_the_palettes(prints):
+    assert prints.page.evaluate("SHARE_SCALE") == SHARE_SCALE.tolist()
+    assert prints.page.evaluate("WEIGHT_SCALE") == WEIGHT_SCALE.tolist()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_prints_text_stands_out_from_its_ground(open_page, tmp_path, scheme):
+    opened = open_page(print_page(tmp_path / "report.html", a_print()), color_scheme=scheme)
+    view(opened.page, "what raised the score").check()
+    found = opened.page.evaluate(CONTRASTS)
+
+    assert [row for row in found if row["contrast"] < 4.5] == []
+
+
+def test_panels_have_names_and_fit_a_narrow_screen(prints):
+    page = prints.page
+    names = [canvas.get_attribute("aria-label") for canvas in page.locator("#panels canvas").all()]
+    assert names[0].startswith("Speed and turn: how sharply the path turns at which speed")
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_thousand_cases_open(open_page, tmp_path, capsys):

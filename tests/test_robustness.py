@@ -122,7 +122,7 @@ def test_every_change_has_its_figures_and_a_line():
         nnx.state(model.network, nnx.Param),
     )
     nnx.update(model.network, shaken)
-    threshold = Threshold(0.01, 0.0, 0.0, None, False, "made up")  # all that is judged is flagged
+    threshold = Threshold(0.01, 0.0, 0.0, None, False, "made up")  # all that is scored is flagged
     model = replace(model, policy=Policy(0.01, (threshold,), 1, 1))
     bots = make_sessions(
         *[walk(60 + i, 3.0 + i) for i in range(4)], account_id=np.array([*"aabb"], object)
@@ -135,7 +135,7 @@ def test_every_change_has_its_figures_and_a_line():
     changes["the first 7 events alone"] = partial(keep_first, n_events=7)
     report = measure(model, bots, people, people, 0, changes)
 
-    assert (report["n_bots"], report["n_caught"], report["n_people"]) == (4, 4, 3)
+    assert (report["n_bots"], report["n_flagged"], report["n_people"]) == (4, 4, 3)
     rows = report["bots"]
     assert set(rows) == {*changes, *mixtures(people)}
     assert set(report["people"]) == set(changes)
@@ -147,7 +147,7 @@ def test_every_change_has_its_figures_and_a_line():
         assert rows[silent]["log_odds_moved"] is None
     assert set(rows["as it comes"]["by_group"]) == {"a", "b"}
     assert report["recordings"]["n_windows"] > 1
-    told = to_text(report)
+    text = to_text(report)
     for name in rows:
-        assert f"| {name} |" in told
-    assert "Flagged as they come: 4 of 4 sessions of 2 makers" in told
+        assert f"| {name} |" in text
+    assert "Flagged as they come: 4 of 4 sessions of 2 generators" in text

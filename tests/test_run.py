@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +15,11 @@ from tiny import TINY, untrained
 
 from model.calibrate import Calibration
 from model.run import load_model
-from model.score import look
+from model.score import predict_sessions
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.manifest import write_manifest
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
 
 
 def edit(path, **changes):
@@ -32,7 +35,7 @@ def test_a_model_comes_back_as_it_was(saved_run):
     assert again.model_id == model.model_id
     assert (again.config, again.policy) == (model.config, model.policy)
     assert again.calibration == model.calibration
-    logits = [look(m.network, m.config, crooked).of_window for m in (model, again)]
+    logits = [predict_sessions(m.network, m.config, crooked).of_window for m in (model, again)]
     assert len(logits[0]) == 2
     np.testing.assert_array_equal(*logits)
 
@@ -82,7 +85,8 @@ def test_a_missing_checkpoint_is_refused(run):
         ({"task": "weather"}, "task: Input should be 'fraud' or 'owner'"),
         ({"seed": "many"}, "seed: "),
         ({"colour": "blue"}, "not those of this version"),
-        ({"cnn": {"widths": [8, 16]}}, "not those of this version"),
+        ({"network": {"widths": [8, 16]}}, "not those of this version"),
+        ({"panels": {"names": ["hodograph", "trace"], "cells": 16}}, "unknown panel 'trace'"),
     ],
 )
 def test_settings_of_another_version_are_refused(run, changes, message):
@@ -91,9 +95,24 @@ def test_settings_of_another_version_are_refused(run, changes, message):
         load_model(run)
 
 
-def test_parameters_that_do_not_fit_the_settings_are_refused(run):
-    cnn = json.loads((run / "config.json").read_text())["cnn"]
-    edit(run / "config.json", cnn=cnn | {"widths": [8, 24]})
+def test_a_run_of_version_0_1_is_refused_with_what_to_do(run, tmp_path):
+    shutil.copy(GOLDEN / "config-0.1.0.json", run / "config.json")
+    write_manifest(run)
+    with pytest.raises(SchemaError, match="not those of this version") as refused:
+        load_model(run)
+    said = str(refused.value)
+    assert said.startswith(f"{run / 'config.json'}: ")
+    assert "it was written by another version of pointerprint: train again with this one" in said
+    assert "`pointerprint train STORE --to RUN`" in said
+    assert "or score with the version that made it" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("part", ["network", "panels"])
+def test_parameters_that_do_not_fit_the_settings_are_refused(run, part):
+    found = json.loads((run / "config.json").read_text())[part]
+    change = {"network": {"widths": [8, 24]}, "panels": {"cells": 24}}[part]
+    edit(run / "config.json", **{part: found | change})
     with pytest.raises(SchemaError, match=r"don't fit config\.json"):
         load_model(run)
 

@@ -6,8 +6,8 @@ import numpy as np
 from conftest import make_sessions
 
 from model.calibrate import Calibration
-from model.config import CNNConfig, RunConfig, TraceConfig, TrainConfig
-from model.network import Network
+from model.config import NetworkConfig, OwnerConfig, PanelsConfig, RunConfig, TrainConfig
+from model.network import new_network
 from model.policy import Policy, Threshold
 from model.run import TrainedModel
 from pipeline.ingest import ingest_logs
@@ -20,9 +20,16 @@ from rasterize.canvas import Canvas
 TINY = RunConfig(
     window=WindowConfig(max_events=32),
     canvas=Canvas(size=16, cell_px=32.0, n_samples=32),
-    cnn=CNNConfig(widths=(8, 16)),
-    trace=TraceConfig(widths=(8,)),
+    panels=PanelsConfig(names=("hodograph", "step", "speed_turn"), cells=16),
+    network=NetworkConfig(widths=(8, 16), hidden=16),
     train=TrainConfig(epochs=2, steps_per_epoch=20, batch_size=32, learning_rate=1e-2),
+    owner=OwnerConfig(
+        window=WindowConfig(max_events=32),
+        panels=PanelsConfig(names=("hodograph", "step", "speed_return"), cells=16),
+        components=30,
+        dimensions=8,
+        hold_out="sessions",
+    ),
 )
 
 
@@ -30,7 +37,7 @@ def untrained(config: RunConfig = TINY) -> TrainedModel:
     """Return a model as its seed made it, which flags from a score of 0.9 on."""
     threshold = Threshold(0.01, 0.9, 0.0, None, False, "made up")
     return TrainedModel(
-        config, Network(config), Calibration(1.0, 0.0, 0.5), Policy(0.01, (threshold,), 1, 1)
+        config, new_network(config), Calibration(1.0, 0.0, 0.5), Policy(0.01, (threshold,), 1, 1)
     )
 
 

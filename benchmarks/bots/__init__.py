@@ -7,7 +7,7 @@ families of bots, Balabit's challenge; and the sample's recordings. Families, si
 people are dealt into folds: what a fold tests on it has not trained on. Three kinds of test:
 
 - matched: moves of bots and people with about the same distance, duration and pause, put
-  together to sessions (pipeline/matching.py), both on one clock
+  together to sessions (benchmarks/matching.py), both on one clock
 - twins: simulated bots with the plan of a person's own stretch
 - as they come: whole sessions of bots, stretches of people
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import benchmarks.bots
 from benchmarks.bots.detectors import train_detectors
-from benchmarks.bots.figures import alarm_row, by_clock, family_row, probe_row
+from benchmarks.bots.figures import alarm_row, family_row
 from benchmarks.bots.folds import Fold, labelled, make_fold, other_people
 from benchmarks.bots.text import to_text
 from benchmarks.bots.thresholds import looked_at, threshold_rows
@@ -32,8 +32,6 @@ def measure(
 ) -> dict[str, Any]:
     """Train on what a fold leaves, and test on what it holds."""
     network, detectors = train_detectors(fold, config, simulate, state_dir)
-    balabit = others["balabit, stretches"]
-    recorders = {"sapimouse": fold.people, "balabit": balabit}
     tests = {"matched": fold.matched, "twins": fold.twins, "as they come": fold.natural}
     alarms = {"sapimouse, stretches": fold.people} | others
     return {
@@ -43,10 +41,6 @@ def measure(
             for kind, test in tests.items()
         },
         "alarms": {name: alarm_row(people, detectors) for name, people in alarms.items()},
-        "probe": {
-            "recorder": probe_row(network, config, recorders),
-            "clock within balabit": probe_row(network, config, by_clock(balabit)),
-        },
         "rules": threshold_rows(
             looked_at(network, config, fold.people),
             {name: looked_at(network, config, people) for name, people in others.items()},
@@ -98,7 +92,7 @@ def main() -> None:
             fold = make_fold(sessions, options.folds, number, options.seed, not options.all_twins)
             state_dir = (options.state or Path(scratch)) / f"fold-{number}"
             found = measure(fold, others, config, not options.no_twins, state_dir)
-            folds.append({"fold": number, **found})
+            folds.append({"fold": number, "seed": options.seed, **found})
             print(f"fold {number}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     report = {"settings": options.set, "twins": not options.no_twins, "folds": folds}
     if options.json:

@@ -11,15 +11,14 @@ from scipy.special import expit, logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.bots.folds import Fold
-from flows.jobs.rounds import fit_in_rounds
 from flows.jobs.train import calibrated, training_sessions
 from model.calibrate import fit_calibration
 from model.config import RunConfig
 from model.network import Network
 from model.policy import fit_policy
 from model.run import TrainedModel
-from model.score import look
-from model.train import balance_groups, window_weights
+from model.score import predict_sessions
+from model.train import balance_groups, fit_split, window_weights
 from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
 from pipeline.scores import goes_somewhere
 from pipeline.sessions import Sessions
@@ -59,7 +58,7 @@ def train_model(
     bots = tuple(name for name in fold.rest_bots if name in named)
     config = replace(config, twins=replace(config.twins, bots=bots))
     sessions, split = training_sessions(fold.rest, config, simulate)
-    network, _ = fit_in_rounds(
+    network, _ = fit_split(
         sessions,
         split,
         config,
@@ -75,17 +74,20 @@ def train_detectors(
 ) -> tuple[Network, dict[str, Detector]]:
     """Return the network, and as detectors the network and boosting, trained on the same."""
     model, sessions, split = train_model(fold, config, simulate, state_dir)
-    network, config = model.network, model.config
+    boosted = train_features(sessions, split, model.config)
+    return model.network, {"network": network_detector(model), "features": boosted}
+
+
+def network_detector(model: TrainedModel) -> Detector:
+    """Return a trained model as a detector."""
     chosen = next(t for t in model.policy.thresholds if t.budget == BUDGET)
 
     def log_odds(tested: Sessions) -> Scores:
-        seen = look(network, config, tested)
+        seen = predict_sessions(model.network, model.config, tested)
         judged = np.where(goes_somewhere(tested), seen.of_session, np.nan)
         return model.calibration.log_odds(judged, seen.events_of_session)
 
-    detector = Detector(log_odds, model.calibration.base_rate, chosen.threshold, chosen.unseen_rate)
-    boosted = train_features(sessions, split, config)
-    return network, {"network": detector, "features": boosted}
+    return Detector(log_odds, model.calibration.base_rate, chosen.threshold, chosen.unseen_rate)
 
 
 def train_features(sessions: Sessions, split: Split, config: RunConfig) -> Detector:

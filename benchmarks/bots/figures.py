@@ -9,13 +9,9 @@ from benchmarks.bots.detectors import BUDGET, FEATURES, Detector, Scores
 from model.bootstrap import cluster_bootstrap, rate_interval
 from model.config import RunConfig
 from model.metrics import ece, roc_auc, roc_curve
-from model.network import Network, features
-from model.probe import probe_recorders
-from pipeline.audit.device import clock_shares
 from pipeline.kinematics import HAND_FEATURES, session_features
 from pipeline.separability import rank_auc
-from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.standard import standardise
+from pipeline.sessions import Sessions
 from pipeline.windows import cut_windows
 
 FEWEST = 30  # sessions of a class: fewer can be matched of some families
@@ -95,39 +91,3 @@ def alarm_row(sessions: Sessions, detectors: Detectors) -> dict[str, Any]:
             "over_5": int((of_person > 0.05).sum()),
         }
     return row
-
-
-def probe_row(
-    network: Network, config: RunConfig, people: dict[str, Sessions]
-) -> dict[str, dict[str, Any]]:
-    """Return how well the network's features, and the bare clock, tell recorders apart.
-
-    `people` are legitimate sessions by recorder. 0.5: a line through the numbers says nothing
-    of the recorder; the clock's figure is what there was to learn.
-    """
-    sessions = concatenate_sessions(list(people.values()))
-    recorder = np.repeat(np.array(list(people), object), [len(s) for s in people.values()])
-    standard = standardise(sessions, config.standard).sessions
-    windows = cut_windows(standard, config.window)
-    seen = features(network, standard, windows, config.window.max_events)
-    of_session = pd.DataFrame(seen).groupby(windows.session).mean()
-    judged = of_session.index.to_numpy()
-    told = {"features": of_session.to_numpy(), "clock": clock_shares(sessions)[judged]}
-    person = np.char.add(recorder.astype(str), sessions.account_id.astype(str)).astype(object)
-    found = {}
-    for name, numbers in told.items():
-        probe = probe_recorders(numbers, recorder[judged], person[judged], n_resamples=N_RESAMPLES)
-        found[name] = {row.recorder: row.auc.to_json() for row in probe.rows}
-    return found
-
-
-def by_clock(sessions: Sessions, edges_ms: tuple[float, ...] = (12.0, 50.0)) -> dict[str, Sessions]:
-    """Return people by the class of clock that recorded them: the median time between events."""
-    session = np.repeat(np.arange(len(sessions)), sessions.n_events)
-    inside = session[1:] == session[:-1]
-    interval_ms = pd.Series(np.diff(sessions.t_us)[inside] / 1000)
-    median_ms = interval_ms.groupby(session[1:][inside]).median()
-    middle = median_ms.reindex(np.arange(len(sessions)), fill_value=0).to_numpy()
-    names = (f"up to {edges_ms[0]:g} ms", f"up to {edges_ms[1]:g} ms", "slower")
-    of = np.searchsorted(edges_ms, middle)
-    return {name: sessions.take(of == i) for i, name in enumerate(names) if (of == i).any()}

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from flows.jobs.inputs import each_sessions
-from pipeline.matching import (
+from benchmarks.matching import (
     MatchConfig,
     chain_moves,
     cut_stretches,
@@ -15,6 +14,7 @@ from pipeline.matching import (
     match_exactly,
     strata,
 )
+from flows.jobs.inputs import each_sessions
 from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import ALL
 from pipeline.simulate.twins import simulate_twins

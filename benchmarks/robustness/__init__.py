@@ -4,7 +4,8 @@
 
 Needs SapiMouse and the bots in POINTERPRINT_DATA (default ../shared/data). A fraud model is trained
 on what a fold of `benchmarks.bots` leaves; attacked are the bots of that fold's families, recorded
-and simulated, that the model flags as they come. Neither their makers nor the people of the fold
-were trained on. The people's stretches go through the same: what raises false alarms?
+and simulated, that the model flags as they come. Neither their generators nor the people of the
+fold were trained on. The people's sub-sessions are changed alike: what raises the false-positive
+rate?
 docs/robustness.md holds what it prints.
 """

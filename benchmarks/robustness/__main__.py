@@ -21,11 +21,12 @@ from benchmarks.bots.__main__ import DEALT
 from benchmarks.bots.detectors import train_model
 from benchmarks.bots.folds import Fold, labelled, make_fold, one_clock
 from benchmarks.robustness.changes import CHANGES, Change
-from benchmarks.robustness.figures import renamed, row, some_of_each, told
+from benchmarks.robustness.figures import renamed, row, scored, some_of_each
 from benchmarks.robustness.mixing import mixtures
 from benchmarks.robustness.text import to_text
 from benchmarks.sources import of_accounts, recordings_folder, with_settings
 from model.config import RunConfig
+from model.prints import print_of_people
 from model.run import TrainedModel
 from pipeline.reasons.usual import measure_usual
 from pipeline.replay.chance import measure_chance
@@ -37,18 +38,21 @@ def trained(fold: Fold, config: RunConfig, state_dir: Path) -> TrainedModel:
     model, sessions, split = train_model(fold, config, True, state_dir)
     chosen = split.indices("train")
     chosen = chosen[sessions.label[chosen] == 0]
-    people = sessions.take(chosen)
-    usual = measure_usual(people, split.groups.person[chosen])
-    return replace(model, chance=measure_chance(people), usual=usual)
+    people, person = sessions.take(chosen), split.groups.person[chosen]
+    return replace(
+        model,
+        chance=measure_chance(people),
+        usual=measure_usual(people, person),
+        people=print_of_people(model.config, people, person),
+    )
 
 
 def bots_of(fold: Fold, at_most: int, seed: int) -> Sessions:
-    """Return some sessions of each maker of bots in a fold; the maker is the account."""
-    makers = {**fold.natural, **fold.twins}
-    parts = [
-        renamed(of_maker.take(of_maker.label == 1), np.full(int((of_maker.label == 1).sum()), name))
-        for name, of_maker in makers.items()
-    ]
+    """Return some sessions of each generator in a fold; the generator is the account."""
+    parts = []
+    for name, of_generator in {**fold.natural, **fold.twins}.items():
+        frauds = of_generator.take(of_generator.label == 1)
+        parts.append(renamed(frauds, np.full(len(frauds), name)))
     bots = concatenate_sessions(parts)
     return bots.take(some_of_each(bots, bots.account_id, at_most, seed))
 
@@ -65,28 +69,28 @@ def measure(
 
     Each is made to all sessions of a day; what is mixed in comes from `recordings` of people.
     """
-    caught = told(model, bots).by_look
-    attacked = bots.take(caught)
+    flagged = scored(model, bots).by_network
+    attacked = bots.take(flagged)
     report: dict[str, Any] = {
         "n_bots": len(bots),
-        "n_caught": int(caught.sum()),
+        "n_flagged": int(flagged.sum()),
         "n_people": len(np.unique(people.account_id.astype(str))),
-        "makers": {
-            str(name): float(caught[bots.account_id == name].mean())
+        "generators": {
+            str(name): float(flagged[bots.account_id == name].mean())
             for name in np.unique(bots.account_id.astype(str))
         },
         "threshold": model.policy.threshold,
     }
     both = {"bots": (attacked, {**changes, **mixtures(recordings)}), "people": (people, changes)}
     for who, (sessions, ways) in both.items():
-        before, group = told(model, sessions), sessions.account_id.astype(str)
+        before, group = scored(model, sessions), sessions.account_id.astype(str)
         report[who] = {}
         for name, change in ways.items():
             begun = time.monotonic()
             changed = change(np.random.default_rng(seed), sessions)
-            report[who][name] = row(told(model, changed), before, group)
+            report[who][name] = row(scored(model, changed), before, group)
             print(f"  {who}, {name}: {time.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
-    whole = told(model, recordings)
+    whole = scored(model, recordings)
     n_windows = whole.table["n_windows"].to_numpy()
     report["recordings"] = {
         **row(whole, whole, recordings.account_id.astype(str)),
@@ -104,7 +108,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sessions", type=int, default=40, help="of each maker and person")
+    parser.add_argument("--sessions", type=int, default=40, help="of each generator and person")
     parser.add_argument("--set", nargs="*", default=[], metavar="SECTION.FIELD=VALUE")
     parser.add_argument("--state", type=Path, help="keep the training here; one cut short goes on")
     parser.add_argument("--json", type=Path, help="the figures go here, too")

@@ -1,4 +1,4 @@
-"""Sessions in, sessions changed cheaply out: by what anybody can write in an hour.
+"""Cheap changes of sessions: what anybody can write in an hour.
 
 Every change takes a generator of random numbers and sessions, and gives as many sessions.
 """

@@ -1,4 +1,4 @@
-"""A model and changed sessions in, what it says of them out: as `pointerprint score` says it."""
+"""What a model gives for changed sessions, as `pointerprint score` would score them."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from scipy.special import logit
 
 from model.bootstrap import rate_interval
 from model.run import TrainedModel
-from model.score import look, score_sessions
+from model.score import predict_sessions, score_sessions
 from pipeline.replay.evidence import find_replays
 from pipeline.replay.recordings import record
 from pipeline.replay.verdict import log_odds, with_replays
@@ -22,12 +22,12 @@ N_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a model says of some sessions; NaN: not judged."""
+class Scored:
+    """What a model gives for some sessions; NaN: not scored."""
 
-    table: pa.Table  # SCORES, replays among these sessions heard out
-    by_look: Bool[np.ndarray, " sessions"]  # flagged before replays were looked for
-    log_odds: Float64[np.ndarray, " sessions"]  # calibrated, of the look alone
+    table: pa.Table  # SCORES, with replays among these sessions
+    by_network: Bool[np.ndarray, " sessions"]  # flagged before replays were looked for
+    log_odds: Float64[np.ndarray, " sessions"]  # calibrated, of the network alone
     highest: Float64[np.ndarray, " sessions"]  # log odds of the most suspicious window
 
     @property
@@ -36,22 +36,25 @@ class Told:
         return self.table["is_flagged"].to_numpy()
 
 
-def told(model: TrainedModel, sessions: Sessions) -> Told:
-    """Return what `model` says of sessions that come on one day, and of no others."""
+def scored(model: TrainedModel, sessions: Sessions) -> Scored:
+    """Score sessions that come on one day, and no others with them."""
     table = score_sessions(model, "robustness", sessions, "robustness", datetime.now(UTC))
-    by_look = table["is_flagged"].to_numpy()
+    by_network = table["is_flagged"].to_numpy()
     if model.chance is not None and len(sessions):
         evidence = find_replays(record(sessions), model.chance, log_odds(table))
         base_rate, medium = model.calibration.base_rate, model.policy.medium_threshold
         table = with_replays(table, evidence, base_rate, medium)
-    seen, told_as = look(model.network, model.config, sessions), model.calibration.log_odds
+    seen = predict_sessions(model.network, model.config, sessions)
+    calibrated = model.calibration.log_odds
     highest = np.full(len(sessions), np.nan)
-    np.fmax.at(highest, seen.windows.session, told_as(seen.of_window, seen.events_of_window))
-    return Told(table, by_look, told_as(seen.of_session, seen.events_of_session), highest)
+    of_window = calibrated(seen.of_window, seen.events_of_window)
+    np.fmax.at(highest, seen.windows.session, of_window)
+    of_session = calibrated(seen.of_session, seen.events_of_session)
+    return Scored(table, by_network, of_session, highest)
 
 
-def row(after: Told, before: Told, group: Shaped[np.ndarray, " sessions"]) -> dict[str, Any]:
-    """Return the figures of one change; intervals are over `group`s: makers or people."""
+def row(after: Scored, before: Scored, group: Shaped[np.ndarray, " sessions"]) -> dict[str, Any]:
+    """Return the figures of one change; intervals are over `group`s: generators or people."""
     table = after.table
     moved = after.log_odds - before.log_odds
     both = np.isfinite(moved)
@@ -61,7 +64,7 @@ def row(after: Told, before: Told, group: Shaped[np.ndarray, " sessions"]) -> di
     return {
         "n_sessions": table.num_rows,
         "flagged": rate_interval(after.flagged, group, N_RESAMPLES).to_json(),
-        "flagged_by_look": float(after.by_look.mean()),
+        "flagged_by_network": float(after.by_network.mean()),
         "highest_window": float(np.mean(after.highest >= odds)),
         "log_odds_moved": float(moved[both].mean()) if both.any() else None,
         "abstained": float(table["fraud_score"].is_null().to_numpy().mean()),
@@ -74,7 +77,7 @@ def row(after: Told, before: Told, group: Shaped[np.ndarray, " sessions"]) -> di
 def some_of_each(
     sessions: Sessions, group: Shaped[np.ndarray, " sessions"], at_most: int, seed: int
 ) -> Shaped[np.ndarray, " chosen"]:
-    """Return up to `at_most` sessions of each group, chosen by chance, in order."""
+    """Return up to `at_most` sessions of each group, drawn at random, in order."""
     order = np.random.default_rng(seed).permutation(len(sessions))
     place = pd.Series(group[order].astype(str)).groupby(group[order].astype(str)).cumcount()
     return np.sort(order[place.to_numpy() < at_most])

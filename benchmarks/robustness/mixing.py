@@ -1,4 +1,4 @@
-"""Bots' sessions and people's recordings in, sessions that are part bot and part human out.
+"""Sessions that are part bot and part human, made of bots' sessions and people's recordings.
 
 The bot keeps all of its events: it has something to do. What is human is added, so that it makes up
 a share of the events: in one piece behind the bot's, or piece by piece between the bot's.

@@ -1,6 +1,4 @@
-"""Forward pass and training step of the network that looks at pictures, against its peers."""
-
-import math
+"""Forward pass and training step of the network, prints to logits, against its peers."""
 
 import jax
 import jax.numpy as jnp
@@ -9,182 +7,153 @@ import optax
 import torch
 from flax import nnx
 
-from benchmarks.speed.peers_network import (
-    TorchNetwork,
-    onnx_session,
-    resnet18,
-    to_torch,
-    train_step_of,
-)
+from benchmarks.macs import count_macs
+from benchmarks.speed.peers_network import TorchNetwork, onnx_session, to_torch, train_step_of
 from benchmarks.speed.recordings import make_sessions
 from benchmarks.speed.timing import Result, Timing, interleaved
-from model.cnn import count_macs
-from model.config import CNNConfig, HabitsConfig, RunConfig, TraceConfig
-from model.folded import SMALLEST_SIDE
-from model.network import Network, folded, side_by_side
-from model.winograd import N_POINTS, TILE
+from model.config import RunConfig
+from model.network import Network, draw_print, new_network
+from pipeline.overlap import overlapped, usable_cores
 from pipeline.windows import cut_windows, pad_windows
-from rasterize.draw import draw, to_device
+from rasterize.motion import to_device
 
-PICTURE = RunConfig(trace=TraceConfig(widths=()), habits=HabitsConfig(width=0))
+CONFIG = RunConfig()
 BATCH, N_BATCHES = 64, 16
 GEMM = 2048
-RESNET_BATCH = 16
 
 
-def untrained(config: RunConfig, seed: int = 0) -> Network:
-    """Return a network whose head isn't all zero, as one that was trained."""
-    network = Network(config)
-    head = np.random.default_rng(seed).normal(0, 0.05, network.head[...].shape)
-    network.head[...] = jnp.asarray(head, jnp.float32)
-    return network
+def sizes_of(config: RunConfig) -> dict[str, object]:
+    """Return the sizes of a run's network, as `TorchNetwork` takes them."""
+    panels, network = config.panels, config.network
+    return {
+        "panels": len(panels.names),
+        "cells": panels.cells,
+        "widths": network.widths,
+        "hidden": network.hidden,
+        "dropout": network.dropout,
+    }
 
 
-def torch_twin(network: Network) -> TorchNetwork:
-    """Return the same network in PyTorch, its weights standardised once and for all."""
-    cnn, config = network.cnn, PICTURE.cnn
-    assert cnn is not None
-    channels = cnn.entries[0].kernel[...].shape[2]
-    twin = TorchNetwork(channels, config.patch, config.widths, config.blocks)
-    ours = [
-        conv
-        for entry, blocks in zip(cnn.entries, cnn.stages, strict=True)
-        for conv in (entry, *(part for block in blocks for part in (block.first, block.second)))
-    ]
-    theirs = [module for module in twin.body.modules() if isinstance(module, torch.nn.Conv2d)]
-    for one, other in zip(ours, theirs, strict=True):
-        other.weight.data = torch.from_numpy(np.array(one.weights()).transpose(3, 2, 0, 1).copy())
-        assert other.bias is not None
-        other.bias.data = torch.from_numpy(np.array(one.bias[...]))
-    twin.head.weight.data = torch.from_numpy(np.array(network.head[...]).T.copy())
-    twin.head.bias.data = torch.from_numpy(np.array(network.bias[...]))
-    return twin
+def torch_twin(network: Network, config: RunConfig) -> TorchNetwork:
+    """Return the same network in PyTorch."""
+    twin = TorchNetwork(**sizes_of(config))
+
+    def copied(values: jax.Array, *order: int) -> torch.Tensor:
+        values = np.array(values)
+        return torch.from_numpy(values.transpose(order).copy() if order else values)
+
+    for one, other in zip(network.convs, twin.convs, strict=True):
+        other.conv.weight.data = copied(one.kernel[...], 3, 2, 0, 1)
+        other.norm.weight.data, other.norm.bias.data = copied(one.gain[...]), copied(one.bias[...])
+        other.norm.running_mean.copy_(copied(one.mean[...]))
+        other.norm.running_var.copy_(copied(one.variance[...]))
+    twin.hidden.weight.data = copied(network.hidden[...], 1, 0)
+    twin.hidden.bias.data = copied(network.hidden_bias[...])
+    twin.head.weight.data = copied(network.head[...])[None]
+    twin.head.bias.data = copied(network.bias[...])[None]
+    twin.pixels.weight.data = copied(network.pixels[...]).reshape(1, -1)
+    return twin.train(False)
 
 
-def sample_images() -> jax.Array:
-    """Return a batch of pictures as the default canvas draws them."""
+def sample_prints(config: RunConfig = CONFIG) -> jax.Array:
+    """Return a batch of prints."""
     sessions = make_sessions(BATCH)
-    windows = cut_windows(sessions, PICTURE.window)
-    return draw(to_device(pad_windows(sessions, windows, 200)), PICTURE.canvas)
+    windows = cut_windows(sessions, config.window)
+    points = pad_windows(sessions, windows, config.window.max_events)
+    return draw_print(to_device(points), config.panels)
 
 
 def measure_forward(repeats: int) -> Result:
-    """Run the same weights over the same images by every means."""
-    network, images = untrained(PICTURE), sample_images()
-    graph, params = nnx.split(folded(network))
+    """Run the same weights over the same prints by every means."""
+    network, images = new_network(CONFIG), sample_prints()
+    graph, params = nnx.split(network)
+    forward = jax.jit(lambda params, images: nnx.merge(graph, params)(images))
 
-    @jax.jit
-    def forward(params: nnx.State, images: jax.Array) -> jax.Array:
-        ours = nnx.merge(graph, params)
-        assert ours.cnn is not None
-        return ours.cnn(images) @ ours.head[...] + ours.bias[...][None, :]
+    def ours() -> list[np.ndarray]:
+        batches = overlapped(
+            lambda _: np.asarray(forward(params, images)), range(N_BATCHES), usable_cores()
+        )
+        return list(batches)
 
-    twin, for_torch = torch_twin(network).train(False), to_torch(np.asarray(images))
+    twin, for_torch = torch_twin(network, CONFIG), to_torch(np.asarray(images))
     run_onnx, for_onnx = onnx_session(twin, for_torch), for_torch.contiguous().numpy()
-    theirs, large = resnet18().train(False), torch.rand(RESNET_BATCH, 3, 224, 224)
-    large = large.contiguous(memory_format=torch.channels_last)
     square = jnp.asarray(np.random.default_rng(0).random((GEMM, GEMM), np.float32))
     product = jax.jit(lambda a: a @ a)
     with torch.inference_mode():
-        _must_agree(np.asarray(forward(params, images)), twin(for_torch).numpy(), "PyTorch")
-        _must_agree(np.asarray(forward(params, images)), run_onnx(for_onnx), "ONNX Runtime")
+        must_agree(np.asarray(forward(params, images)), twin(for_torch).numpy()[:, 0], "PyTorch")
+        must_agree(np.asarray(forward(params, images)), run_onnx(for_onnx)[:, 0], "ONNX Runtime")
         timings = interleaved(
             {
-                "ours": lambda: list(
-                    side_by_side(lambda _: np.asarray(forward(params, images)), range(N_BATCHES))
-                ),
+                "ours": ours,
                 "PyTorch, eager": lambda: [twin(for_torch) for _ in range(N_BATCHES)],
                 "ONNX Runtime": lambda: [run_onnx(for_onnx) for _ in range(N_BATCHES)],
-                "ResNet-18, 224 x 224, PyTorch": lambda: theirs(large),
                 "product": lambda: jax.block_until_ready(product(square)),
             },
             repeats,
         )
-    macs = count_macs(PICTURE.cnn, PICTURE.canvas.size, len(PICTURE.canvas.channels))
+    macs = count_macs(CONFIG.panels, CONFIG.network, CONFIG.window.max_events).network
     peak = 2 * GEMM**3 / timings.pop("product").wall_s
-    result = _compared("forward", "Forward pass, images to logits", timings)
     speed = 2 * macs * BATCH * N_BATCHES / timings["ours"].wall_s
-    done = macs_done(PICTURE.cnn, PICTURE.canvas.size, len(PICTURE.canvas.channels))
-    rate, rate_done = speed / 1e9, speed * done / macs / 1e9
+    result = _compared("forward", "Forward pass, prints to logits", timings, N_BATCHES)
     result.notes.append(
-        f"{macs / 1e6:.1f} MMAC an image as convolutions are defined, {done / 1e6:.1f} as "
-        f"Winograd's algorithm does them (additions not counted). A product of two "
-        f"{GEMM} x {GEMM} matrices runs at {peak / 1e9:.0f} GFLOP/s; ours, by the former count, at "
-        f"{rate:.0f}: **{speed / peak:.2f} of it**; by the latter, at {rate_done:.0f}: "
-        f"**{speed * done / macs / peak:.2f}**."
+        f"{macs / 1e6:.2f} MMAC a print. A product of two {GEMM} x {GEMM} matrices runs at "
+        f"{peak / 1e9:.0f} GFLOP/s; ours at {speed / 1e9:.0f}: **{speed / peak:.2f} of it**."
     )
     return result
 
 
-def macs_done(config: CNNConfig, size: int, channels: int) -> int:
-    """Return the multiply-accumulates that are left of `count_macs`, without additions."""
-    saved, side = 0, size
-    for i, width in enumerate(config.widths):
-        side //= config.patch if i == 0 else 2
-        if side >= SMALLEST_SIDE:
-            tiles = math.ceil(side / TILE) ** 2
-            saved += config.blocks * 2 * (9 * side * side - N_POINTS**2 * tiles) * width * width
-    return count_macs(config, size, channels) - saved
-
-
 def measure_train_step(repeats: int) -> Result:
-    """Take steps of AdamW on the same images by every means."""
-    network, images = untrained(PICTURE), sample_images()
-    labels = np.arange(BATCH) % 2
-    graph, params = nnx.split(network)
+    """Take steps of AdamW on the same prints by every means, with dropout."""
+    network, images = new_network(CONFIG), sample_prints()
+    labels = (np.arange(BATCH) % 2).astype(np.float32)
+    graph, params, statistics = nnx.split(network, nnx.Param, nnx.BatchStat)
     optimizer = optax.adamw(1e-3)
 
-    def loss(params: nnx.State) -> jax.Array:
-        ours = nnx.merge(graph, params)
-        assert ours.cnn is not None
-        logits = (ours.cnn(images) @ ours.head[...] + ours.bias[...][None, :])[:, 0]
-        return optax.sigmoid_binary_cross_entropy(logits, jnp.asarray(labels, jnp.float32)).mean()
-
     @jax.jit
-    def step(params: nnx.State, state: optax.OptState):
-        value, gradient = jax.value_and_grad(loss)(params)
-        updates, state = optimizer.update(gradient, state, params)
-        return optax.apply_updates(params, updates), state, value
+    def step(params: nnx.State, statistics: nnx.State, state: optax.OptState, key: jax.Array):
+        key, dropout_key = jax.random.split(key)
 
-    ours = [params, optimizer.init(params)]
+        def loss(params: nnx.State) -> tuple[jax.Array, nnx.State]:
+            # Rebuilt here, as `model.train` does: nnx changes no variables of a function outside.
+            own = jax.tree.map(lambda kept: kept, statistics)
+            merged = nnx.merge(graph, params, own)
+            logits = merged(images, dropout_key)
+            value = optax.sigmoid_binary_cross_entropy(logits, jnp.asarray(labels)).mean()
+            return value, nnx.state(merged, nnx.BatchStat)
+
+        (value, kept), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), kept, state, key, value
+
+    state = [params, statistics, optimizer.init(params), jax.random.key(0)]
 
     def our_step() -> None:
-        ours[0], ours[1], value = step(*ours)
+        *state[:], value = step(*state)
         jax.block_until_ready(value)
 
-    torch_labels = torch.from_numpy(labels.astype(np.float32))
-    large = torch.rand(RESNET_BATCH, 3, 224, 224).contiguous(memory_format=torch.channels_last)
-    timings = interleaved(
-        {
-            "ours": our_step,
-            "PyTorch, eager": train_step_of(
-                torch_twin(network), to_torch(np.asarray(images)), torch_labels
-            ),
-            "ResNet-18, 224 x 224, PyTorch": train_step_of(
-                resnet18(), large, torch_labels[:RESNET_BATCH]
-            ),
-        },
-        repeats,
+    their_step = train_step_of(
+        torch_twin(network, CONFIG), to_torch(np.asarray(images)), torch.from_numpy(labels)
     )
-    return _compared("train", "Training step, images to new weights", timings, n_batches=1)
+    timings = interleaved({"ours": our_step, "PyTorch, eager": their_step}, repeats)
+    return _compared("train", "Training step, prints to new weights", timings)
 
 
-def _must_agree(ours: np.ndarray, theirs: np.ndarray, name: str) -> None:
+def must_agree(ours: np.ndarray, theirs: np.ndarray, name: str) -> None:
     """Raise if the two networks are not the same one."""
     apart = float(np.abs(ours - theirs).max())
     if apart > 1e-3 * max(float(np.abs(ours).max()), 1.0):
         raise AssertionError(f"{name} gives other logits than ours: {apart} apart")
 
 
-def _compared(
-    name: str, title: str, timings: dict[str, Timing], n_batches: int = N_BATCHES
-) -> Result:
-    rows = []
-    n_images = {key: RESNET_BATCH if "ResNet" in key else BATCH * n_batches for key in timings}
-    ours = n_images["ours"] / timings["ours"].wall_s
-    for key, timing in timings.items():
-        rate = n_images[key] / timing.wall_s
-        rows.append(
-            {"by": key, "images/s": rate, "cores busy": timing.cores, "ours / this": ours / rate}
-        )
+def _compared(name: str, title: str, timings: dict[str, Timing], n_batches: int = 1) -> Result:
+    ours = timings["ours"].wall_s
+    rows = [
+        {
+            "by": key,
+            "prints/s": BATCH * n_batches / timing.wall_s,
+            "cores busy": timing.cores,
+            "ours / this": timing.wall_s / ours,
+        }
+        for key, timing in timings.items()
+    ]
     return Result(name, title, rows)

@@ -1,50 +1,57 @@
 """The same network in PyTorch and ONNX Runtime; and ResNet-18. Nothing of ours is imported."""
 
 import io
-import math
+import warnings
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
-BRANCH_SCALE = 0.2
+from torch.nn import functional
 
 
-class TorchBlock(nn.Module):
-    """Our residual block."""
+class SameConv(nn.Module):
+    """Our convolution: it halves the side, normalised over the batch and rectified."""
 
-    def __init__(self, features: int):
+    def __init__(self, kernel: int, n_in: int, n_out: int, side: int):
         super().__init__()
-        self.first = nn.Conv2d(features, features, 3, padding=1)
-        self.second = nn.Conv2d(features, features, 3, padding=1)
+        before, after = _same_padding(kernel, side)
+        self.pad = nn.ZeroPad2d((before, after, before, after))
+        self.conv = nn.Conv2d(n_in, n_out, kernel, 2, bias=False)
+        self.norm = nn.BatchNorm2d(n_out, momentum=0.05)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return an image of the same shape."""
-        y = self.first(torch.relu(x) * RELU_GAIN)
-        return x + BRANCH_SCALE * self.second(torch.relu(y) * RELU_GAIN)
+        """Return the image at half the side."""
+        return torch.relu(self.norm(self.conv(self.pad(x))))
+
+
+def _same_padding(kernel: int, side: int) -> tuple[int, int]:
+    """Return the padding that XLA calls "SAME", for a stride of 2."""
+    total = max((-(-side // 2) - 1) * 2 + kernel - side, 0)
+    return total // 2, total - total // 2
 
 
 class TorchNetwork(nn.Module):
-    """Our network that looks at pictures alone: images (batch, channels, size, size) to logits."""
+    """Our network: prints (batch, panels, cells, cells) to logits (batch, 1)."""
 
-    def __init__(self, channels: int, patch: int, widths: Sequence[int], blocks: int):
+    def __init__(self, panels: int, cells: int, widths: Sequence[int], hidden: int, dropout: float):
         super().__init__()
-        layers: list[nn.Module] = []
-        for i, (n_in, n_out) in enumerate(pairwise((channels, *widths))):
-            side = patch if i == 0 else 2
-            layers.append(nn.Conv2d(n_in, n_out, side, side))
-            layers += [TorchBlock(n_out) for _ in range(blocks)]
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(2 * widths[-1], 1)
+        layers, side, n_in = [], cells, panels
+        for i, n_out in enumerate(widths):
+            layers.append(SameConv(5 if i == 0 else 3, n_in, n_out, side))
+            side, n_in = -(-side // 2), n_out
+        self.convs = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(side * side * n_in, hidden)
+        self.head = nn.Linear(hidden, 1)
+        self.pixels = nn.Linear(cells * cells * panels, 1, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits."""
-        x = torch.relu(self.body(images)) * RELU_GAIN
-        return self.head(torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1))
+        x = self.dropout(self.convs(images).permute(0, 2, 3, 1).flatten(1))
+        x = self.dropout(torch.relu(self.hidden(x)))
+        return self.head(x) + self.pixels(images.permute(0, 2, 3, 1).flatten(1))
 
 
 def to_torch(images: np.ndarray) -> Tensor:
@@ -54,13 +61,15 @@ def to_torch(images: np.ndarray) -> Tensor:
 
 
 def onnx_session(network: nn.Module, images: Tensor) -> Callable[[np.ndarray], np.ndarray]:
-    """Return `network` as ONNX Runtime runs it: images (batch, channels, size, size) to logits."""
+    """Return `network` as ONNX Runtime runs it: prints (batch, panels, cells, cells) to logits."""
     import onnxruntime
 
     file = io.BytesIO()
-    torch.onnx.export(
-        network.train(False), (images.contiguous(),), file, input_names=["images"], dynamo=False
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of constants that ONNX Runtime folds itself
+        torch.onnx.export(
+            network.train(False), (images.contiguous(),), file, input_names=["images"], dynamo=False
+        )
     session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
     return lambda batch: session.run(None, {"images": batch})[0]
 
@@ -100,7 +109,7 @@ def train_step_of(network: nn.Module, images: Tensor, labels: Tensor) -> Callabl
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = nn.functional.binary_cross_entropy_with_logits(network(images)[:, 0], labels)
+        loss = functional.binary_cross_entropy_with_logits(network(images)[:, 0], labels)
         loss.backward()
         optimizer.step()
         return loss.item()

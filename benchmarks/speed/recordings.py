@@ -1,4 +1,4 @@
-"""Sessions to time things on: stretches of the sample's recordings, each moved and sped up anew."""
+"""Sessions to time things on: parts of the sample's recordings, each moved and sped up anew."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from pipeline.schemas import Kind
 from pipeline.sessions import Sessions, concatenate_sessions
 
 SAMPLE = Path("sample_data", "logs")
+DAY = "2026-11-01"
 
 
 def make_sessions(n: int, n_events: int = 200, seed: int = 0) -> Sessions:

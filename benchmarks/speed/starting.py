@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.models import untrained_run
-from benchmarks.speed.job import DAY
-from benchmarks.speed.recordings import make_sessions, write_log
+from benchmarks.speed.recordings import DAY, make_sessions, write_log
 from benchmarks.speed.timing import Result, interleaved
 
 N_SESSIONS = 32

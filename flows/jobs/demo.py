@@ -1,16 +1,18 @@
 """The demonstration: the recordings in sample_data/ the whole way, to scores and a report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from flows.jobs.draw import draw
+from flows.jobs.draw_print import draw_print
 from flows.jobs.inputs import today
 from flows.jobs.report import report
 from flows.jobs.score import score
 from flows.jobs.train import train
 from model.config import AugmentConfig, RunConfig, TrainConfig, TwinsConfig
-from model.owner.train import OwnerEpoch
 from model.train import Epoch
 from pipeline.errors import NotFoundError
 from pipeline.ingest import ingest_logs
@@ -29,32 +31,42 @@ CONFIG = RunConfig(
 N_CASES = 200  # of the report: a few seconds
 
 
-def demo(sample_data: Path, to: Path, progress: Callable[[Epoch | OwnerEpoch], None]) -> str:
+def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
     """Ingest, draw, train, score and report on what lies in `sample_data`; return it as text."""
     on_disk(to, "demo")
     if not (sample_data / "labels.csv").is_file():
         raise NotFoundError(sample_data, "no sample data here", "run the demo in a checkout")
     store, run, scores = to / "store", to / "run", to / "scores"
-    labels = read_labels(sample_data / "labels.csv").to_pydict()
-    ingest_logs(
-        [sample_data / "logs"],
-        store,
-        labels=dict(zip(labels["session_id"], labels["label"], strict=True)),
-        ingest_date=today(),
-    )
+    columns = read_labels(sample_data / "labels.csv").to_pydict()
+    labels = dict(zip(columns["session_id"], columns["label"], strict=True))
+    ingest_logs([sample_data / "logs"], store, labels=labels, ingest_date=today())
     picture = draw(store, to / "sessions.png", canvas=replace(CONFIG.canvas, placement="box"))
     evaluation = train([store], run, CONFIG, simulate=True, progress=progress)
     partition = score([store], run, scores, today())
+    prints = draw_print(store, to / "prints.png", person_and_bot(partition, labels), run=run)
     (page,) = report(scores, to / "report.html", limit=N_CASES)
     return "\n".join(
         [
-            "On recordings held out, and their twins by generators held out:",
+            "On recordings held out, and synthetic sessions by generators held out:",
             evaluation.to_text(),
             f"\nHighest scores:\n{top_scores(partition)}",
-            f"\npictures  {picture}\nmodel     {run}/MODEL_CARD.md\nscores    {partition}",
+            f"\npaths     {picture}\nprints    {prints}\nmodel     {run}/MODEL_CARD.md",
+            f"scores    {partition}",
             f"report    {page}",
         ]
     )
+
+
+def person_and_bot(partition: Path, labels: Mapping[str, int]) -> tuple[str, str]:
+    """Return the legitimate session with the lowest score, and the fraud with the highest."""
+    import pandas as pd
+
+    rows = pd.read_parquet(partition, columns=["session_id", "fraud_score"]).dropna()
+    name, score = rows["session_id"].to_numpy(str), rows["fraud_score"].to_numpy(np.float64)
+    label = np.array([labels[one] for one in name])
+    lowest = np.where(label == 0, score, np.inf).argmin()
+    highest = np.where(label == 1, score, -np.inf).argmax()
+    return str(name[lowest]), str(name[highest])
 
 
 def top_scores(partition: Path, n: int = 8) -> str:

@@ -1,4 +1,4 @@
-"""The drawing job: a log or a store in, a contact sheet or one large picture as PNG out."""
+"""The drawing job: sessions of a log or a store as a contact sheet or one large picture, PNG."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from flows.jobs.inputs import each_sessions
 from model.attribution import attribute_seen
-from model.run import load_model
+from model.run import TrainedModel, load_model
 from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, DataError, NotFoundError, did_you_mean
 from pipeline.logs import NO_COLUMNS
@@ -21,14 +21,7 @@ from pipeline.sessions import Sessions, concatenate_sessions
 from pipeline.windows import Windows, cut_windows, pad_windows
 from rasterize.canvas import Canvas
 from rasterize.overlay import draw_overlays, weight_legend
-from rasterize.picture import (
-    ENLARGED,
-    channel_strip,
-    contact_sheet,
-    draw_images,
-    draw_pictures,
-    stacked,
-)
+from rasterize.picture import ENLARGED, contact_sheet, draw_pictures, stacked
 
 LARGE: Final = 16  # pixels a cell: 1,024 a side with the default canvas
 LARGEST_EVENTS: Final = 32_768  # of a session drawn as a whole: what follows is left out
@@ -36,7 +29,7 @@ _SAMPLES_A_CELL: Final = 16  # a whole session's path is long: so many times a w
 
 
 class _Seen(NamedTuple):
-    """What is drawn: sessions, stretches of them, and what their events weigh, if that is known."""
+    """What is drawn: sessions, windows of them, and what their events weigh, if that is known."""
 
     sessions: Sessions
     windows: Windows
@@ -59,13 +52,15 @@ def draw(
 ) -> Path:
     """Draw the first window of `limit` sessions, or every window of one, with a legend.
 
-    Of a single session the network's own channels are shown too; `large` draws it whole, in one
-    picture. With a RUN, paths are as its model sees them, each beside what raised its score.
+    `large` draws a session whole, in one picture. With a RUN, paths are as its model sees them,
+    each beside what raised its score.
     """
     path, to = place(path), place(to)
     if limit < 1:
         raise ConfigError("draw", f"limit is {limit}", "1 or more pictures")
-    sessions = _sessions(path, format, columns, session)
+    sessions = read_by_name(path, format, columns)
+    if session is not None:
+        sessions = sessions.take(find_session(sessions, session, path))
     if large:
         sessions = _single(sessions, path)
     elif session is None and run is not None:
@@ -74,23 +69,22 @@ def draw(
     if not len(seen.windows):
         raise DataError(
             path,
-            f"nothing to draw: no stretch of {window.min_events} events or more",
+            f"nothing to draw: no window of {window.min_events} events or more",
             "try --window.min-events 2",
         )
     seen = _whole(seen) if large else _first(seen, session is None, limit)
     with replacing(to) as unfinished:
-        _save(seen, LARGE if large else ENLARGED, session is not None, large, unfinished)
+        _save(seen, LARGE if large else ENLARGED, session is not None, unfinished)
     return to
 
 
-def _sessions(path: Path, format: str, columns: Mapping[str, str], session: str | None) -> Sessions:
-    """Return the sessions of a path by name: a recording and its twins stand side by side."""
+def read_by_name(path: Path, format: str, columns: Mapping[str, str]) -> Sessions:
+    """Return the sessions of a path by name: a recording and its bots stand side by side."""
     parts = list(each_sessions([path], format, columns))
     if not parts:
         raise DataError(path, "no sessions there", "is it a log, or a store that ingest made?")
     sessions = concatenate_sessions(parts)
-    sessions = sessions.take(np.argsort(sessions.session_id.astype(str), kind="stable"))
-    return sessions if session is None else sessions.take(_find(sessions, session, path))
+    return sessions.take(np.argsort(sessions.session_id.astype(str), kind="stable"))
 
 
 def _single(sessions: Sessions, path: Path) -> Sessions:
@@ -107,9 +101,17 @@ def _seen(sessions: Sessions, canvas: Canvas, window: WindowConfig, run: Path | 
     if run is None:
         return _Seen(sessions, cut_windows(sessions, window), canvas, None, window.max_events)
     model = load_model(run)
-    standard, windows, weight = attribute_seen(model, sessions)
+    seen, windows, weight = _weighed(model, sessions)
     n_points = int((windows.stop - windows.start).max(initial=2))
-    return _Seen(standard.sessions, windows, model.config.canvas, weight, n_points)
+    return _Seen(seen, windows, model.config.canvas, weight, n_points)
+
+
+def _weighed(
+    model: TrainedModel, sessions: Sessions
+) -> tuple[Sessions, Windows, Float64[np.ndarray, " events"]]:
+    """Return sessions and windows as a model sees them, and what each event weighs in its score."""
+    standard, windows, _, weight = attribute_seen(model, sessions)
+    return standard.sessions, windows, weight
 
 
 def _first(seen: _Seen, one_each: bool, limit: int) -> _Seen:
@@ -123,13 +125,13 @@ def _first(seen: _Seen, one_each: bool, limit: int) -> _Seen:
 def _whole(seen: _Seen) -> _Seen:
     """Return the session as one window that fills its picture."""
     n_events = min(int(seen.sessions.n_events[0]), LARGEST_EVENTS)
-    canvas = replace(seen.canvas, placement="box", resample_ms=0.0)
-    canvas = replace(canvas, n_samples=canvas.n_samples * _SAMPLES_A_CELL)
+    n_samples = seen.canvas.n_samples * _SAMPLES_A_CELL
+    canvas = replace(seen.canvas, placement="box", n_samples=n_samples)
     whole = Windows(np.array([0]), np.array([0]), np.array([n_events]))
     return seen._replace(windows=whole, canvas=canvas, n_points=n_events)
 
 
-def _save(seen: _Seen, enlarged: int, of_one: bool, is_whole: bool, path: Path) -> None:
+def _save(seen: _Seen, enlarged: int, of_one: bool, path: Path) -> None:
     """Write the pictures with captions and legend, each beside its weights if these are known."""
     sessions, windows = seen.sessions, seen.windows
     points = pad_windows(sessions, windows, seen.n_points)
@@ -149,12 +151,10 @@ def _save(seen: _Seen, enlarged: int, of_one: bool, is_whole: bool, path: Path) 
         both = [words for caption in captions for words in (caption, "what raised or lowered it")]
         sheet = contact_sheet(pairs, both, seen.canvas)
         parts = [sheet, weight_legend(sheet.width, largest)]
-    if of_one and not is_whole:
-        parts.append(channel_strip(draw_images(points, seen.canvas)[0], seen.canvas, 160))
     stacked(parts).save(path, format="PNG")
 
 
-def _find(sessions: Sessions, session_id: str, path: Path) -> np.ndarray:
+def find_session(sessions: Sessions, session_id: str, path: Path) -> np.ndarray:
     """Return where a session is, or raise with the nearest names."""
     found = np.flatnonzero(sessions.session_id == session_id)
     if not len(found):

@@ -34,7 +34,7 @@ def enroll(stores: Sequence[Path], run: Path, device: str = "") -> pd.DataFrame:
             latest = latest_labels([store])
             for found in read_sessions(store):
                 sessions = relabelled(found, latest)
-                profiles = enroll_sessions(model.network, model.config, profiles, sessions, device)
+                profiles = enroll_sessions(model.config, profiles, sessions, device)
         if not profiles.table.num_rows:
             raise DataError(
                 "enroll",

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import jax
 
-from model.network import SCORING_BATCH, compute_dtype
+from model.batches import BATCH
+from model.network import compute_dtype
 
 PACKAGES: Final = (
     *("pointerprint", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pandas"),
@@ -30,7 +31,7 @@ def installation() -> dict[str, Any]:
             "backend": jax.default_backend(),
             "processors": len(os.sched_getaffinity(0)),
             "images_as": str(compute_dtype()),
-            "windows_at_once": SCORING_BATCH,
+            "windows_at_once": BATCH,
             "xla_flags": os.environ.get("XLA_FLAGS", ""),
         },
         "cache": {"folder": cache, **_size(cache)},

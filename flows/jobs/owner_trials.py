@@ -1,11 +1,10 @@
-"""Networks in; out come trials on hands that they have not seen, calibration and figures.
+"""Held-out trials of the owner task: folds of accounts, each tried by what the others teach.
 
-Two ways: parts of a split, where a network is trained on one of them; and folds of people,
-where nothing is trained and only the population has to be fitted anew. Folds let everybody's
-trials set the thresholds and make the figures, each judged by what the others teach.
+Everybody's trials set the thresholds and make the figures.
 """
 
 from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -16,116 +15,90 @@ from model.calibrate import Calibration, fit_calibration
 from model.config import RunConfig
 from model.evaluate import Evaluation, evaluate
 from model.metrics import roc_curve
-from model.network import Network
 from model.owner.population import Population, fit_population
 from model.owner.profiles import Profiles
+from model.owner.pseudo_speakers import with_pseudo_speakers
 from model.owner.score import embed, enroll
-from model.owner.siblings import with_siblings
 from model.owner.trials import WHOLE, Trials, join_trials, make_trials, split_enrolment
 from model.policy import Policy, fit_policy
+from model.prints import task_windows, window_counts
 from pipeline.errors import DataError
 from pipeline.sessions import Sessions
-from pipeline.splits import Split
+from pipeline.windows import Windows
+from rasterize.draw import density
 
-_OTHERS = 3  # impostors' trials for each stretch
-_OTHERS_IN_FOLD = 12  # where more cost little
+_OTHERS: Final = {"people": 12, "sessions": 3}
+"""Impostors' trials for each sub-session: of a fold of people, more cost little."""
+
+MOST_WINDOWS: Final = 50_000
+"""Windows that a population is fitted to, at most, spread evenly: their pixels stay in memory."""
 
 Figures = tuple[Evaluation, pd.DataFrame]
 """Of whole sessions; and a row for each length of evidence."""
 
 
 class Crowd:
-    """Training sessions and their siblings as a network sees them: populations come cheap."""
+    """The windows of sessions and of their pseudo-speakers, drawn once for several populations."""
 
-    def __init__(self, network: Network, config: RunConfig, sessions: Sessions):
-        everyone = with_siblings(sessions, config.owner)
-        at_most = config.owner.windows_per_session
-        windows, self.embeddings = embed(network, config, everyone, at_most)
+    def __init__(self, config: RunConfig, sessions: Sessions):
+        everyone = with_pseudo_speakers(sessions, config.owner)
+        seen, windows = task_windows(config, everyone, config.owner.windows_per_session)
+        windows = _spread(windows, MOST_WINDOWS)
+        size = int(np.prod(config.owner.panels.shape))
+        self.images = np.empty((len(windows), size), np.float16)
+        for chosen, counts in window_counts(config, seen.sessions, windows):
+            self.images[chosen] = density(counts).reshape(len(counts), size)
         self.session, self.account = windows.session, everyone.account_id
         self.parent = np.arange(len(everyone)) % len(sessions)
-        self.n_dimensions = config.owner.dimensions
+        self.config = config
 
     def population(self, is_used: Bool[np.ndarray, " sessions"]) -> Population:
-        """Return how the hands of some of the sessions, and their siblings', differ."""
-        used = is_used[self.parent]
-        rank = np.cumsum(used) - 1
-        windows = used[self.session]
-        return fit_population(
-            self.embeddings[windows],
-            rank[self.session[windows]],
-            self.account[used],
-            self.n_dimensions,
-        )
+        """Return how the people of some of the sessions, and their pseudo-speakers, differ."""
+        chosen = is_used[self.parent][self.session]
+        session, config = self.session[chosen], self.config
+        return fit_population(self.images[chosen], session, self.account, config.owner, config.seed)
 
 
-def population_of(network: Network, config: RunConfig, sessions: Sessions) -> Population:
-    """Return how the hands of `sessions` differ, as the network sees them."""
-    return Crowd(network, config, sessions).population(np.ones(len(sessions), bool))
+def _spread(windows: Windows, at_most: int) -> Windows:
+    """Return at most so many windows, spread evenly."""
+    if len(windows) <= at_most:
+        return windows
+    return windows.take(np.linspace(0, len(windows) - 1, at_most).astype(np.int64))
 
 
-class HeldOut:
-    """Parts of a split that the network has not seen: one calibrates, one is measured on."""
-
-    def __init__(self, network: Network, config: RunConfig, sessions: Sessions, split: Split):
-        self.network, self.config, self.split, self.sessions = network, config, split, sessions
-        self.train = sessions.take(split.indices("train"))
-        self.population = population_of(network, config, self.train)
-        self.by_session = split.config.by == ("session",)
-
-    def calibrated(self) -> tuple[Calibration, Policy]:
-        """Fit calibration and thresholds on CALIB."""
-        _, held, trials = self._trials("calib")
-        return calibrate(trials, held.account_id, self.config)
-
-    def figures(self, calibration: Calibration, policy: Policy) -> Figures:
-        """Return the figures on TEST."""
-        enrolled, held, trials = self._trials("test")
-        whole = trials.take(trials.stretch == WHOLE)
-        rows = _as_scores(held, whole, calibration, policy)
-        distances = _feature_distances(enrolled, held, whole, self.config)
-        return _evaluated(rows, distances), _by_evidence(trials)
-
-    def _trials(self, part: str) -> tuple[Sessions, Sessions, Trials]:
-        """Return who makes the profiles, who is tried, and the trials.
-
-        Of people never seen, the longer half of the sessions makes the profile. Where only
-        sessions are held out, the profile is made of those trained on, as it will be in use.
-        """
-        held = self.sessions.take(self.split.indices(part))
-        enrolled = self.train
-        if not self.by_session:
-            makes_profile = split_enrolment(held)
-            enrolled, held = held.take(makes_profile), held.take(~makes_profile)
-        trials = _tried(self.network, self.config, self.population, enrolled, held, _OTHERS)
-        return enrolled, held, trials
+def population_of(config: RunConfig, sessions: Sessions) -> Population:
+    """Return how the people of `sessions` differ."""
+    return Crowd(config, sessions).population(np.ones(len(sessions), bool))
 
 
 class CrossFitted:
-    """Folds of people; each is tried against the population of all others."""
+    """Folds of people, or of sessions; each is tried against the population of all others.
 
-    def __init__(
-        self,
-        network: Network,
-        config: RunConfig,
-        sessions: Sessions,
-        person: Shaped[np.ndarray, " sessions"],
-    ):
+    Of people never seen, the longer half of their sessions makes the profile. Where sessions are
+    held out, the profile is made of the account's other sessions, as it will be in use.
+    """
+
+    def __init__(self, config: RunConfig, sessions: Sessions):
         self.config = config
-        self.fold = deal_folds(person, config.owner.folds, config.seed)
-        crowd = Crowd(network, config, sessions)
-        makes_profile = split_enrolment(sessions)
-        self.enrolled = sessions.take(makes_profile)
-        self.held = sessions.take(~makes_profile)
-        parts = []
+        by_people = config.owner.hold_out == "people"
+        group = sessions.account_id if by_people else sessions.session_id
+        self.fold = assign_folds(group, config.owner.folds, config.seed)
+        makes_profile = split_enrolment(sessions) & by_people
+        self.sessions, self.held = sessions, sessions.take(~makes_profile)
+        crowd = Crowd(config, sessions)
+        parts, self._distances = [], []
         for number in np.unique(self.fold):
             own = self.fold == number
-            enrolled, held = own & makes_profile, np.flatnonzero(own & ~makes_profile)
-            trials = _tried(
-                network, config, crowd.population(~own), sessions.take(enrolled),
-                sessions.take(held), _OTHERS_IN_FOLD,
-            )  # fmt: skip
+            enrolled = sessions.take(own & makes_profile if by_people else ~own)
+            held = np.flatnonzero(own & ~makes_profile)
+            tried = sessions.take(held)
+            others = _OTHERS[config.owner.hold_out]
+            trials = _tried(config, crowd.population(~own), enrolled, tried, others)
             # Sessions are counted among all that are tried, not in the fold alone.
-            parts.append((np.cumsum(~makes_profile)[held] - 1, trials))
+            rank = np.cumsum(~makes_profile)[held] - 1
+            parts.append((rank, trials))
+            whole = trials.take(trials.stretch == WHOLE)
+            self._distances.append(_feature_distances(enrolled, tried, whole, config))
         self.trials = join_trials(parts)
         self.fold_of_trial = self.fold[~makes_profile][self.trials.session]
 
@@ -133,24 +106,24 @@ class CrossFitted:
         """Fit calibration and thresholds on everybody's trials."""
         return calibrate(self.trials, self.held.account_id, self.config)
 
-    def figures(self, calibration: Calibration, policy: Policy) -> Figures:
+    def figures(self) -> Figures:
         """Return the figures of everybody, each by the others' calibration and thresholds."""
-        rows, distances = [], []
+        rows = []
         for number in np.unique(self.fold_of_trial):
             own = self.fold_of_trial == number
             fitted = calibrate(self.trials.take(~own), self.held.account_id, self.config)
             whole = self.trials.take(own & (self.trials.stretch == WHOLE))
             rows.append(_as_scores(self.held, whole, *fitted))
-            distances.append(_feature_distances(self.enrolled, self.held, whole, self.config))
         table, labels = (pd.concat(frames, ignore_index=True) for frames in zip(*rows, strict=True))
-        return _evaluated((table, labels), pd.concat(distances)), _by_evidence(self.trials)
+        distances = pd.concat(self._distances)
+        return evaluate(table, labels, distances), _by_evidence(self.trials)
 
 
-def deal_folds(
-    person: Shaped[np.ndarray, " sessions"], n_folds: int, seed: int
+def assign_folds(
+    group: Shaped[np.ndarray, " sessions"], n_folds: int, seed: int
 ) -> Int64[np.ndarray, " sessions"]:
-    """Return the fold of each session: whole people, as evenly as they go."""
-    names, whose = np.unique(person.astype(str), return_inverse=True)
+    """Return the fold of each session: whole groups, as evenly as they go."""
+    names, whose = np.unique(group.astype(str), return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))
     return (order % min(n_folds, len(names)))[whose]
 
@@ -176,7 +149,6 @@ def calibrate(
 
 
 def _tried(
-    network: Network,
     config: RunConfig,
     population: Population,
     enrolled: Sessions,
@@ -184,13 +156,9 @@ def _tried(
     others: int,
 ) -> Trials:
     """Hold sessions against their own account's profile and others'."""
-    profiles = enroll(network, config, Profiles.empty(population), enrolled)
-    windows, embeddings = embed(network, config, held)
+    profiles = enroll(config, Profiles.empty(population), enrolled)
+    windows, embeddings = embed(population, config, held)
     return make_trials(embeddings, windows.session, held, profiles, others, config.seed)
-
-
-def _evaluated(rows: tuple[pd.DataFrame, pd.DataFrame], distances: pd.DataFrame) -> Evaluation:
-    return evaluate(*rows, distances)
 
 
 def _feature_distances(

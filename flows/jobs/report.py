@@ -13,8 +13,10 @@ import pyarrow.dataset as ds
 
 from flows.jobs.inputs import each_sessions
 from model.agreement import agreement_json
+from model.attribution import Attribution, attribute
+from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import RunConfig
-from model.looks import looks_of, stretches_that_raised
+from model.print_reasons import panel_words, print_reasons
 from model.run import TrainedModel, load_model
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.feedback import latest_labels
@@ -28,10 +30,12 @@ from pipeline.report.cases import case_blocks, code_words, measured_reasons, que
 from pipeline.report.day import day_json
 from pipeline.report.gather import Gathered, gather
 from pipeline.report.page import page_html
+from pipeline.report.path import shown_events
 from pipeline.schemas import SCORES
 from pipeline.sessions import Sessions
 from pipeline.store import check_date
 from rasterize.palette import BACKGROUND, SCALE
+from rasterize.print_json import panels_json, print_json
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +79,11 @@ def report(
     n_missing = cases.num_rows - (0 if sessions is None else len(sessions))
     if n_missing:
         log.warning("%d of %d cases: their path wasn't found", n_missing, cases.num_rows)
-    looks = {}
+    folder = _run_folder(manifests[0], run)
+    model = None if folder is None else load_model(folder)
+    views = {}
     if sessions is not None:
-        looks = _look(sessions, cases, _run_folder(manifests[0], run), progress)
+        views = _views(sessions, cases, model, progress)
     summary = {
         "day": day_json(days.to_pandas(), day),
         "agreement": _agreement(table, known),
@@ -86,7 +92,8 @@ def report(
         "n_missing": n_missing,
         "scale": SCALE.tolist(),
         "background": list(BACKGROUND),
-        "codes": code_words(),
+        "codes": code_words() | panel_words(),
+        **_panels(model),
     }
     score_of = _scores_beside(everything, gathered)
     rows = cases.to_pylist()
@@ -98,7 +105,7 @@ def report(
             "pages": [path.name for path in pages],
             "queue": [queue_row(row, known.get(row["session_id"])) for row in shown],
         }
-        blocks = case_blocks(shown, gathered, sessions, looks, score_of)
+        blocks = case_blocks(shown, gathered, sessions, views, score_of)
         with replacing(page) as unfinished:
             unfinished.write_text(page_html(content, blocks), encoding="utf-8")
     return pages
@@ -176,43 +183,81 @@ def _run_folder(manifest: Manifest, run: Path | None) -> Path | None:
     return None
 
 
-def _look(
+def _views(
     sessions: Sessions,
     cases: pa.Table,
-    run: Path | None,
+    model: TrainedModel | None,
     progress: Callable[[int, int], None],
 ) -> dict[str, dict[str, Any]]:
-    """Return what the model was given of each session, what raised its score, and why."""
-    model = None if run is None else load_model(run)
+    """Return each session's picture and print, what raised its score, and its reasons."""
     config = RunConfig() if model is None else model.config
-    looks = looks_of(sessions, _worst_ms(sessions, cases), config, progress)
-    if model is None:
-        return looks
+    worst_ms = _worst_ms(sessions, cases)
+    views = highest_windows(sessions, worst_ms, config, progress)
+    suspects, weights = _what_raised(sessions, cases, model)
+    by_name = dict(zip(map(str, suspects.session_id), weights.cells, strict=True))
+    shown = {
+        str(name): shown_events(sessions, i, None if np.isnan(at) else int(at))
+        for i, (name, at) in enumerate(zip(sessions.session_id, worst_ms, strict=True))
+    }
+    for name, found in case_prints(config, sessions, model, by_name, shown).items():
+        views.setdefault(name, {})["print"] = found
+    for name, runs in raised_by_session(weights, suspects).items():
+        views.setdefault(name, {})["weights"] = runs
+    if model is not None:
+        for name, reasons in _reasons(sessions, cases, model).items():
+            views.setdefault(name, {})["reasons"] = reasons
+    return views
+
+
+def _panels(model: TrainedModel | None) -> dict[str, Any]:
+    """Return the panels of the page's prints, and the people's print to hold them against."""
+    config = RunConfig() if model is None else model.config
+    panels, people = config.task_panels, None if model is None else model.people
+    return {
+        "panels": panels_json(panels.names, panels.cells),
+        "cells": panels.cells,
+        "reference_print": None if people is None else print_json(people.mean_images[0]),
+    }
+
+
+def _reasons(
+    sessions: Sessions, cases: pa.Table, model: TrainedModel
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what was measured for each reason of SCORES, and what a print's reasons say."""
+    found: dict[str, list[dict[str, Any]]] = {}
     if model.usual is not None:
-        for name, reasons in measured_reasons(sessions, model.usual, model.ranges).items():
-            looks.setdefault(name, {})["reasons"] = reasons
-    for name, stretches in _what_raised(sessions, cases, model).items():
-        looks.setdefault(name, {})["weights"] = stretches
-    return looks
+        found = measured_reasons(sessions, model.usual, model.ranges)
+    rows = zip(cases["session_id"].to_pylist(), cases["reasons"].to_pylist(), strict=True)
+    by_print = {name for name, codes in rows if any(code in panel_words() for code in codes)}
+    chosen = sessions.take(np.isin(sessions.session_id.astype(str), sorted(by_print)))
+    for name, reasons in zip(chosen.session_id, print_reasons(model, chosen), strict=True):
+        told = [{"code": reason.code, "text": reason.words} for reason in reasons]
+        found[str(name)] = found.get(str(name), []) + told
+    return found
 
 
 def _what_raised(
-    sessions: Sessions, cases: pa.Table, model: TrainedModel
-) -> dict[str, list[list[float]]]:
-    """Return the stretches that raised the scores in band medium or high, the highest first.
+    sessions: Sessions, cases: pa.Table, model: TrainedModel | None
+) -> tuple[Sessions, Attribution]:
+    """Return the sessions in band medium or high, the highest first, and what raised their scores.
 
-    The model is asked some sixteen times a window: beyond `ATTRIBUTED_EVENTS` it isn't.
+    Beyond `ATTRIBUTED_EVENTS` the model isn't asked, nor one that isn't the one that scored.
     """
+    nobody = sessions.take(np.zeros(0, np.int64))
+    nothing = Attribution(np.zeros((0, 1, 1, 1), np.float32), np.zeros(0, np.float32))
+    if model is None:
+        return nobody, nothing
     if set(cases["model_id"].to_pylist()) - {model.model_id}:
         words = "the model %s is not the one that scored: what raised the scores isn't shown"
         log.warning(words, model.model_id)
-        return {}
+        return nobody, nothing
     is_suspect = pc.field("band").isin(["medium", "high"])
-    place = {name: i for i, name in enumerate(sessions.session_id)}
+    row = {name: i for i, name in enumerate(sessions.session_id)}
     suspects = cases.filter(is_suspect)["session_id"].to_pylist()
-    order = np.array([place[name] for name in suspects if name in place], np.int64)
+    order = np.array([row[name] for name in suspects if name in row], np.int64)
     order = order[np.cumsum(sessions.n_events[order]) <= ATTRIBUTED_EVENTS]
-    return stretches_that_raised(model, sessions.take(order))
+    chosen = sessions.take(order)
+    return chosen, attribute(model, chosen)
 
 
 def _worst_ms(sessions: Sessions, cases: pa.Table) -> np.ndarray:

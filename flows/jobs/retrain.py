@@ -12,7 +12,6 @@ from flows.jobs.held_out import choose_held_out, used_sessions
 from flows.jobs.train import train, training_sessions
 from model.comparison import Comparison, compare
 from model.config import RunConfig
-from model.owner.train import OwnerEpoch
 from model.registry import add_run, promote, read_champion
 from model.run import load_model
 from model.score import score_sessions
@@ -45,12 +44,12 @@ def retrain(
     feedback: Sequence[Path] = (),
     promotion: PromotionConfig = PromotionConfig(),
     promote_when: Promote = "if better",
-    progress: Callable[[Epoch | OwnerEpoch], None] = lambda epoch: None,
+    progress: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Retrained:
     """Train a challenger, compare it with the champion of `models`, and promote it if better.
 
-    The first model has nobody to beat. Models of the owner task aren't compared: each is trained
-    once more on all it was measured on, so no session is new to them.
+    The first model has nobody to beat. Models of the owner task aren't compared: each is fitted
+    to all it was measured on, so no session is new to them.
     """
     models = place(models)
     with _challenger(models) as run:

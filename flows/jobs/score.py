@@ -122,8 +122,6 @@ def _what_decides(
         "columns": dict(columns),
         "replays": searches,
         "usual": model.usual.to_json() if model.usual is not None else None,
-        # Sessions that were enrolled by an earlier version, and of which no habits are known.
-        "without_habits": model.profiles.table["stretches"].null_count if model.profiles else 0,
         "scores": SCORES.metadata[b"version"].decode(),
         "pointerprint": metadata.version("pointerprint"),
     }

@@ -14,7 +14,6 @@ from jaxtyping import Bool, Int64
 
 from flows.jobs.evaluate import session_feature_frame
 from flows.jobs.reference import training_reference
-from flows.jobs.rounds import fit_in_rounds
 from flows.jobs.train_owner import train_owner
 from model.calibrate import fit_calibration
 from model.config import RunConfig
@@ -22,13 +21,13 @@ from model.evaluate import Evaluation, evaluate
 from model.evidence import fit_evidence
 from model.model_card import model_card
 from model.network import Network
-from model.owner.train import OwnerEpoch
 from model.plots import plot_training
 from model.policy import fit_policy
+from model.prints import print_of_people
 from model.run import TrainedModel, save_model, training_folder
-from model.score import look, score_sessions
+from model.score import predict_sessions, score_sessions
 from model.stretches import draw_stretches
-from model.train import Epoch, balance_groups, window_weights
+from model.train import Epoch, balance_groups, fit_split, window_weights
 from pipeline.errors import ConfigError, DataError
 from pipeline.feedback import labelled_sessions
 from pipeline.groups import group_sessions
@@ -61,7 +60,7 @@ def train(
     config: RunConfig,
     simulate: bool = False,
     resume: bool = False,
-    progress: Callable[[Epoch | OwnerEpoch], None] = lambda epoch: None,
+    progress: Callable[[Epoch], None] = lambda epoch: None,
     feedback: Sequence[Path] = (),
 ) -> Evaluation:
     """Train on the sessions of `stores`, publish `run`; give its figures on TEST.
@@ -73,17 +72,18 @@ def train(
     if config.task == "owner":
         if simulate:
             raise ConfigError("--simulate", "the owner task learns no bots", "leave it out")
-        return train_owner(labelled_sessions(stores, feedback), run, config, resume, progress)
+        return train_owner(labelled_sessions(stores, feedback), run, config)
     known = labelled_sessions(stores, feedback)
     sessions, split = training_sessions(known, config, simulate)
     assert_no_crossing(split.kept_apart(), split.part)
     state_dir = training_folder(run)
-    network, history = fit_in_rounds(sessions, split, config, state_dir, resume, progress)
+    network, history = fit_split(sessions, split, config, state_dir, resume, progress)
     legitimate = _mask(split, "train") & (sessions.label == 0)
     model = calibrated(network, config, sessions, split)
     people = sessions.take(legitimate)
     usual = measure_usual(people, split.groups.person[legitimate])
-    model = replace(model, chance=measure_chance(people), usual=usual)
+    prints = print_of_people(config, people, split.groups.person[legitimate])
+    model = replace(model, chance=measure_chance(people), usual=usual, people=prints)
     test = sessions.take(split.indices("test"))
     evaluation = test_figures(model, test)
     reference = training_reference(model, sessions, split, ("calib", "test"))
@@ -177,7 +177,7 @@ def calibrated(
         config.augment,
         np.random.default_rng([config.seed, len(chosen)]),
     )
-    seen = look(network, config, drawn)
+    seen = predict_sessions(network, config, drawn)
     judged = np.isfinite(seen.of_session) & goes_somewhere(drawn)
     logits, n_events = seen.of_session[judged], seen.events_of_session[judged]
     parent = parent[judged]

@@ -1,8 +1,10 @@
-"""What is known of each account's hand: embeddings of its enrolled sessions, and their habits.
+"""What is known of each account: the print of its enrolled sessions, and its place among people.
 
-An account may have several profiles, one a device: a hand moves otherwise on a touchpad.
+A print is enrolled by adding counts. An account may have several profiles, one a device: people
+move otherwise on a touchpad.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,65 +12,123 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from jaxtyping import Float64, Shaped
+from jaxtyping import Float32, Float64, Shaped
 
 from model.owner.population import Evidence, Place, Population
-from pipeline.publish import write_parquet
+from model.prints import Prints
 from pipeline.reasons.own import OwnRanges, own_ranges, stretches_column
-from pipeline.schemas import PROFILES, check_schema
+from pipeline.schemas import PRINTS, PROFILES, check_schema
 from pipeline.sessions import Sessions
+
+_KEYS = ("account_id", "device")
+_FILES = {"profiles.parquet": PROFILES, "prints.parquet": PRINTS}
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """Enrolled sessions, and the population they are seen against."""
+    """Enrolled sessions, the prints of their accounts, and the population they are seen against."""
 
-    table: pa.Table  # PROFILES
+    table: pa.Table  # PROFILES: a row a session
+    prints: pa.Table  # PRINTS: a row an account and device
     population: Population
 
     @staticmethod
     def empty(population: Population) -> "Profiles":
         """Return profiles of nobody."""
-        return Profiles(PROFILES.empty_table(), population)
+        return Profiles(PROFILES.empty_table(), PRINTS.empty_table(), population)
 
     @staticmethod
-    def read(path: Path, population: Population) -> "Profiles":
-        """Return the profiles in a file; none, if there is no such file."""
-        if not path.is_file():
-            return Profiles.empty(population)
-        check_schema(pq.read_schema(path), PROFILES, path)
-        return Profiles(pq.read_table(path, schema=PROFILES), population)
+    def read(folder: Path, population: Population) -> "Profiles":
+        """Return the profiles in a folder; none, if nobody is enrolled."""
+        table, prints = (_read(folder / name, schema) for name, schema in _FILES.items())
+        return Profiles(table, prints, population)
 
-    def write(self, path: Path) -> None:
-        """Write them to `path`, whole or not at all."""
-        write_parquet(self.table, path)
+    def tables(self) -> dict[str, pa.Table]:
+        """Return its tables by the name of their file."""
+        return dict(zip(_FILES, (self.table, self.prints), strict=True))
 
-    def extended(self, sessions: Sessions, evidence: Evidence, device: str = "") -> "Profiles":
-        """Return these and what `sessions` show; a session known already is replaced."""
+    def extended(self, sessions: Sessions, prints: Prints, device: str = "") -> "Profiles":
+        """Return these with the prints of `sessions`; one that is enrolled already is replaced.
+
+        Its print stays in its account's: what was added isn't taken away.
+        """
+        embeddings = self.population.embed(prints.mean_images)
         new = pa.table(
             [
                 pa.array(sessions.account_id, pa.string()),
                 pa.array(np.full(len(sessions), device, object), pa.string()),
                 pa.array(sessions.session_id, pa.string()),
                 pa.array(sessions.n_events, pa.int32()),
-                pa.array(evidence.n_windows, pa.int32()),
-                pa.array(list(evidence.mean.astype(np.float32)), pa.list_(pa.float32())),
+                pa.array(prints.n_windows, pa.int32()),
+                pa.array(list(embeddings), pa.list_(pa.float32())),
                 stretches_column(sessions),
             ],
             schema=PROFILES,
         )
-        known = ~np.isin(
-            self.table["session_id"].to_numpy().astype(str), sessions.session_id.astype(str)
+        ids = sessions.session_id.astype(str)
+        is_kept = ~np.isin(self.table["session_id"].to_numpy().astype(str), ids)
+        both = pa.concat_tables([self.table.filter(is_kept), new])
+        keys = [(name, "ascending") for name in (*_KEYS, "session_id")]
+        is_new = ~np.isin(ids, self._added)
+        added = self._with_prints(sessions.take(is_new), prints.take(is_new), device)
+        return Profiles(both.sort_by(keys).combine_chunks(), added, self.population)
+
+    @property
+    def _added(self) -> Shaped[np.ndarray, " sessions"]:
+        """Return the sessions whose prints are in their accounts'."""
+        ids = self.prints["session_ids"].combine_chunks().flatten()
+        return np.array(ids.to_pylist(), str)
+
+    def _with_prints(self, sessions: Sessions, prints: Prints, device: str) -> pa.Table:
+        """Return the table of prints with those of `sessions` added."""
+        if not len(sessions):
+            return self.prints
+        names, whose = np.unique(sessions.account_id.astype(str), return_inverse=True)
+        of_account = prints.summed(whose, len(names))
+        before = list(zip(*(self.prints[key].to_pylist() for key in _KEYS), strict=True))
+        added = [(str(name), device) for name in names]
+        keys = sorted({*before, *added})
+        row = {key: i for i, key in enumerate(keys)}
+        old, new = (np.array([row[key] for key in some], np.int64) for some in (before, added))
+        ids: list[list[str]] = [[] for _ in keys]
+        for i, enrolled in zip(old, self.prints["session_ids"].to_pylist(), strict=True):
+            ids[i] += enrolled
+        for i, name in zip(new[whose], sessions.session_id, strict=True):
+            ids[i].append(str(name))
+        n_windows = np.zeros(len(keys), np.int64)
+        n_windows[old] = self.prints["n_windows"].to_numpy()
+        n_windows[new] += of_account.n_windows
+
+        def total(column: str) -> pa.ListArray:
+            of_added = getattr(of_account, column).reshape(len(names), -1)
+            pixels = np.zeros((len(keys), of_added.shape[1]), np.float32)
+            pixels[old] = _pixels(self.prints[column], of_added.shape[1])
+            pixels[new] += of_added
+            return _as_lists(pixels)
+
+        accounts, devices = (pa.array(column, pa.string()) for column in zip(*keys, strict=True))
+        session_ids = pa.array(ids, pa.list_(pa.string()))
+        columns = [accounts, devices, session_ids, pa.array(n_windows, pa.int32())]
+        return pa.table([*columns, total("counts"), total("images")], schema=PRINTS)
+
+    def print_of(self, account: str, shape: tuple[int, int, int]) -> Prints | None:
+        """Return the print of an account, on all its devices; None: it is not enrolled."""
+        rows = self.prints.filter(pc.field("account_id") == account)
+        if not rows.num_rows:
+            return None
+        counts, images = (
+            _pixels(rows[name], math.prod(shape)).reshape(-1, *shape)
+            for name in ("counts", "images")
         )
-        both = pa.concat_tables([self.table.filter(known), new])
-        keys = [(name, "ascending") for name in ("account_id", "device", "session_id")]
-        return Profiles(both.sort_by(keys).combine_chunks(), self.population)
+        of_devices = Prints(counts, images, rows["n_windows"].to_numpy().astype(np.int64))
+        return of_devices.summed(np.zeros(rows.num_rows, np.int64), 1)
 
     @cached_property
     def places(self) -> dict[tuple[str, str], Place]:
         """Return where each account lies, by account and device."""
-        keys = self.table.select(["account_id", "device"]).to_pandas()
+        keys = self.table.select(list(_KEYS)).to_pandas()
         if keys.empty:
             return {}
         embeddings = np.array(self.table["embedding"].to_pylist(), np.float64)
@@ -86,7 +146,7 @@ class Profiles:
 
     @cached_property
     def ranges(self) -> OwnRanges:
-        """Return between what the habits of each account and device range, for reasons."""
+        """Return between what the measures of each account and device range, for reasons."""
         return own_ranges(self.table)
 
     def summary(self) -> pd.DataFrame:
@@ -111,13 +171,32 @@ class Profiles:
         return found
 
 
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    """Return a table of `schema`, empty if there is no such file."""
+    if not path.is_file():
+        return schema.empty_table()
+    check_schema(pq.read_schema(path), schema, path)
+    return pq.read_table(path, schema=schema)
+
+
+def _pixels(column: pa.ChunkedArray, size: int) -> Float32[np.ndarray, "rows pixels"]:
+    """Return a column of lists of `size` numbers as an array."""
+    return column.combine_chunks().flatten().to_numpy().reshape(len(column), size)
+
+
+def _as_lists(pixels: Float32[np.ndarray, "rows pixels"]) -> pa.ListArray:
+    """Return an array as a column of lists; as Python's own numbers it would be far larger."""
+    offsets = np.arange(len(pixels) + 1, dtype=np.int32) * np.int32(pixels.shape[1])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(pixels.ravel()))
+
+
 def compare(
     evidence: Evidence,
     account: Shaped[np.ndarray, " sessions"],
     places: dict[str, list[Place]],
     population: Population,
 ) -> Float64[np.ndarray, " sessions"]:
-    """Return log P(session | its account's hand) / P(session | anyone's); NaN: no profile.
+    """Return log P(session | its account's owner) / P(session | anyone); NaN: no profile.
 
     Each profile of an account is as likely as the others: it may be any of its devices.
     """

@@ -1,4 +1,4 @@
-"""Sessions and profiles in; out comes how far each session speaks against its account's hand."""
+"""Sessions against profiles: how far each session speaks against its account's owner."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Float32, Float64, Shaped
 
 from model.config import RunConfig
-from model.network import Network, predict
-from model.owner.population import Evidence, session_means
+from model.owner.population import Evidence, Population, session_means
 from model.owner.profiles import Profiles, compare
+from model.prints import session_prints, task_windows, window_counts
 from pipeline.sessions import Sessions
-from pipeline.standard import standardise
-from pipeline.windows import Windows, cut_windows, thin_windows
+from pipeline.windows import Windows
+from rasterize.draw import density
 
 
 class OwnerLogits(NamedTuple):
@@ -24,27 +24,22 @@ class OwnerLogits(NamedTuple):
 
 
 def embed(
-    network: Network, config: RunConfig, sessions: Sessions, at_most: int | None = None
-) -> tuple[Windows, Float32[np.ndarray, "windows features"]]:
-    """Return the windows of `sessions`, as events recorded, and the embedding of each.
-
-    With `at_most`, so many of each session, spread evenly.
-    """
-    standard = standardise(sessions, config.owner.standard)
-    windows = cut_windows(standard.sessions, config.owner.window)
-    windows = windows if at_most is None else thin_windows(windows, at_most)
-    embeddings = predict(network, standard.sessions, windows, config.owner.window.max_events)
-    return standard.recorded(windows), embeddings
+    population: Population, config: RunConfig, sessions: Sessions
+) -> tuple[Windows, Float32[np.ndarray, "windows dimensions"]]:
+    """Return the windows of `sessions`, as events recorded, and the embedding of each."""
+    seen, windows = task_windows(config, sessions)
+    counts = window_counts(config, seen.sessions, windows)
+    parts = [population.embed(density(of_batch)) for _, of_batch in counts]
+    empty = np.zeros((0, len(population.axes)), np.float32)
+    return seen.recorded(windows), np.concatenate([*parts, empty])
 
 
-def compare_sessions(
-    network: Network, config: RunConfig, profiles: Profiles, sessions: Sessions
-) -> OwnerLogits:
+def compare_sessions(config: RunConfig, profiles: Profiles, sessions: Sessions) -> OwnerLogits:
     """Compare each session with the profiles of the account that it claims.
 
     Evidence adds up in the comparison itself: a session of one window says little either way.
     """
-    windows, embeddings = embed(network, config, sessions)
+    windows, embeddings = embed(profiles.population, config, sessions)
     evidence = session_means(embeddings, windows.session, len(sessions))
     places = profiles.of_account(config.owner.min_maturity)
     account = sessions.account_id
@@ -59,16 +54,13 @@ def compare_sessions(
     return OwnerLogits(windows, -np.nan_to_num(of_window).astype(np.float32), -ratio, abstain)
 
 
-def enroll(
-    network: Network, config: RunConfig, profiles: Profiles, sessions: Sessions, device: str = ""
-) -> Profiles:
-    """Return `profiles` with what legitimate `sessions` show of their accounts' hands.
+def enroll(config: RunConfig, profiles: Profiles, sessions: Sessions, device: str = "") -> Profiles:
+    """Return `profiles` with the prints of legitimate `sessions` added to their accounts'.
 
     Frauds, sessions without an account and those too short for a window are passed over.
     """
     usable = (sessions.label != 1) & np.array([a is not None for a in sessions.account_id], bool)
     sessions = sessions.take(np.flatnonzero(usable))
-    windows, embeddings = embed(network, config, sessions)
-    evidence = session_means(embeddings, windows.session, len(sessions))
-    seen = np.flatnonzero(evidence.n_windows)
-    return profiles.extended(sessions.take(seen), Evidence(*(x[seen] for x in evidence)), device)
+    prints = session_prints(config, sessions)
+    has_any = np.flatnonzero(prints.n_windows)
+    return profiles.extended(sessions.take(has_any), prints.take(has_any), device)

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Complex128, Float64, Int64
 
+from pipeline.features.quantities import elapsed_ms, speed_px_s
 from pipeline.reductions import Grouping
 from pipeline.sessions import Sessions
 from pipeline.simulate.movements import find_movements
@@ -16,7 +17,6 @@ REST_S = 0.12  # no new position for longer is a rest ...
 _REST_INTERVALS = 4.0  # ... if it is also this many usual intervals: some clocks are slow
 _FEWEST_EVENTS = 6
 _SHORTEST_PX = 40.0
-_TICK_S = 0.001  # events with one time stamp count as this far apart
 _LONGEST_MS = 255  # intervals are counted up to here
 
 
@@ -92,7 +92,7 @@ class Motion:
     @cached_property
     def speed_px_s(self) -> Float64[np.ndarray, " moving"]:
         """Return the speed of each segment of a movement."""
-        return self.moving_px / self.moving_s
+        return speed_px_s(self.moving_px, 1000 * self.moving_s)
 
     @cached_property
     def peak_px_s(self) -> Float64[np.ndarray, " movements"]:
@@ -119,7 +119,7 @@ def find_motion(sessions: Sessions) -> Motion:
         intervals=intervals,
         session=session,
         step_px=step_px,
-        elapsed_s=np.maximum(interval_s, _TICK_S),
+        elapsed_s=elapsed_ms(1000 * interval_s) / 1000,
         is_rest=is_rest,
         chosen=chosen,
         movement=movement,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.features.quantities import direction_rad, turn_rad
 from pipeline.reasons.measured import Measured, measured
 from pipeline.reasons.motion import REST_S, Motion
 from pipeline.reductions import Grouping, ratio
@@ -30,9 +31,10 @@ def turn_mean_rad(motion: Motion) -> Measured:
     step_px = motion.step_px[motion.chosen]
     is_long = motion.moving_px >= LONG_STEP_PX
     chosen = motion.movement.neighbours() & is_long[1:] & is_long[:-1]
-    turn_rad = np.abs(np.angle(step_px[1:][chosen] * np.conj(step_px[:-1][chosen])))
+    direction = direction_rad(step_px.real, step_px.imag)
+    size_rad = np.abs(turn_rad(direction[1:][chosen], direction[:-1][chosen]))
     of_session = Grouping(motion.moving_of.of[1:][chosen], len(motion))
-    return measured(of_session.mean(turn_rad), of_session.count())
+    return measured(of_session.mean(size_rad), of_session.count())
 
 
 def roughness(motion: Motion) -> Measured:

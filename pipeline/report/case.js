@@ -1,6 +1,6 @@
 // One case: why, what moved how, what to compare with, and on how much evidence.
 
-const player = { path: null, look: null, now: 0, isPlaying: false, at: 0 };
+const player = { path: null, look: null, events: [], now: 0, isPlaying: false, at: 0 };
 const LONG_REST_MS = 1000; // shortened to this when rests are shortened
 
 const ABSTAINED = {
@@ -25,6 +25,7 @@ function openCase(i) {
   byId("facts").replaceChildren(...factParts(row, block));
   showVerdict(row);
   showMovement(block);
+  showPrint(block);
   showComparisons(row, block);
 }
 
@@ -65,13 +66,15 @@ function reasonParts(row, block) {
   });
   if (items.length) parts.push(element("ol", {}, ...items));
   else if (!row.abstained) parts.push(element("p", {}, row.flagged
-    ? "No single measurement stands out: the network found the movement as a whole unlike people's."
+    ? "No reason was recorded with this score."
     : "No single measurement stands out."));
   if (row.label !== null) parts.push(element("p", {}, `Known label: ${row.label ? "fraud" : "legitimate"}.`));
   return parts;
 }
 
-function measuredText({ habit, value, usual, unit }) {
+/** The sentence that a reason brings, or one on what was measured. */
+function measuredText({ text, habit, value, usual, unit }) {
+  if (text) return text;
   const [low, high] = usual.map(numberText);
   const of = unit ? ` ${unit}` : "";
   if (habit) return `${sentence(habit)}: ${numberText(value)}${of}; this account: ${low} to ${high}${of}.`;
@@ -116,6 +119,7 @@ function showMovement(block) {
   byId("movement").hidden = !block.path;
   player.path = block.path ? decode(block.path) : null;
   player.look = block;
+  player.events = [];
   if (!player.path) return;
   const path = player.path;
   const slider = byId("time");
@@ -151,8 +155,9 @@ function showFrame() {
   if (!player.path) return;
   const isAtEnd = player.now >= player.path.last;
   const now = isAtEnd && !player.isPlaying ? Infinity : player.now;
-  drawPath(byId("path"), player.path, { now, stretches: stretches() });
-  drawSpeeds(byId("speeds"), player.path, { now: Math.min(now, player.path.last), stretches: stretches() });
+  const marked = { stretches: stretches(), events: player.events };
+  drawPath(byId("path"), player.path, { now, ...marked });
+  drawSpeeds(byId("speeds"), player.path, { now: Math.min(now, player.path.last), ...marked });
   const clock = `${seconds(player.now)} of ${seconds(player.path.last)}`;
   byId("time").value = player.now;
   byId("time").setAttribute("aria-valuetext", clock);

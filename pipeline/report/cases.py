@@ -67,12 +67,12 @@ def case_blocks(
     rows: Sequence[Row],
     gathered: Gathered,
     sessions: Sessions | None,
-    looks: Mapping[str, Mapping[str, Any]],
+    views: Mapping[str, Mapping[str, Any]],
     scores: Mapping[str, float],
 ) -> dict[str, dict[str, Any]]:
     """Return a block a case, and one for each account with the sessions that are usual for it.
 
-    `looks` is what else is known by session, such as the picture of its highest window;
+    `views` is what else is known by session, such as the picture of its highest window;
     `scores` the scores of sessions that are shown beside a case.
     """
     where = {} if sessions is None else {name: i for i, name in enumerate(sessions.session_id)}
@@ -89,7 +89,7 @@ def case_blocks(
             "worst_ms": row["worst_window_ms"],
             "account_block": number.get(row["account_id"]),
             "original": original and _scored(original, scores),
-            **looks.get(name, {}),
+            **views.get(name, {}),
         }
     for name, i in number.items():
         blocks[f"account-{i}"] = {

@@ -6,14 +6,23 @@ const FAST_PX_S = 10000;
 const N_COLORS = 48;
 const REST_MS = 100; // a rest of this length is marked
 const BACKGROUND = `rgb(${report.background.join()})`;
-const COLORS = Array.from({ length: N_COLORS }, (_, i) => mixed(i / (N_COLORS - 1)));
+const COLORS = Array.from({ length: N_COLORS }, (_, i) => `rgb(${mixed(report.scale, i / (N_COLORS - 1)).join()})`);
 const HIGHLIGHT = "82 226 170";
 
-function mixed(fraction) {
-  const at = fraction * (report.scale.length - 1);
-  const i = Math.min(Math.floor(at), report.scale.length - 2);
-  const channel = (c) => report.scale[i][c] + (at - i) * (report.scale[i + 1][c] - report.scale[i][c]);
-  return `rgb(${[0, 1, 2].map((c) => Math.round(channel(c))).join()})`;
+/** Red, green and blue at a place on a scale of colours, 0 to 1. */
+function mixed(scale, fraction) {
+  const at = fraction * (scale.length - 1);
+  const i = Math.min(Math.floor(at), scale.length - 2);
+  return [0, 1, 2].map((c) => Math.round(scale[i][c] + (at - i) * (scale[i + 1][c] - scale[i][c])));
+}
+
+/** Draw a scale of colours, one pixel high; the style says how large it is shown. */
+function drawScale(bar, scale) {
+  const pen = bar.getContext("2d");
+  for (let i = 0; i < bar.width; i++) {
+    pen.fillStyle = `rgb(${mixed(scale, i / (bar.width - 1)).join()})`;
+    pen.fillRect(i, 0, 1, 1);
+  }
 }
 
 /** Turn the differences of a path block into positions, times (ms) and speeds (px/s). */
@@ -72,7 +81,8 @@ function prepare(canvas) {
 }
 
 /** Where a path's pixels go so that all of it fits. */
-function fitted(path, width, height, margin = 18) {
+function fitted(path, width, height, thin = false) {
+  const margin = thin ? 8 : 18;
   const [left, right] = extent(path.x);
   const [top, bottom] = extent(path.y);
   const scale = Math.min(
@@ -98,13 +108,15 @@ function extent(values) {
 
 /**
  * Draw a path up to a time, and faintly what comes after it.
- * `stretches` are [from ms, to ms, weight 0 to 1]: a halo around what they cover.
+ * `stretches` are [from ms, to ms, weight 0 to 1]: a halo around what they cover. Beside
+ * `events` all else is dimmed.
  */
-function drawPath(canvas, path, { now = Infinity, stretches = [], thin = false } = {}) {
+function drawPath(canvas, path, { now = Infinity, stretches = [], events = [], thin = false } = {}) {
   const { pen, width, height } = prepare(canvas);
+  canvas.dataset.highlighted = events.length;
   pen.fillStyle = BACKGROUND;
   pen.fillRect(0, 0, width, height);
-  const at = fitted(path, width, height, thin ? 8 : 18);
+  const at = fitted(path, width, height, thin);
   const n = eventsUntil(path, now);
   pen.lineCap = pen.lineJoin = "round";
   for (const [from, to, weight] of stretches) {
@@ -117,11 +129,13 @@ function drawPath(canvas, path, { now = Infinity, stretches = [], thin = false }
   }
   pen.strokeStyle = "rgb(255 255 255 / 0.22)";
   strokeSegments(pen, path, at, heldSegments(path).filter((i) => i < n - 1), thin ? 4 : 8);
-  byColor(path, n).forEach((segments, color) => {
-    pen.strokeStyle = COLORS[color];
-    strokeSegments(pen, path, at, segments, thin ? 1.3 : 2.2);
-  });
+  strokeSpeeds(pen, path, at, range(0, n - 1), thin ? 1.3 : 2.2);
   drawMarks(pen, path, at, n, now, thin);
+  if (events.length) {
+    pen.fillStyle = `rgb(${report.background.join(" ")} / 0.6)`;
+    pen.fillRect(0, 0, width, height);
+    drawEvents(pen, path, at, events, thin);
+  }
   if (Number.isFinite(now) && path.n) drawPointer(pen, at, ...positionAt(path, now, n));
 }
 
@@ -142,12 +156,28 @@ function strokeSegments(pen, path, at, segments, width) {
   pen.stroke();
 }
 
-function byColor(path, n) {
+/** Stroke segments in the colours of their speeds. */
+function strokeSpeeds(pen, path, at, segments, width) {
   const groups = Array.from({ length: N_COLORS }, () => []);
-  for (let i = 0; i + 1 < n; i++) {
-    groups[Math.round(speedFraction(path.speed[i]) * (N_COLORS - 1))].push(i);
+  for (const i of segments) groups[Math.round(speedFraction(path.speed[i]) * (N_COLORS - 1))].push(i);
+  groups.forEach((group, color) => {
+    pen.strokeStyle = COLORS[color];
+    strokeSegments(pen, path, at, group, width);
+  });
+}
+
+/** The segment that leads to each event, and a dot where the event is. */
+function drawEvents(pen, path, at, events, thin) {
+  const segments = events.filter((i) => i > 0).map((i) => i - 1);
+  pen.strokeStyle = "white";
+  strokeSegments(pen, path, at, segments, thin ? 4 : 6);
+  strokeSpeeds(pen, path, at, segments, thin ? 2 : 3);
+  pen.fillStyle = "white";
+  for (const i of events) {
+    pen.beginPath();
+    pen.arc(at.x(path.x[i]), at.y(path.y[i]), thin ? 2 : 3, 0, 2 * Math.PI);
+    pen.fill();
   }
-  return groups;
 }
 
 /** Segments drawn with a button held: from a press to its release, and every drag. */
@@ -202,11 +232,13 @@ function drawPointer(pen, at, x, y) {
   pen.stroke();
 }
 
-/** Draw speed over time on a logarithmic scale; `now` is a line across. */
-function drawSpeeds(canvas, path, { now = null, stretches = [] } = {}) {
+const speedsPlot = (width, height) => ({ left: 46, right: width - 8, top: 8, bottom: height - 22 });
+
+/** Draw speed over time on a logarithmic scale; `now` is a line across, `events` are underlaid. */
+function drawSpeeds(canvas, path, { now = null, stretches = [], events = [] } = {}) {
   const { pen, width, height } = prepare(canvas);
   const color = (name) => getComputedStyle(canvas).getPropertyValue(name);
-  const plot = { left: 46, right: width - 8, top: 8, bottom: height - 22 };
+  const plot = speedsPlot(width, height);
   const x = timeScale(path, plot);
   const y = (speed) => plot.bottom - speedFraction(speed) * (plot.bottom - plot.top);
   pen.clearRect(0, 0, width, height);
@@ -214,6 +246,13 @@ function drawSpeeds(canvas, path, { now = null, stretches = [] } = {}) {
     pen.fillStyle = `rgb(${HIGHLIGHT} / ${0.15 + 0.45 * weight})`;
     pen.fillRect(x(from), plot.top, Math.max(x(to) - x(from), 2), plot.bottom - plot.top);
   }
+  pen.fillStyle = color("--high");
+  pen.globalAlpha = 0.45;
+  for (const i of events) {
+    const from = x(path.t[Math.max(i - 1, 0)]);
+    pen.fillRect(from, plot.top, Math.max(x(path.t[i]) - from, 2), plot.bottom - plot.top);
+  }
+  pen.globalAlpha = 1;
   pen.font = "11px system-ui, sans-serif";
   pen.fillStyle = color("--faint");
   pen.strokeStyle = color("--line");

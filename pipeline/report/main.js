@@ -9,11 +9,7 @@ function showLegend() {
     element("span", {}, "halo: button held"));
   bar.width = N_COLORS;
   bar.height = 1;
-  COLORS.forEach((color, i) => {
-    const pen = bar.getContext("2d");
-    pen.fillStyle = color;
-    pen.fillRect(i, 0, 1, 1);
-  });
+  drawScale(bar, report.scale);
 }
 
 function showPages() {
@@ -36,6 +32,7 @@ function toggleTheme() {
 function showTheme() {
   byId("theme").textContent = isDark() ? "Light" : "Dark";
   showFrame();
+  showChoice();
 }
 
 const KEYS = {
@@ -50,16 +47,18 @@ const KEYS = {
   " ": togglePlay,
   ArrowLeft: () => seek(player.now - 500),
   ArrowRight: () => seek(player.now + 500),
+  Escape: () => pin(null),
 };
 
 /** Keys act on the page unless they belong to the field or button that has the focus. */
 function onKey(event) {
   const { target, key } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
-  const isField = target.matches("input:not([type=checkbox]), select, textarea");
+  const isField = target.matches("input:not([type=checkbox], [type=radio]), select, textarea");
   if (key === "Escape" && isField) return target.blur();
   if (isField || !Object.hasOwn(KEYS, key)) return;
   if (key === " " && target.matches("button, summary, a, input")) return;
+  if (key.startsWith("Arrow") && target.matches("[type=radio]")) return;
   event.preventDefault();
   KEYS[key]();
 }
@@ -76,10 +75,10 @@ function listen() {
   byId("highlight").addEventListener("change", showFrame);
   byId("note").addEventListener("input", (event) => setVerdict(rows[current].id, { note: event.target.value }));
   byId("speeds").addEventListener("click", (event) => {
-    const { width } = byId("speeds").getBoundingClientRect();
-    const share = (event.offsetX - 46) / (width - 54);
-    seek(player.path.first + share * (player.path.last - player.path.first));
+    seek(timeAt(byId("speeds"), event));
   });
+  listenToPath();
+  byId("views").addEventListener("change", showView);
   for (const button of document.querySelectorAll("[data-verdict]")) {
     button.addEventListener("click", () => decide(button.dataset.verdict));
   }
@@ -87,6 +86,7 @@ function listen() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
   window.addEventListener("resize", () => {
     showFrame();
+    showChoice();
     drawComparisons();
   });
 }
@@ -96,6 +96,7 @@ loadVerdicts();
 showSummary();
 showPages();
 showLegend();
+buildPrint();
 buildQueue();
 listen();
 showDecided();

@@ -19,6 +19,8 @@ SCRIPTS: Final = (
     "charts.js",
     "verdicts.js",
     "queue.js",
+    "print.js",
+    "choice.js",
     "case.js",
     "main.js",
 )

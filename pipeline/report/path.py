@@ -7,7 +7,7 @@ recorder's. A long session is shown as the stretch around the window that looked
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from pipeline.sessions import Sessions
 
@@ -20,7 +20,8 @@ def path_json(
 ) -> dict[str, Any]:
     """Return up to `longest` events of session `i`, those around `around_ms` if it has more."""
     begin, end = int(sessions.offsets[i]), int(sessions.offsets[i + 1])
-    start, stop = _stretch(sessions.t_us[begin:end], around_ms, longest)
+    start, n_shown = shown_events(sessions, i, around_ms, longest)
+    stop = start + n_shown
     shown = slice(begin + start, begin + stop)
     t_us = sessions.t_us[shown].astype(np.float64)
     step_us = _step(t_us, (1000.0, 100.0))
@@ -40,16 +41,19 @@ def path_json(
     }
 
 
-def _stretch(
-    t_us: Int64[np.ndarray, " events"], around_ms: int | None, longest: int
+def shown_events(
+    sessions: Sessions, i: int, around_ms: int | None = None, longest: int = LONGEST
 ) -> tuple[int, int]:
-    """Return where the shown events begin and end: a third of them before `around_ms`."""
+    """Return from which event of session `i` on, and how many, are shown.
+
+    A third of them come before `around_ms`.
+    """
+    t_us = sessions.t_us[sessions.offsets[i] : sessions.offsets[i + 1]]
     n = len(t_us)
     if n <= longest:
         return 0, n
     at = 0 if around_ms is None else int(np.searchsorted(t_us, 1000 * around_ms))
-    start = min(max(at - longest // 3, 0), n - longest)
-    return start, start + longest
+    return min(max(at - longest // 3, 0), n - longest), longest
 
 
 def _step(values: Float64[np.ndarray, " values"], steps: tuple[float, float]) -> float:

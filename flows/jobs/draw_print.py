@@ -1,0 +1,128 @@
+"""The drawing job of `draw --print`: one session's print, or two, beside the path, as PNG."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float32
+
+from flows.jobs.draw import LARGEST_EVENTS, find_session, read_by_name
+from model.config import OwnerConfig, RunConfig
+from model.print_reasons import reference_print
+from model.prints import session_prints
+from model.run import TrainedModel, load_model
+from pipeline.config import WindowConfig
+from pipeline.errors import ConfigError, DataError
+from pipeline.logs import NO_COLUMNS
+from pipeline.places import place
+from pipeline.publish import replacing
+from pipeline.readers import AUTO
+from pipeline.sessions import Sessions
+from pipeline.standard import standardise
+from pipeline.windows import Points, Windows, pad_windows
+from rasterize.canvas import Canvas
+from rasterize.print_picture import SessionPrint, print_sheet
+
+_NAMES: Final = ("A", "B")  # of two sessions on a sheet
+
+
+def draw_print(
+    path: Path,
+    to: Path,
+    session_ids: Sequence[str] = (),
+    canvas: Canvas = Canvas(),
+    window: WindowConfig = WindowConfig(),
+    format: str = AUTO,
+    columns: Mapping[str, str] = NO_COLUMNS,
+    run: Path | None = None,
+) -> Path:
+    """Draw the path and the print of one session, or of two to compare.
+
+    Without a RUN there are all panels, of the session as it was recorded. With one, there are those
+    that its model sees, as it sees them, and the difference to the print of the session's account
+    (owner task, if it is enrolled) or of the people the model was trained on.
+    """
+    path, to = place(path), place(to)
+    model = None if run is None else load_model(run)
+    config = _as_recorded(window) if model is None else model.config
+    sessions = _chosen(read_by_name(path, format, columns), session_ids, path)
+    drawn = _session_prints(sessions, config, model, path)
+    view = canvas if model is None else config.canvas
+    sheet = print_sheet(drawn, config.task_panels.panels, view)
+    with replacing(to) as unfinished:
+        sheet.save(unfinished, format="PNG")
+    return to
+
+
+def _as_recorded(window: WindowConfig) -> RunConfig:
+    """Return settings with which a print has every panel, and nothing is taken from a session."""
+    return RunConfig(task="owner", owner=replace(OwnerConfig(), window=window))
+
+
+def _chosen(sessions: Sessions, session_ids: Sequence[str], path: Path) -> Sessions:
+    """Return the sessions of these ids, in their order, or the only one there is."""
+    if len(session_ids) > len(_NAMES):
+        found = f"{len(session_ids)} sessions, and --print compares two at most"
+        raise ConfigError("draw", found, "name one or two with --session")
+    if session_ids:
+        return sessions.take(np.array([find_session(sessions, i, path)[0] for i in session_ids]))
+    if len(sessions) > 1:
+        some = ", ".join(sessions.session_id[:3])
+        found = f"{len(sessions):,} sessions, and --print draws one or two"
+        raise ConfigError(path, found, f"say which with --session, such as {some}")
+    return sessions
+
+
+def _session_prints(
+    sessions: Sessions, config: RunConfig, model: TrainedModel | None, path: Path
+) -> list[SessionPrint]:
+    """Return what is drawn of each session, with its reference where a model has one."""
+    seen = standardise(sessions, config.task_standard).sessions
+    prints = session_prints(config, sessions)
+    is_empty = prints.n_windows == 0
+    if is_empty.any():
+        few = f"{config.task_window.min_events} events or more"
+        found = f"nothing to draw of {sessions.session_id[is_empty][0]!r}: no window of {few}"
+        raise DataError(path, found, "try --window.min-events 2" if model is None else "")
+    drawn = []
+    for i, session_id in enumerate(sessions.session_id):
+        reference, whose = (None, "") if model is None else _reference(model, sessions, i)
+        account = sessions.account_id[i]
+        drawn.append(
+            SessionPrint(
+                name=_NAMES[i] if len(sessions) > 1 else "session",
+                caption=f"{session_id} (account {account})" if account else str(session_id),
+                detail=_length_words(sessions, i),
+                points=_whole(seen, i),
+                counts=prints.counts[i],
+                reference=reference,
+                reference_name=whose,
+            )
+        )
+    return drawn
+
+
+def _length_words(sessions: Sessions, i: int) -> str:
+    """Return how many events a session has, in how long."""
+    t_us = sessions.t_us[sessions.offsets[i] : sessions.offsets[i + 1]]
+    return f"{len(t_us):,} events in {(t_us[-1] - t_us[0]) / 1e6:,.0f} s"
+
+
+def _reference(
+    model: TrainedModel, sessions: Sessions, i: int
+) -> tuple[Float32[np.ndarray, "cells cells panels"] | None, str]:
+    """Return the counts that a session is compared with, and whose they are."""
+    found, whose = reference_print(model, sessions.account_id[i])
+    if found is None:
+        found, whose = model.people, "people"
+    return (None, "") if found is None else (found.counts[0], whose)
+
+
+def _whole(sessions: Sessions, i: int) -> Points:
+    """Return a session's path as one window; what follows a great many events is left out."""
+    start = int(sessions.offsets[i])
+    n_events = min(int(sessions.n_events[i]), LARGEST_EVENTS)
+    window = Windows(np.array([i]), np.array([start]), np.array([start + n_events]))
+    return pad_windows(sessions, window, n_events)

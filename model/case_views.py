@@ -1,0 +1,157 @@
+"""What a report shows of each case: its picture, its print, and what raised its score."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import jax
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from model.attribution import Attribution
+from model.batches import map_windows
+from model.config import PanelsConfig, RunConfig
+from model.print_reasons import reference_print
+from model.prints import Prints, task_windows
+from model.run import TrainedModel
+from pipeline.sessions import Sessions
+from pipeline.windows import Windows, pad_windows
+from rasterize.draw import density, draw_counts, nearest_cells
+from rasterize.motion import Paths
+from rasterize.picture import draw_pictures, picture_uri
+from rasterize.print_json import cells_json, print_json, raised_json
+
+_DRAWN_AT_ONCE: Final = 64  # one compiled shape, and little memory
+_RUN_EVENTS: Final = 8  # events that are highlighted together on the path
+_LEAST_WEIGHT: Final = 0.1  # of the heaviest run: what weighs less isn't shown
+
+
+def highest_windows(
+    sessions: Sessions,
+    worst_ms: Float64[np.ndarray, " sessions"],
+    config: RunConfig,
+    progress: Callable[[int, int], None] = lambda n_done, n_all: None,
+) -> dict[str, dict[str, Any]]:
+    """Return by session the picture of its highest window, and from when to when that lasted.
+
+    `worst_ms` is where the window starts, as SCORES says; NaN: its first window is drawn. It is
+    drawn as the model is given it.
+    """
+    seen, windows = task_windows(config, sessions)
+    recorded = seen.recorded(windows)
+    chosen = _nearest(sessions, recorded, worst_ms)
+    begin_ms = sessions.t_us[recorded.start[chosen]] // 1000
+    end_ms = sessions.t_us[recorded.stop[chosen] - 1] // 1000
+    views: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(chosen), _DRAWN_AT_ONCE):
+        some = chosen[start : start + _DRAWN_AT_ONCE]
+        filled = np.resize(some, _DRAWN_AT_ONCE)
+        points = pad_windows(seen.sessions, windows.take(filled), config.task_window.max_events)
+        for j, picture in enumerate(draw_pictures(points, config.canvas)[: len(some)]):
+            name = str(sessions.session_id[recorded.session[some[j]]])
+            views[name] = {
+                "picture": picture_uri(picture),
+                "window": [int(begin_ms[start + j]), int(end_ms[start + j])],
+            }
+        progress(start + len(some), len(chosen))
+    return views
+
+
+def case_prints(
+    config: RunConfig,
+    sessions: Sessions,
+    model: TrainedModel | None,
+    weights: Mapping[str, Float32[np.ndarray, "cells cells panels"]],
+    shown: Mapping[str, tuple[int, int]],
+) -> dict[str, dict[str, Any]]:
+    """Return by session its print, the account's, what raised the score, and each event's cells.
+
+    `shown` says from which event on, and how many, a page shows of a session's path.
+    """
+    prints, cell = _print_and_cells(config, sessions)
+    images = prints.mean_images
+    found = {}
+    for i, name in enumerate(map(str, sessions.session_id)):
+        if not prints.n_windows[i]:
+            continue
+        account = None
+        if model is not None and model.profiles is not None:
+            account, _ = reference_print(model, sessions.account_id[i])
+        first, n = shown[name]
+        first += int(sessions.offsets[i])
+        found[name] = {
+            "own": print_json(images[i]),
+            "account": None if account is None else print_json(account.mean_images[0]),
+            "raised": raised_json(weights[name]) if name in weights else None,
+            "cell_of": cells_json(cell[:, first : first + n]),
+        }
+    return found
+
+
+def raised_by_session(attribution: Attribution, sessions: Sessions) -> dict[str, list[list[float]]]:
+    """Return by session the runs of events that raised its score: from ms, to ms, weight 0 to 1.
+
+    The heaviest run of each session weighs 1, whatever its score.
+    """
+    found = {}
+    for i, name in enumerate(sessions.session_id):
+        events = slice(sessions.offsets[i], sessions.offsets[i + 1])
+        found[str(name)] = _runs(attribution.events[events], sessions.t_us[events])
+    return found
+
+
+def _print_and_cells(
+    config: RunConfig, sessions: Sessions
+) -> tuple[Prints, Int64[np.ndarray, "panels events"]]:
+    """Return the print of each session, and the cell of each recorded event in each panel.
+
+    An event that the plain recorder left out lies in none: -1.
+    """
+    panels = config.task_panels
+    seen, windows = task_windows(config, sessions)
+    n_windows = np.bincount(windows.session, minlength=len(sessions)).astype(np.int64)
+    counts, images = np.zeros((2, len(sessions), *panels.shape), np.float32)
+    cell = np.full((len(panels.names), len(sessions.t_us)), -1, np.int64)
+    compiled, n_points = partial(_counts_and_cells, panels), config.task_window.max_events
+    for chosen, (of_counts, of_cells) in map_windows(
+        lambda paths, _: compiled(paths), seen.sessions, windows, n_points
+    ):
+        np.add.at(counts, windows.session[chosen], of_counts)
+        np.add.at(images, windows.session[chosen], density(of_counts))
+        length = np.minimum(windows.stop[chosen] - windows.start[chosen], n_points)
+        for row, begin, n in zip(of_cells, windows.start[chosen], length, strict=True):
+            cell[:, seen.event[begin : begin + n]] = row[:, :n]
+    return Prints(counts, images, n_windows), cell
+
+
+@partial(jax.jit, static_argnums=0)
+def _counts_and_cells(panels: PanelsConfig, paths: Paths) -> tuple[jax.Array, jax.Array]:
+    counts = draw_counts(paths, panels.panels, panels.cells)
+    return counts, nearest_cells(paths, panels.panels, panels.cells)
+
+
+def _runs(
+    weight: Float32[np.ndarray, " events"], t_us: Int64[np.ndarray, " events"]
+) -> list[list[float]]:
+    """Return runs of some events that weigh most, an event's part being what led to it."""
+    edges = np.arange(0, len(weight), _RUN_EVENTS)
+    n_events = np.diff(np.append(edges, len(weight)))
+    mean = np.add.reduceat(weight, edges) / n_events if len(edges) else np.zeros(0)
+    heaviest = mean.max(initial=0.0)
+    if heaviest <= 0:
+        return []
+    shown = np.flatnonzero(mean >= _LEAST_WEIGHT * heaviest)
+    begin_ms = t_us[np.maximum(edges[shown] - 1, 0)] / 1000
+    end_ms = t_us[edges[shown] + n_events[shown] - 1] / 1000
+    rows = zip(begin_ms, end_ms, mean[shown] / heaviest, strict=True)
+    return [[float(begin), float(end), round(float(share), 2)] for begin, end, share in rows]
+
+
+def _nearest(
+    sessions: Sessions, recorded: Windows, worst_ms: Float64[np.ndarray, " sessions"]
+) -> np.ndarray:
+    """Return a window for each session that has one: that which starts nearest `worst_ms`."""
+    started_ms = sessions.t_us[recorded.start] / 1000
+    away_ms = np.abs(started_ms - np.nan_to_num(worst_ms)[recorded.session])
+    order = np.lexsort((away_ms, recorded.session))
+    return order[np.unique(recorded.session[order], return_index=True)[1]]

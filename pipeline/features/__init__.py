@@ -1,0 +1,1 @@
+"""What is measured of a motion: each quantity has its one definition here."""

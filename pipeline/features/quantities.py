@@ -1,0 +1,47 @@
+"""The quantities of a motion, each defined once: step, speed, direction, turn, change of speed.
+
+Every function takes NumPy or JAX arrays of any one shape and returns such an array, so that what is
+drawn, learnt, measured as a reason and audited is the same number. Where a quantity compares two
+segments, the second is the moving segment before, whatever rests lie between.
+"""
+
+import math
+from typing import Any, Final
+
+TICK_MS: Final = 1.0
+"""Two events with one time stamp count as this far apart: fast, but not infinitely so."""
+
+NumericArray = Any  # a NumPy or a JAX array; no type of both exists
+
+
+def step_px(dx_px: NumericArray, dy_px: NumericArray) -> NumericArray:
+    """Return the length of each segment, px."""
+    return dx_px.__array_namespace__().hypot(dx_px, dy_px)
+
+
+def elapsed_ms(interval_ms: NumericArray) -> NumericArray:
+    """Return how long each segment lasted: its interval, but at least `TICK_MS`."""
+    return interval_ms.__array_namespace__().maximum(interval_ms, TICK_MS)
+
+
+def speed_px_s(length_px: NumericArray, interval_ms: NumericArray) -> NumericArray:
+    """Return the mean speed of each segment, px/s."""
+    return 1000 * length_px / elapsed_ms(interval_ms)
+
+
+def direction_rad(dx_px: NumericArray, dy_px: NumericArray) -> NumericArray:
+    """Return where each segment points, -pi to pi: 0 right, pi/2 down (y grows downwards)."""
+    return dx_px.__array_namespace__().arctan2(dy_px, dx_px)
+
+
+def turn_rad(direction: NumericArray, before: NumericArray) -> NumericArray:
+    """Return by how much each direction differs from the one before, -pi to pi.
+
+    Above 0 is clockwise, as seen on a screen.
+    """
+    return (direction - before + math.pi) % (2 * math.pi) - math.pi
+
+
+def speed_change(speed: NumericArray, before: NumericArray) -> NumericArray:
+    """Return how many times as fast each segment is as the one before, from 1 + speed (px/s)."""
+    return (1 + speed) / (1 + before)

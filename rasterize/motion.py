@@ -1,0 +1,122 @@
+"""A batch of windows on the device, and the quantities of their motion."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from pipeline.features.quantities import (
+    direction_rad,
+    speed_change,
+    speed_px_s,
+    step_px,
+    turn_rad,
+)
+from pipeline.schemas import Kind
+from pipeline.windows import Points
+from rasterize.panels import Motion
+
+
+class Paths(NamedTuple):
+    """A batch of windows on the device: `pipeline.windows.Points` as JAX arrays."""
+
+    t_ms: Float[Array, "batch points"]
+    x_px: Float[Array, "batch points"]
+    y_px: Float[Array, "batch points"]
+    kind: Int[Array, "batch points"]
+    n_points: Int[Array, " batch"]
+
+
+def to_device(points: Points) -> Paths:
+    """Send a batch of windows to the device."""
+    return Paths(
+        *jax.device_put((points.t_ms, points.x_px, points.y_px, points.kind, points.n_points))
+    )
+
+
+def valid_points(paths: Paths) -> Bool[Array, "batch points"]:
+    """Return which columns hold an event rather than filling."""
+    return jnp.arange(paths.t_ms.shape[1])[None, :] < paths.n_points[:, None]
+
+
+def motion_of(paths: Paths) -> Motion:
+    """Return the quantities of each window's motion, all in one shape: batch x points."""
+    valid = valid_points(paths)
+    is_segment = valid.at[:, 0].set(False)
+    interval_ms, dx_px, dy_px = (_from_last(c) for c in (paths.t_ms, paths.x_px, paths.y_px))
+    # The direction of no step is not defined, nor is its gradient: such a step points right.
+    is_moving = is_segment & ((dx_px != 0) | (dy_px != 0))
+    length_px = jnp.where(is_moving, step_px(jnp.where(is_moving, dx_px, 1.0), dy_px), 0.0)
+    speed = speed_px_s(length_px, interval_ms)
+    direction = direction_rad(jnp.where(is_moving, dx_px, 1.0), dy_px)
+    before = _last_where(is_moving)
+    is_turning = is_moving & (before >= 0)
+    speed_before = _at(speed, before)
+    turn = turn_rad(direction, _at(direction, before))
+    change = speed_change(speed, speed_before)
+    return Motion(
+        kind=paths.kind,
+        interval_ms=interval_ms,
+        dx_px=dx_px,
+        dy_px=dy_px,
+        step_px=length_px,
+        speed_px_s=speed,
+        direction_rad=direction,
+        turn_rad=turn,
+        speed_change=change,
+        step_before_px=_at(length_px, before),
+        speed_before_px_s=speed_before,
+        turn_before_rad=_at(turn, before),
+        speed_change_before=_at(change, before),
+        is_segment=is_segment,
+        is_moving=is_moving,
+        is_turning=is_turning,
+        is_turning_again=is_turning & _at(is_turning, before),
+        **_presses(paths, valid),
+    )
+
+
+def _presses(paths: Paths, valid: Bool[Array, "batch points"]) -> dict[str, Shaped[Array, "..."]]:
+    """Return how long and how far each press holds, and how long since the one before."""
+    n_points = valid.shape[1]
+    down = valid & (paths.kind == Kind.DOWN)
+    up = jnp.where(valid & (paths.kind == Kind.UP), jnp.arange(n_points), n_points)
+    release = jax.lax.cummin(up, axis=1, reverse=True)
+    last_press = _last_where(down)
+    return {
+        "hold_ms": _at(paths.t_ms, release) - paths.t_ms,
+        "drag_px": step_px(
+            _at(paths.x_px, release) - paths.x_px, _at(paths.y_px, release) - paths.y_px
+        ),
+        "since_press_ms": paths.t_ms - _at(paths.t_ms, last_press),
+        "is_held": down & (release < n_points),
+        "is_next_press": down & (last_press >= 0),
+    }
+
+
+def is_pressed(kind: Int[Array, "batch points"]) -> Float[Array, "batch points"]:
+    """Return 1 where a button is held: from a press to its release, and at every drag."""
+    order = jnp.arange(kind.shape[1])[None, :]
+    down = (kind == Kind.DOWN) | (kind == Kind.DRAG)
+    up = (kind == Kind.UP) | (kind == Kind.MOVE) | (kind == Kind.CLICK)
+    last_down = jax.lax.cummax(jnp.where(down, order, -1), axis=1)
+    last_up = jax.lax.cummax(jnp.where(up, order, -1), axis=1)
+    return (last_down > last_up).astype(jnp.float32)
+
+
+def _from_last(column: Float[Array, "batch points"]) -> Float[Array, "batch points"]:
+    """Return the difference from the event before, 0 for the first."""
+    return jnp.pad(jnp.diff(column, axis=1), ((0, 0), (1, 0)))
+
+
+def _last_where(mask: Bool[Array, "batch points"]) -> Int[Array, "batch points"]:
+    """Return the last column before each one where `mask` holds, -1 where there is none."""
+    column = jnp.where(mask, jnp.arange(mask.shape[1]), -1)
+    return jnp.pad(jax.lax.cummax(column, axis=1)[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+
+
+def _at(
+    values: Shaped[Array, "batch points"], column: Int[Array, "batch points"]
+) -> Shaped[Array, "batch points"]:
+    return jnp.take_along_axis(values, column.clip(0, values.shape[1] - 1), axis=1)
