@@ -215,7 +215,7 @@ def test_a_session_unlike_its_account_shows_two_habits_and_the_accounts_range(op
     assert len(opened.texts("#cases li")) == 4
     for _ in range(4):
         said = opened.page.locator("#reasons").inner_text()
-        assert "Two habits of the hand are far from this account's own." in said
+        assert "Two measures of the motion are far from this account's own." in said
         habits = re.findall(
             r"([A-Z][a-z ]+): [\d.,]+[^;:]*; this account: [\d.,]+ to [\d.,]+", said
         )

@@ -13,13 +13,17 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from benchmarks.bots.__main__ import DEALT
-from benchmarks.bots.detectors import Detector, network_detector, train_model
+from benchmarks.bots.detectors import Detector, Scores, network_detector, train_model
 from benchmarks.bots.figures import alarm_row, family_row
 from benchmarks.bots.folds import Fold, labelled, make_fold, other_people
 from benchmarks.macs import count_macs
 from benchmarks.sources import recordings_folder, with_settings
 from model.config import RunConfig
 from model.network import Network
+from model.prints import session_prints
+from model.run import TrainedModel
+from model.score import predict_sessions
+from pipeline.scores import goes_somewhere
 from pipeline.sessions import Sessions
 
 N_FOLDS: Final = 3
@@ -59,6 +63,9 @@ class Row:
     name: str
     settings: tuple[str, ...] = ()
     network: type[Network] = Network
+    print_share: float = (
+        0.0  # of a session's logit, from its mean print; the rest: its windows' mean
+    )
 
     def config(self, settings: Sequence[str] = (), seed: int = 0) -> RunConfig:
         """Return its settings, on top of those of all rows."""
@@ -95,6 +102,8 @@ ROWS: Final = (
     ),
     Row("with interval_speed", _panels(*PANEL_NAMES, "interval_speed")),
     *(Row(f"{n} cells", (f"panels.cells={n}",)) for n in (16, 32)),
+    Row("logit of the session's print", print_share=1.0),
+    Row("half of it, half the windows' mean", print_share=0.5),
     Row("no linear layer", network=NoLinear),
     Row("linear layer alone", network=LinearAlone),
     *(
@@ -139,6 +148,8 @@ def measure(fold: Fold, others: dict[str, Sessions], row: Row, config: RunConfig
     with tempfile.TemporaryDirectory() as folder, building(row.network):
         model, _, _ = train_model(fold, config, True, Path(folder) / "state")
     detectors: dict[str, Detector] = {"network": network_detector(model)}
+    if row.print_share:
+        detectors = {"network": print_detector(model, row.print_share)}
     families = {}
     for name, of_family in fold.matched.items():
         found = family_row(of_family, detectors).get("network")
@@ -151,6 +162,21 @@ def measure(fold: Fold, others: dict[str, Sessions], row: Row, config: RunConfig
     people = {"sapimouse, stretches": fold.people} | others
     rates = {name: alarm_row(of, detectors)["network"]["rate"] for name, of in people.items()}
     return {"families": families, "false_positives": rates}
+
+
+def print_detector(model: TrainedModel, share: float) -> Detector:
+    """Return what scores a session's mean print, or in part so. No threshold is set for it."""
+    network, config = model.fraud_network, model.config
+
+    def log_odds(tested: Sessions) -> Scores:
+        images = session_prints(config, tested).mean_images
+        batches = (images[i : i + 64] for i in range(0, len(images), 64))
+        of_print = np.concatenate([np.asarray(network(jnp.asarray(batch))) for batch in batches])
+        seen = predict_sessions(network, config, tested).of_session
+        both = share * of_print + (1 - share) * seen
+        return np.where(goes_somewhere(tested) & np.isfinite(seen), both, np.nan)
+
+    return Detector(log_odds, 0.5, np.inf, None)
 
 
 def building(network: type[Network]) -> AbstractContextManager[Any]:

@@ -165,7 +165,7 @@ _FROM_ELSEWHERE = (
         "",
         "high",
         0.0,
-        "Two habits of the hand are far from this account's own.",
+        "Two measures of the motion are far from this account's own.",
         "another mouse, another computer, another task, an injury: enrol sessions of each",
     ),
     Code(
