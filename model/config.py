@@ -138,13 +138,17 @@ class TwinsConfig:
             raise ConfigError("twins.per_session", f"{self.per_session}", "at least 1")
 
 
+_OWNER_PANELS = tuple(n for n in PANELS if n not in ("interval_speed", "kind_interval"))
+
+
 @dataclass(frozen=True)
 class OwnerConfig:
     """What the owner task has of its own: how prints of people are compared."""
 
     window: WindowConfig = field(default_factory=lambda: WindowConfig(max_events=128))
     standard: StandardConfig = AS_RECORDED  # what is taken away from sessions before they are cut
-    panels: PanelsConfig = field(default_factory=lambda: PanelsConfig(names=tuple(PANELS)))
+    # All but those that draw the recorder's clock, which tell devices apart rather than people.
+    panels: PanelsConfig = field(default_factory=lambda: PanelsConfig(names=_OWNER_PANELS))
     components: int = 300  # principal components of a print's pixels
     dimensions: int = 100  # of these: the axes along which people are compared
     shrinkage: float = 1.0  # of the covariance within people, towards a sphere

@@ -25,7 +25,7 @@ def config_of(row: owners.Row, settings: tuple[str, ...] = ()) -> RunConfig:
 
 def test_every_row_is_a_change_of_its_own():
     of_owners = [(config_of(row), row.of_sessions) for row in owners.ROWS]
-    of_bots = [(row.config(), row.network) for row in bots.ROWS]
+    of_bots = [(row.config(), row.network, row.print_share) for row in bots.ROWS]
     for rows, found in ((owners.ROWS, of_owners), (bots.ROWS, of_bots)):
         assert len({row.name for row in rows}) == len(rows)
         assert len(set(found)) == len(found)

@@ -51,6 +51,7 @@ def _panels_but(left: str) -> str:
 
 ROWS: Final = (
     Row("default"),
+    Row("all twelve panels", (f"owner.panels.names={EVERY_PANEL}",)),
     *(Row(f"{name} alone", (f"owner.panels.names={(name,)}",)) for name in EVERY_PANEL),
     *(Row(f"without {name}", (_panels_but(name),)) for name in EVERY_PANEL),
     *(Row(f"shrinkage {n:g}", (f"owner.shrinkage={n}",)) for n in (0.3, 3.0)),

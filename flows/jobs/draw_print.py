@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from flows.jobs.draw import LARGEST_EVENTS, find_session, read_by_name
-from model.config import OwnerConfig, RunConfig
+from model.config import OwnerConfig, PanelsConfig, RunConfig
 from model.print_reasons import reference_print
 from model.prints import session_prints
 from model.run import TrainedModel, load_model
@@ -23,6 +23,7 @@ from pipeline.sessions import Sessions
 from pipeline.standard import standardise
 from pipeline.windows import Points, Windows, pad_windows
 from rasterize.canvas import Canvas
+from rasterize.panels import PANELS
 from rasterize.print_picture import SessionPrint, print_sheet
 
 _NAMES: Final = ("A", "B")  # of two sessions on a sheet
@@ -58,7 +59,8 @@ def draw_print(
 
 def _as_recorded(window: WindowConfig) -> RunConfig:
     """Return settings with which a print has every panel, and nothing is taken from a session."""
-    return RunConfig(task="owner", owner=replace(OwnerConfig(), window=window))
+    panels = PanelsConfig(names=tuple(PANELS))
+    return RunConfig(task="owner", owner=replace(OwnerConfig(), window=window, panels=panels))
 
 
 def _chosen(sessions: Sessions, session_ids: Sequence[str], path: Path) -> Sessions:
