@@ -24,7 +24,7 @@ from rasterize.canvas import Canvas
 CONFIG = RunConfig(
     canvas=Canvas(cell_px=8.0),
     twins=TwinsConfig(per_session=6),
-    train=TrainConfig(epochs=12, steps_per_epoch=50, batch_size=64),
+    train=TrainConfig(epochs=20, steps_per_epoch=50),
     augment=AugmentConfig(throttled_share=0.25),
 )
 
