@@ -16,8 +16,8 @@ def track(uri: str, found: Retrained) -> str:
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        import mlflow
-        from mlflow.exceptions import MlflowException
+        import mlflow  # pyright: ignore[reportMissingImports]
+        from mlflow.exceptions import MlflowException  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError(
             "mlflow_uri", "MLflow is not installed", "pip install 'pointerprint[mlflow]'"
