@@ -20,11 +20,11 @@ from jaxtyping import Array, Float, Float32, Float64, Int64
 from model.batches import map_windows
 from model.config import PanelsConfig
 from model.owner.population import Place, Population
-from model.prints import session_prints
+from model.prints import session_prints, task_windows
 from model.run import TrainedModel
 from pipeline.sessions import Sessions
-from pipeline.standard import Standardised, standardise
-from pipeline.windows import Windows, cut_windows
+from pipeline.standard import Standardised
+from pipeline.windows import Windows
 from rasterize.draw import density, draw_counts
 from rasterize.motion import Paths
 
@@ -55,8 +55,7 @@ def attribute_seen(
 ]:
     """Return sessions and windows as the model sees them, and what cells and seen events weigh."""
     config = model.config
-    standard = standardise(sessions, config.task_standard)
-    windows = cut_windows(standard.sessions, config.task_window)
+    standard, windows = task_windows(config, sessions)
     cells = np.zeros((len(sessions), *config.task_panels.shape), np.float32)
     weight = np.zeros(len(standard.event))
     explain = _of_owner(model, sessions) if model.profiles is not None else _of_fraud(model)

@@ -24,8 +24,8 @@ def difference_in_words(
     """
     own, reference = own / max(own.sum(), 1e-9), reference / max(reference.sum(), 1e-9)
     ranges = [] if panel.polar else [_range_words(panel, i, own, reference, whose) for i in (0, 1)]
-    told = [words for words in ranges if words]
-    return told[0] if told else _place_words(panel, own, reference, weight, whose)
+    unlike = [words for words in ranges if words]
+    return unlike[0] if unlike else _place_words(panel, own, reference, weight, whose)
 
 
 def _range_words(panel: Panel, side: int, own: Counts, reference: Counts, whose: str) -> str | None:
@@ -69,15 +69,15 @@ def _place_words(panel: Panel, own: Counts, reference: Counts, weight: Counts, w
 
 
 def _place(panel: Panel, rows: slice, columns: slice, n: int) -> str:
-    told = []
+    sides = []
     for axis, cells in ((panel.x, columns), (panel.y, rows)):
         if axis.scale == "category":
             middle = axis.value((cells.start + cells.stop) / 2 / n)
             names = dict(axis.ticks)
-            told.append(f"{axis.words} {names[min(names, key=lambda value: abs(value - middle))]}")
+            sides.append(f"{axis.words} {names[min(names, key=lambda value: abs(value - middle))]}")
         else:
-            told.append(f"{axis.words} {_span(axis, cells.start / n, cells.stop / n)}")
-    return " and ".join(told)
+            sides.append(f"{axis.words} {_span(axis, cells.start / n, cells.stop / n)}")
+    return " and ".join(sides)
 
 
 def _polar_place(panel: Panel, row: int, column: int, n: int) -> str:

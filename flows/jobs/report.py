@@ -231,8 +231,8 @@ def _reasons(
     by_print = {name for name, codes in rows if any(code in panel_words() for code in codes)}
     chosen = sessions.take(np.isin(sessions.session_id.astype(str), sorted(by_print)))
     for name, reasons in zip(chosen.session_id, print_reasons(model, chosen), strict=True):
-        told = [{"code": reason.code, "text": reason.words} for reason in reasons]
-        found[str(name)] = found.get(str(name), []) + told
+        by_panel = [{"code": reason.code, "text": reason.words} for reason in reasons]
+        found[str(name)] = found.get(str(name), []) + by_panel
     return found
 
 
