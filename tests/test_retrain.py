@@ -164,7 +164,7 @@ def test_feedback_of_analysts_changes_what_is_learnt(site, better, tmp_path):
 
 
 def test_a_training_is_tracked_where_it_was_asked_for(better, tmp_path):
-    mlflow = pytest.importorskip("mlflow", reason="the extra `mlflow` is not installed")
+    mlflow = pytest.importorskip("mlflow", reason="no mlflow: install the extra `mlflow`")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     run = mlflow.MlflowClient(tracking_uri=uri).get_run(track(uri, better))
 

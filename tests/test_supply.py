@@ -198,7 +198,8 @@ def test_a_call_is_noticed(listened):
     "name", ["mlflow", "dask", pytest.param("a flow", marks=pytest.mark.prefect)]
 )
 def test_dependencies_call_nobody(name, listened):
-    pytest.importorskip({"dask": "distributed", "a flow": "prefect"}.get(name, name))
+    library = {"dask": "distributed", "a flow": "prefect"}.get(name, name)
+    pytest.importorskip(library, reason=f"no {library}: install pyproject.toml's extra with it")
     assert listened(f"import flows.settings\n{SPEAKERS[name]}\n") == []
 
 
