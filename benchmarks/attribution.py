@@ -27,19 +27,19 @@ from jaxtyping import Bool, Float, Float32, Float64, Shaped
 
 from benchmarks.robustness.changes import kept, owners
 from model.attribution import Attribution, attribute
-from model.owner.population import Evidence
+from model.owner.population import SessionEmbeddings
 from model.owner.profiles import compare
 from model.owner.score import compare_sessions
 from model.print_reasons import reference_print
 from model.prints import session_prints, task_windows, window_counts
 from model.run import TrainedModel, load_model
 from model.score import predict_sessions
-from pipeline.reasons.stretches import cut_stretches
-from pipeline.scores import pool_logits
-from pipeline.sessions import Sessions
+from pipeline.reasons.account import cut_stretches
+from pipeline.scores.table import pool_logits
+from pipeline.sessions.sessions import Sessions
 from pipeline.simulate.generators import ALL
-from pipeline.simulate.twins import simulate_twins
-from pipeline.store import load_sessions
+from pipeline.simulate.synthetic import simulate_sessions
+from pipeline.storage.store import load_sessions
 from rasterize.draw import density
 
 SHARES: Final = (0.05, 0.1, 0.2)  # of a session's events, or of its print's cells
@@ -63,7 +63,7 @@ def suspicious(model: TrainedModel, sessions: Sessions, n: int, seed: int) -> Se
     parts, _ = cut_stretches(sessions, LENGTH)
     chosen = parts.take(np.sort(rng.permutation(len(parts))[: 3 * n]))
     if model.profiles is None:
-        chosen = simulate_twins(chosen, ALL, 1, seed)
+        chosen = simulate_sessions(chosen, ALL, 1, seed)
     else:
         claimed = rng.permutation(chosen.account_id)
         is_other = claimed != chosen.account_id
@@ -132,8 +132,8 @@ class WithCells:
         prints = session_prints(config, self.sessions)
         everyone = np.arange(len(self.sessions))
         images = self._replaced(prints.mean_images, masks, everyone)
-        evidence = Evidence(profiles.population.embed(images), prints.n_windows)
-        places = profiles.of_account(config.owner.min_maturity)
+        evidence = SessionEmbeddings(profiles.population.embed(images), prints.n_windows)
+        places = profiles.of_account(config.owner.min_confidence)
         return -compare(evidence, self.sessions.account_id, places, profiles.population)
 
     def _replaced(

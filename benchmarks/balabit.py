@@ -21,11 +21,11 @@ import numpy as np
 
 from benchmarks import owners
 from benchmarks.sources import read_all, recordings_folder, with_settings
-from flows.jobs.owner_trials import Crowd
 from model.config import RunConfig
-from model.owner.population import Evidence
-from pipeline.labels import read_labels
-from pipeline.sessions import Sessions
+from model.owner.population import SessionEmbeddings
+from model.owner.train import Crowd
+from pipeline.sessions.labels import read_labels
+from pipeline.sessions.sessions import Sessions
 
 
 def read_balabit(folder: Path) -> tuple[Sessions, Sessions]:
@@ -51,7 +51,7 @@ class Scorers:
         self.left_out = []
         for fold in range(n_folds):
             own = np.isin(account, names[fold::n_folds])
-            known = Evidence(prints.mean[own], prints.n_windows[own])
+            known = SessionEmbeddings(prints.mean[own], prints.n_windows[own])
             verifier = owners.Verifier.of(crowd.population(~own), known, account[own])
             self.left_out.append(verifier)
 

@@ -32,11 +32,11 @@ from model.config import RunConfig
 from model.metrics import roc_auc
 from model.run import load_model
 from model.score import score_sessions
-from pipeline.ingest import ingest_logs
-from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, session_features
-from pipeline.separability import rank_auc
-from pipeline.sessions import Sessions
-from pipeline.windows import WindowConfig, cut_windows
+from pipeline.features.best_feature import rank_auc
+from pipeline.features.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, session_features
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import WindowConfig, cut_windows
 
 PEOPLE = "circles_human_pc1"
 WIDE = 1920  # px: the people's usual screen

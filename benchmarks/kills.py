@@ -33,14 +33,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows.jobs.partition import Begun, make_partition
-from pipeline.ingest import ingest_logs
-from pipeline.publish import MANIFEST, SUCCESS, write_parquet
+from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import SESSIONS
-from pipeline.scores import Verdict, scores_table
-from pipeline.sessions import Sessions
-from pipeline.shards import Shard, inputs_digest, plan_shards, read_shard
-from pipeline.store import known_sessions, part_paths, quarantine_folder
-from pipeline.windows import WindowConfig, cut_windows
+from pipeline.scores.table import Verdict, scores_table
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import WindowConfig, cut_windows
+from pipeline.storage.publish import MANIFEST, SUCCESS, write_parquet
+from pipeline.storage.shards import Shard, inputs_digest, plan_shards, read_shard
+from pipeline.storage.store import known_sessions, part_paths, quarantine_folder
 
 DAY = "2026-11-01"
 _SHARD = 256  # sessions of a shard, where whole processes are killed
@@ -234,7 +234,7 @@ def make_logs(folder: Path, rng: random.Random, n_files: int = 24, n_sessions: i
 
 def ingest(logs: Path, store: Path) -> None:
     """Ingest with parts of four files, so that there are several."""
-    from pipeline import ingest as module
+    from pipeline.ingest import ingest as module
 
     module.PART_FILES = 4
     ingest_logs([logs], store, ingest_date=DAY)
@@ -247,7 +247,7 @@ def score_by_rule(store: Path, target: Path, model_id: str) -> Path:
     def score_missing(begun: Begun, missing: Sequence[Shard]) -> None:
         for shard in missing:
             verdict = Verdict(0.9, 0.5, 8, model_id, begun.run_id, begun.scored_at)
-            tables = [judge(sessions, verdict) for sessions in read_shard(shard)]
+            tables = [label_scores(sessions, verdict) for sessions in read_shard(shard)]
             write_parquet(pa.concat_tables(tables), begun.staged.part(shard.number))
             with (target.parent.parent / f"{target.parent.name}.scored").open("a") as file:
                 file.write(f"{shard.number}\n")
@@ -262,7 +262,7 @@ def split(shard: Shard) -> list[Shard]:
     return [Shard(number, shard.source, (piece,), 0) for number, piece in enumerate(shard.pieces)]
 
 
-def judge(sessions: Sessions, verdict: Verdict) -> pa.Table:
+def label_scores(sessions: Sessions, verdict: Verdict) -> pa.Table:
     """Return scores that depend on the paths, and on the model by its name."""
     windows = cut_windows(sessions, WindowConfig(max_events=32))
     logits = np.array([float(sessions.x_px[i] % 7) - 3 for i in windows.start], np.float32)

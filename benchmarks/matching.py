@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from pipeline.errors import ConfigError
-from pipeline.sessions import Sessions
-from pipeline.simulate.movements import MovementConfig, find_movements
+from pipeline.features.movements import MovementConfig, find_movements
+from pipeline.sessions.sessions import Sessions
 
 
 @dataclass(frozen=True)

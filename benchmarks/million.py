@@ -22,10 +22,10 @@ import psutil
 import pyarrow.parquet as pq
 
 from benchmarks.models import untrained_run
-from pipeline.ingest import ingest_logs
+from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import QUARANTINE
-from pipeline.sessions import Sessions
-from pipeline.store import Part, load_sessions, write_part
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.store import Part, load_sessions, write_part
 
 DAY = "2026-11-01"
 PART_SESSIONS = 16_384

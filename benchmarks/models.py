@@ -8,9 +8,9 @@ from model.config import RunConfig
 from model.network import new_network
 from model.policy import Policy, Threshold
 from model.run import TrainedModel, save_model
-from pipeline.reasons.usual import measure_usual
-from pipeline.replay.chance import measure_chance
-from pipeline.sessions import Sessions
+from pipeline.reasons.reference import fit_reference_ranges
+from pipeline.replay.null_model import fit_null_model
+from pipeline.sessions.sessions import Sessions
 
 
 def untrained_run(
@@ -25,7 +25,7 @@ def untrained_run(
     policy = Policy(0.01, (threshold,), 1, 1)
     model = TrainedModel(config, new_network(config), calibration, policy)
     if people is not None:
-        chance, usual = measure_chance(people), measure_usual(people, people.session_id)
-        model = replace(model, chance=chance, usual=usual)
+        chance, usual = fit_null_model(people), fit_reference_ranges(people, people.session_id)
+        model = replace(model, null_model=chance, reference_ranges=usual)
     save_model(model, folder)
     return folder

@@ -15,16 +15,22 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from model.bootstrap import cluster_bootstrap
 from model.config import RunConfig
 from model.metrics import eer, roc_auc
-from model.owner.population import Evidence, Place, Population, fit_population, session_means
+from model.owner.population import (
+    Population,
+    Posterior,
+    SessionEmbeddings,
+    fit_population,
+    session_means,
+)
 from model.owner.profiles import compare
-from model.owner.pseudo_speakers import with_pseudo_speakers
+from model.owner.trials import with_pseudo_speakers
 from model.prints import session_prints
 from pipeline.audit.case import find_case
 from pipeline.audit.device import device_matched
 from pipeline.audit.shortcuts import find_shortcuts
-from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
-from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.windows import Windows, cut_windows, thin_windows
+from pipeline.features.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.windows import Windows, cut_windows, subsample_windows
 
 Scores = Float64[np.ndarray, " claims"]
 
@@ -45,22 +51,26 @@ class Verifier:
     """
 
     population: Population
-    places: dict[str, list[Place]]
+    places: dict[str, list[Posterior]]
 
     @staticmethod
     def of(
-        population: Population, enrolled: Evidence, account: Shaped[np.ndarray, " sessions"]
+        population: Population,
+        enrolled: SessionEmbeddings,
+        account: Shaped[np.ndarray, " sessions"],
     ) -> "Verifier":
         """Return the profiles that `enrolled` sessions make."""
         embedded, names = _embed(population, enrolled), account.astype(str)
         places = {}
         for name in np.unique(names):
             own = (names == name) & (embedded.n_windows > 0)
-            place = population.place(Evidence(embedded.mean[own], embedded.n_windows[own]))
+            place = population.posterior(
+                SessionEmbeddings(embedded.mean[own], embedded.n_windows[own])
+            )
             places[str(name)] = [place]
         return Verifier(population, places)
 
-    def scores(self, tried: Evidence, account: Shaped[np.ndarray, " sessions"]) -> Scores:
+    def scores(self, tried: SessionEmbeddings, account: Shaped[np.ndarray, " sessions"]) -> Scores:
         """Score sessions that claim an `account`: higher, the less likely its owner's.
 
         NaN without a window.
@@ -71,15 +81,15 @@ class Verifier:
         return np.where(tried.n_windows > 0, -ratio, np.nan)
 
 
-def _embed(population: Population, described: Evidence) -> Evidence:
+def _embed(population: Population, described: SessionEmbeddings) -> SessionEmbeddings:
     flat = described.mean.reshape(len(described.mean), 1, 1, -1)
-    return Evidence(population.embed(flat), described.n_windows)
+    return SessionEmbeddings(population.embed(flat), described.n_windows)
 
 
-def print_means(sessions: Sessions, config: RunConfig) -> Evidence:
+def print_means(sessions: Sessions, config: RunConfig) -> SessionEmbeddings:
     """Return the mean image of each session's windows."""
     prints = session_prints(config, sessions)
-    return Evidence(prints.mean_images.reshape(len(sessions), -1), prints.n_windows)
+    return SessionEmbeddings(prints.mean_images.reshape(len(sessions), -1), prints.n_windows)
 
 
 class FeatureVerifier:
@@ -104,7 +114,7 @@ class FeatureVerifier:
         """Score claims as `Verifier.scores` does."""
         return self.verifier.scores(self._means(claims), claims.account_id)
 
-    def _means(self, sessions: Sessions) -> Evidence:
+    def _means(self, sessions: Sessions) -> SessionEmbeddings:
         windows, values = hand_features(sessions, self.config)
         return session_means(self._scaled(values), windows.session, len(sessions))
 
@@ -117,7 +127,7 @@ def hand_features(
 ) -> tuple[Windows, np.ndarray]:
     """Return windows (so many of each session at most) and the logarithms of their features."""
     windows = cut_windows(sessions, config.owner.window)
-    windows = windows if at_most is None else thin_windows(windows, at_most)
+    windows = windows if at_most is None else subsample_windows(windows, at_most)
     values = kinematic_features(sessions, windows)[:, HAND].astype(np.float64)
     return windows, np.sign(values) * np.log1p(np.abs(values))
 

@@ -20,14 +20,14 @@ import numpy as np
 import pandas as pd
 
 from flows.jobs.inputs import each_sessions
+from pipeline.reasons.account import cut_stretches
 from pipeline.reasons.codes import MEASURED
-from pipeline.reasons.found import find_reasons
+from pipeline.reasons.find import find_reasons
 from pipeline.reasons.measures import measure_sessions
-from pipeline.reasons.stretches import cut_stretches
-from pipeline.reasons.usual import Usual, measure_usual
-from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.reasons.reference import ReferenceRanges, fit_reference_ranges
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import ALL
-from pipeline.simulate.twins import simulate_twins
+from pipeline.simulate.synthetic import simulate_sessions
 
 FOLDS = 4
 STRETCH = 300  # events: what other sessions commonly have
@@ -35,7 +35,7 @@ TWINS_OF = 200  # stretches of people
 NAMES = [code.name for code in MEASURED]
 
 
-def share(sessions: Sessions, usual: Usual) -> pd.Series:
+def share(sessions: Sessions, usual: ReferenceRanges) -> pd.Series:
     """Return the share of `sessions` that get each code, and any of them."""
     found = find_reasons(sessions, usual).to_pandas()
     by_code = found.groupby("code", observed=True)["session_id"].nunique().reindex(NAMES)
@@ -53,7 +53,7 @@ def on_people(people: Sessions) -> pd.DataFrame:
     counts: dict[str, pd.Series] = {}
     n: dict[str, int] = {}
     for k in range(FOLDS):
-        usual = measure_usual(people.take(fold != k), account[fold != k])
+        usual = fit_reference_ranges(people.take(fold != k), account[fold != k])
         unseen = people.take(fold == k)
         lengths = {
             f"{size} events": cut_stretches(unseen, size)[0] for size in (32, 128, 300, 1000)
@@ -126,7 +126,7 @@ def main() -> None:
         return concatenate_sessions(list(each_sessions([path], columns=columns)))
 
     people = read(recordings / "sapimouse")
-    usual = measure_usual(people, people.account_id)
+    usual = fit_reference_ranges(people, people.account_id)
     print("Unseen people of SapiMouse, % of sub-sessions\n")
     unseen = on_people(people)
     print(table(unseen.rename_axis("code"), 2))
@@ -157,7 +157,7 @@ def main() -> None:
     chosen = np.random.default_rng(0).choice(len(stretches), TWINS_OF, replace=False)
     origin = stretches.take(np.sort(chosen))
     twins = pd.DataFrame(
-        {name: share(simulate_twins(origin, [name], 1, 0), usual) for name in ALL}
+        {name: share(simulate_sessions(origin, [name], 1, 0), usual) for name in ALL}
     ).T
     print("\nSimulated bots in the likeness of people's sub-sessions, % of sessions\n")
     print(listed(twins))

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.matching import Moves, chain_moves, find_moves
 from pipeline.schemas import Kind
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 
 Attack = Callable[[np.random.Generator, Sessions], Sessions]
 

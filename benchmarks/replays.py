@@ -28,11 +28,10 @@ from benchmarks.matching import chain_moves, cut_stretches, find_moves
 from benchmarks.replay_attacks import ATTACKS, all_of_it, rotation, stitch
 from benchmarks.sources import of_accounts, read_all, recordings_folder
 from model.bootstrap import wilson_interval
-from pipeline.replay.chance import Chance, measure_chance
-from pipeline.replay.evidence import Evidence, find_replays
+from pipeline.replay.null_model import NullModel, fit_null_model
 from pipeline.replay.recordings import concatenate_recordings, record
-from pipeline.replay.verdict import REPLAY_SHARE
-from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.replay.search import REPLAY_SHARE, ReplayEvidence, find_replays
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
 COUNTS: Final = -np.log(REPLAY_SHARE)  # evidence from here on counts, where half are frauds
 BUDGET: Final = 0.001
@@ -61,8 +60,8 @@ def dated(sessions: Sessions, day: np.datetime64, prefix: str = "") -> Sessions:
 
 
 def search(
-    sessions: Sequence[Sessions], chance: Chance, history: Sessions | None = None
-) -> tuple[Evidence, float]:
+    sessions: Sequence[Sessions], chance: NullModel, history: Sessions | None = None
+) -> tuple[ReplayEvidence, float]:
     """Return the evidence on all of these, and how many seconds of one core it took."""
     begun = time.process_time()
     recordings = [record(concatenate_sessions(sessions))]
@@ -72,7 +71,7 @@ def search(
     return evidence, time.process_time() - begun
 
 
-def false_alarms(people: dict[str, Sessions], chance: Chance) -> dict[str, Any]:
+def false_alarms(people: dict[str, Sessions], chance: NullModel) -> dict[str, Any]:
     """Return, of each set of people, how many sessions are called replays."""
     rows = {}
     for name, sessions in people.items():
@@ -92,7 +91,7 @@ def false_alarms(people: dict[str, Sessions], chance: Chance) -> dict[str, Any]:
 
 
 def replayed(
-    originals: Sessions, chance: Chance, rng: np.random.Generator, needed: float
+    originals: Sessions, chance: NullModel, rng: np.random.Generator, needed: float
 ) -> dict[str, Any]:
     """Return, of each attack, how many copies are found, and the original named."""
     victims = originals.take(rng.permutation(len(originals))[:N_COPIES])
@@ -112,7 +111,11 @@ def replayed(
 
 
 def stitched(
-    sources: Sessions, bystanders: Sessions, chance: Chance, rng: np.random.Generator, needed: float
+    sources: Sessions,
+    bystanders: Sessions,
+    chance: NullModel,
+    rng: np.random.Generator,
+    needed: float,
 ) -> dict[str, Any]:
     """Return how many sessions of stitched moves are found, their library unknown or known."""
     rows = {}
@@ -131,7 +134,9 @@ def stitched(
     return rows
 
 
-def families(bots: Sessions, bystanders: Sessions, chance: Chance, needed: float) -> dict[str, Any]:
+def families(
+    bots: Sessions, bystanders: Sessions, chance: NullModel, needed: float
+) -> dict[str, Any]:
     """Return, of each family of bots among people, how many sessions are found."""
     rows = {}
     for name in np.unique(bots.account_id.astype(str)):
@@ -154,7 +159,7 @@ class Benchmark:
         self.seed, self.data = seed, data
         sapimouse, balabit = read_all(data / "sapimouse"), read_all(data / "balabit")
         names = self.rng().permutation(np.unique(sapimouse.account_id.astype(str)))
-        chance = measure_chance(of_accounts(sapimouse, names[: len(names) // 2]))
+        chance = fit_null_model(of_accounts(sapimouse, names[: len(names) // 2]))
         if chance is None:
             sys.exit("too few movements to know what chance repeats")
         self.chance = chance

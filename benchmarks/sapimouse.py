@@ -21,9 +21,9 @@ from jaxtyping import Bool
 
 from benchmarks import owners
 from benchmarks.sources import read_all, recordings_folder, with_settings
-from flows.jobs.owner_trials import Crowd
 from model.config import RunConfig
-from pipeline.sessions import Sessions, concatenate_sessions
+from model.owner.train import Crowd
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
 
 def claims_of(tried: Sessions, accounts: np.ndarray) -> Sessions:

@@ -12,7 +12,7 @@ import numpy as np
 
 from flows.jobs.inputs import each_sessions
 from model.config import RunConfig
-from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
 
 def recordings_folder(*needed: str) -> Path:

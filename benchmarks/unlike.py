@@ -17,12 +17,18 @@ import pyarrow as pa
 
 from benchmarks.balabit import read_balabit
 from benchmarks.sources import read_all, recordings_folder
-from flows.jobs.owner_trials import assign_folds
-from pipeline.reasons.constancy import Constancy, find_unlike, measure_constancy
+from model.owner.train import assign_folds
+from pipeline.reasons.account import (
+    Constancy,
+    OwnRanges,
+    cut_stretches,
+    find_unlike,
+    measure_constancy,
+    own_ranges,
+    stretches_column,
+)
 from pipeline.reasons.measures import HABITS, measure_sessions
-from pipeline.reasons.own import OwnRanges, own_ranges, stretches_column
-from pipeline.reasons.stretches import cut_stretches
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 
 FOLDS = 4
 LENGTHS = (128, 300, 512)  # events

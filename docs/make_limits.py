@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pipeline.clock import LONGEST_US
-from pipeline.events import FARTHEST_PX
-from pipeline.limits import PREFIX, described
+from pipeline.ingest.clean import FARTHEST_PX
+from pipeline.ingest.clock import LONGEST_US
+from pipeline.readers.limits import PREFIX, described
 from pipeline.readers.opening import HEAD_BYTES, RAW_CHARACTERS
 from rasterize.canvas import LARGEST_SIZE
 
@@ -18,8 +18,9 @@ PAGE: Final = Path(__file__).resolve().with_name("limits.md")
 HEADING: Final = f"""\
 # Limits
 
-Made by `python docs/make_limits.py` from [pipeline/limits.py](../pipeline/limits.py), where the
-limits are. Each has a test at a reduced value ([tests/test_limits.py](../tests/test_limits.py)).
+Made by `python docs/make_limits.py` from 
+[pipeline/readers/limits.py](../pipeline/readers/limits.py), where the limits are.
+Each has a test at a reduced value ([tests/test_limits.py](../tests/test_limits.py)).
 
 What a log may cost is limited, since whoever moves the mouse writes it. `{PREFIX}<NAME>`
 in the environment sets one, such as `{PREFIX}LINE_BYTES=4000000`; a misspelt name is an

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from model.device import prepare_jax
-from pipeline.ingest import ingest_logs
-from pipeline.logs import parse_logs
-from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.simulate.twins import simulate_twins
-from pipeline.store import load_sessions
-from pipeline.windows import Windows, cut_windows, pad_windows
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.ingest.parse import parse_logs
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.windows import Windows, cut_windows, pad_windows
+from pipeline.simulate.synthetic import simulate_sessions
+from pipeline.storage.store import load_sessions
 from rasterize.canvas import Canvas
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,7 +72,7 @@ def prints_of_two(to: Path) -> Path:
 
     person = concatenate_sessions(list(parse_logs([ROOT / "sample_data" / "logs" / LOGS[0]])))
     person = person.take(np.array([str(name).startswith(PRINTED) for name in person.session_id]))
-    bot = simulate_twins(person, (BOT,), 1, 0)
+    bot = simulate_sessions(person, (BOT,), 1, 0)
     config = RunConfig(task="owner", owner=replace(OwnerConfig(), panels=PanelsConfig(PANELS)))
     sheets = []
     for name, sessions in (("a person", person), (f"a bot ({BOT})", bot)):

@@ -15,12 +15,21 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Toml
 
 from flows import cli_site
-from flows.columns import parse_columns
-from flows.progress import QUIET, print_epoch, print_notes, print_throughput, progress
-from flows.stopping import CODE, Stopped, stoppable, stopped_text
+from flows.console import (
+    CODE,
+    QUIET,
+    Stopped,
+    print_epoch,
+    print_notes,
+    print_throughput,
+    progress,
+    stoppable,
+    stopped_text,
+)
 from model.config import RunConfig
 from pipeline.config import AbstainIs, WindowConfig
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError
+from pipeline.readers.tabular import parse_columns
 from rasterize.canvas import Canvas
 
 Task = Literal["owner", "fraud"]
@@ -70,9 +79,9 @@ def ingest(
 ) -> None:
     """Read logs, clean them, and add their sessions to the store `--to`."""
     from flows.jobs.inputs import today
-    from pipeline.ingest import ingest_logs
-    from pipeline.labels import read_labels
-    from pipeline.places import place
+    from pipeline.ingest.ingest import ingest_logs
+    from pipeline.sessions.labels import read_labels
+    from pipeline.storage.paths import as_path
 
     _require(logs, "ingest", "LOG")
     known = read_labels(labels).to_pydict() if labels else None
@@ -87,7 +96,9 @@ def ingest(
             strict=strict,
             progress=show,
         )
-    _print_json(report.to_json()) if json else print("\n".join([*report.summary(), str(place(to))]))
+    _print_json(report.to_json()) if json else print(
+        "\n".join([*report.summary(), str(as_path(to))])
+    )
 
 
 @app.command
@@ -147,12 +158,12 @@ def simulate(
 ) -> None:
     """Make bots in the likeness of a store's sessions: same plan and clock, another hand."""
     from flows.jobs.simulate import simulate as job
-    from pipeline.places import place
     from pipeline.simulate.generators import ALL
+    from pipeline.storage.paths import as_path
 
     names = tuple(bots.split(",")) if bots else ALL
     n_twins = job(store, to, names, per_session, seed)
-    print(f"{n_twins:,} simulated sessions\n{place(to)}")
+    print(f"{n_twins:,} simulated sessions\n{as_path(to)}")
 
 
 @app.command(help_epilogue=SETTINGS)
@@ -174,12 +185,12 @@ def train(
     _prepare()
     _require(stores, "train", "STORE")
     from flows.jobs.train import train as job
-    from pipeline.places import place
+    from pipeline.storage.paths import as_path
 
     known = tuple(feedback or ())
     evaluation = job(stores, to, settings, simulate, resume, progress=print_epoch, feedback=known)
     print(evaluation.to_text())
-    print(place(to))
+    print(as_path(to))
 
 
 @app.command
@@ -236,8 +247,8 @@ def score(
     from flows.jobs.inputs import today
     from flows.jobs.score import score as job
     from flows.jobs.summary import summary_json, summary_lines
-    from model.profile import profiled
-    from pipeline.published import read_manifest
+    from model.device import profiled
+    from pipeline.scores.partitions import read_manifest
 
     _require(sources, "score", "LOG|STORE")
     day, names = date or today(), parse_columns(columns)
@@ -379,9 +390,9 @@ def _config_file(arguments: Sequence[str]) -> tuple[Toml, ...]:
         return ()
     path = Path(words[words.index("--config") + 1])
     if not path.is_file():
-        from pipeline.places import on_disk
+        from pipeline.storage.paths import require_local
 
-        on_disk(path, "--config")
+        require_local(path, "--config")
         raise NotFoundError(path, "there is no such file", "--config takes a TOML")
     return (Toml(path, use_commands_as_keys=False),)
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import App, Parameter
 
 if TYPE_CHECKING:  # each takes time to import
-    from flows.site import Site
-    from flows.site_reading import Found
+    from flows.settings import Found, Settings
 
 AsJson = Annotated[bool, Parameter(negative=(), help="Print JSON instead of a table.")]
 SettingsFile = Annotated[
@@ -42,7 +41,7 @@ def label(
 ) -> None:
     """Feed labels back: the latest counts, `unsure` takes one away, all are kept."""
     from flows.jobs.label import label as job
-    from pipeline.feedback import feedback_folder
+    from pipeline.sessions.feedback import feedback_folder
 
     report = job(table, from_)
     _print_json(report.to_json()) if json else print(
@@ -78,9 +77,9 @@ def promote(
 ) -> None:
     """Make a model the champion: the one that scores."""
     from model.registry import add_run, promote
-    from pipeline.places import place
+    from pipeline.storage.paths import as_path
 
-    folder, model_id, run = _models(models, settings), model, place(model)
+    folder, model_id, run = _models(models, settings), model, as_path(model)
     if (run / "config.json").is_file():
         from model.device import prepare_jax
 
@@ -104,8 +103,8 @@ def rollback(*, models: Models = None, settings: SettingsFile = None) -> None:
 
 def site(*, settings: SettingsFile = None, set_: Sets = None, json: AsJson = False) -> None:
     """Check the installation's settings, and print them all as TOML; passwords are `***`."""
-    from flows.site_reading import as_json, as_toml
-    from pipeline.secrets import without_secrets
+    from flows.settings import as_json, as_toml
+    from pipeline.errors import without_secrets
 
     checked, found = read_site(settings, set_)
     text = json_.dumps(as_json(checked), indent=2) if json else as_toml(checked, found)
@@ -124,7 +123,7 @@ def monitor(
     from flows.jobs.days import monitor_day
     from flows.jobs.inputs import today
     from flows.jobs.monitor import drift_text, read_drift
-    from pipeline.drift import strongest
+    from pipeline.monitoring.drift import strongest
 
     partition = monitor_day(site, date or today())
     found = read_drift(partition)
@@ -152,8 +151,8 @@ def backfill(
     With a server each day and model is one run, however often it is asked for.
     """
     site, _ = start_site(settings, set_)
-    from flows.backfill import backfill_here, backfill_there, missing_days
-    from flows.server import find_url
+    from flows.prefect.backfill import backfill_here, backfill_there, missing_days
+    from flows.prefect.environment import find_url
 
     days = missing_days(site, start, end, only_missing, what)
     url = find_url(site)
@@ -171,8 +170,8 @@ def backfill(
 
 def deploy(*, settings: SettingsFile = None, set_: Sets = None) -> None:
     """Register the deployments of flows/prefect.yaml on the Prefect server that is configured."""
-    from flows.deployments import check_server, register
-    from flows.server import find_url, process_environment
+    from flows.prefect.deployments import check_server, register
+    from flows.prefect.environment import find_url, process_environment
 
     site, found = read_site(settings, set_)
     url = check_server(find_url(site))
@@ -183,13 +182,13 @@ def deploy(*, settings: SettingsFile = None, set_: Sets = None) -> None:
 
 def serve(*, settings: SettingsFile = None, set_: Sets = None) -> None:
     """Run everything on this machine: server, deployments, worker; SIGTERM or Ctrl-C ends it."""
-    from flows.serve import serve as run
+    from flows.prefect.serve import serve as run
 
     site, found = read_site(settings, set_)
     run(site, found, _file_of(settings), tell)
 
 
-def start_site(file: Path | None, sets: Sequence[str] | None) -> "tuple[Site, Found]":
+def start_site(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, Found]":
     """Return the settings, with logs and JAX set up as they say."""
     from flows.logs import set_up_logs
     from model.device import prepare_jax
@@ -200,24 +199,25 @@ def start_site(file: Path | None, sets: Sequence[str] | None) -> "tuple[Site, Fo
     return site, found
 
 
-def read_site(file: Path | None, sets: Sequence[str] | None) -> "tuple[Site, Found]":
+def read_site(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, Found]":
     """Return the settings, checked, and who set them."""
-    from flows.site_reading import check_settings, find_settings
+    from flows.settings import check_settings, find_settings
 
     found = find_settings(file, sets or ())
     return check_settings(found), found
 
 
 def _file_of(file: Path | None) -> Path | None:
-    from flows.site_reading import settings_file
+    from flows.settings import settings_file
 
     return settings_file(file, os.environ)
 
 
 def _models(models: Path | None, settings: Path | None) -> Path:
-    from pipeline.places import place
 
-    return place(models) if models else read_site(settings, ())[0].models
+    from pipeline.storage.paths import as_path
+
+    return as_path(models) if models else read_site(settings, ())[0].models
 
 
 def _print_json(content: object) -> None:

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pipeline.secrets import without_secrets
+from pipeline.errors import without_secrets
 
 OURS: Final = ("pipeline", "rasterize", "model", "flows")
 _FLOW: Final = ("flow_run_id", "flow_run_name", "task_run_id", "task_run_name")

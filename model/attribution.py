@@ -19,12 +19,12 @@ from jaxtyping import Array, Float, Float32, Float64, Int64
 
 from model.batches import map_windows
 from model.config import PanelsConfig
-from model.owner.population import Place, Population
+from model.owner.population import Population, Posterior
 from model.prints import session_prints, task_windows
 from model.run import TrainedModel
-from pipeline.sessions import Sessions
-from pipeline.standard import Standardised
-from pipeline.windows import Windows
+from pipeline.sessions.resample import Resampled
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Windows
 from rasterize.draw import density, draw_counts
 from rasterize.motion import Paths
 
@@ -48,7 +48,7 @@ def attribute(model: TrainedModel, sessions: Sessions) -> Attribution:
 def attribute_seen(
     model: TrainedModel, sessions: Sessions
 ) -> tuple[
-    Standardised,
+    Resampled,
     Windows,
     Float32[np.ndarray, "sessions cells cells panels"],
     Float64[np.ndarray, " seen"],
@@ -92,7 +92,7 @@ def _of_owner(model: TrainedModel, sessions: Sessions):
     prints = session_prints(config, sessions)
     own, n_windows = prints.mean_images, prints.n_windows
     reference, gradient = np.zeros((2, len(sessions), *shape), np.float32)
-    places = profiles.of_account(config.owner.min_maturity)
+    places = profiles.of_account(config.owner.min_confidence)
     for i, account in enumerate(sessions.account_id):
         found = profiles.print_of(account, shape) if places.get(account) else None
         if found is not None and n_windows[i]:
@@ -108,7 +108,7 @@ def _of_owner(model: TrainedModel, sessions: Sessions):
 
 def _ratio_slope(
     population: Population,
-    places: list[Place],
+    places: list[Posterior],
     at: Float32[np.ndarray, " dimensions"],
     n_windows: int,
 ) -> Float32[np.ndarray, " dimensions"]:
@@ -118,7 +118,7 @@ def _ratio_slope(
     """
     noise = population.between_sessions + population.between_windows / n_windows
 
-    def distance(place: Place) -> float:
+    def distance(place: Posterior) -> float:
         return float(((at - place.mean) ** 2 / (place.variance + noise)).sum())
 
     best = min(places, key=distance)
@@ -169,7 +169,7 @@ def _drawn(
 
 
 def _onto_recorded(
-    seen: Float64[np.ndarray, " seen"], standard: Standardised, sessions: Sessions
+    seen: Float64[np.ndarray, " seen"], standard: Resampled, sessions: Sessions
 ) -> Float32[np.ndarray, " events"]:
     """Give events that the plain recorder left out an equal share of the next one's weight."""
     owner = np.repeat(np.arange(len(sessions)), sessions.n_events)

@@ -1,7 +1,7 @@
 """Paths in, changed paths out: what a recorder, a screen or the task decides is made random.
 
 Everything here happens on the device inside the training step, before the path is drawn, and
-to both classes alike. What comes out is as `pipeline.standard` leaves a path at scoring.
+to both classes alike. What comes out is as `pipeline.sessions.resample` leaves a path at scoring.
 """
 
 import math
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from model.config import AugmentConfig
-from pipeline.standard import StandardConfig
+from pipeline.sessions.resample import ResampleConfig
 from rasterize.motion import Paths, valid_points
 
 
@@ -19,7 +19,7 @@ def augment(
     paths: Paths,
     key: PRNGKeyArray,
     config: AugmentConfig,
-    standard: StandardConfig = StandardConfig(),
+    resample: ResampleConfig = ResampleConfig(),
 ) -> Paths:
     """Return paths as another screen and another recorder would have logged them."""
     shape_key, clock_key, crop_key, drop_key, share_key, period_key, keep_key = jax.random.split(
@@ -36,18 +36,18 @@ def augment(
     logged &= ~_dropped(paths, drop_key, config)
     kept = _in_stretch(paths, crop_key, config) & (as_recorded | logged)
     paths = compact(paths._replace(t_ms=t_ms), kept)
-    if standard.grid_px:
+    if resample.grid_px:
         paths = paths._replace(
-            x_px=jnp.rint(paths.x_px / standard.grid_px) * standard.grid_px,
-            y_px=jnp.rint(paths.y_px / standard.grid_px) * standard.grid_px,
+            x_px=jnp.rint(paths.x_px / resample.grid_px) * resample.grid_px,
+            y_px=jnp.rint(paths.y_px / resample.grid_px) * resample.grid_px,
         )
-    if standard.changes_only:
+    if resample.changes_only:
         stays = (jnp.diff(paths.x_px, axis=1) == 0) & (jnp.diff(paths.y_px, axis=1) == 0)
         stays &= jnp.diff(paths.kind, axis=1) == 0
         paths = compact(paths, jnp.pad(~stays, ((0, 0), (1, 0)), constant_values=True))
     interval_ms = jnp.diff(paths.t_ms, axis=1)
-    if standard.longest_rest_ms:
-        interval_ms = jnp.minimum(interval_ms, standard.longest_rest_ms)
+    if resample.longest_rest_ms:
+        interval_ms = jnp.minimum(interval_ms, resample.longest_rest_ms)
     t_ms = jnp.pad(jnp.cumsum(interval_ms, axis=1), ((0, 0), (1, 0)))
     return paths._replace(t_ms=t_ms)
 
@@ -55,7 +55,7 @@ def augment(
 def compact(paths: Paths, kept: Bool[Array, "batch points"]) -> Paths:
     """Return the `kept` events of each path moved together; of a path that keeps none, the first.
 
-    Places behind the last event repeat it, as in `pipeline.windows.Points`.
+    Places behind the last event repeat it, as in `pipeline.sessions.windows.Points`.
     """
     kept = kept & valid_points(paths)
     kept = kept.at[:, 0].set(kept[:, 0] | ~kept.any(axis=1))
@@ -110,7 +110,7 @@ def _in_stretch(
     """Mark a stretch of random length and place: neither is to say anything."""
     length_key, start_key = jax.random.split(key)
     n = len(paths.n_points)
-    share = _log_uniform(length_key, (n, 1), config.shortest_stretch, 1.0)
+    share = _log_uniform(length_key, (n, 1), config.shortest_crop, 1.0)
     n_points = paths.n_points[:, None]
     length = jnp.maximum(share * n_points, jnp.minimum(config.fewest_events, n_points))
     begin = jnp.floor(jax.random.uniform(start_key, (n, 1)) * (n_points - length + 1))

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int64
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int, Int64
 
-from pipeline.overlap import overlapped, usable_cores
-from pipeline.sessions import Sessions
-from pipeline.windows import Windows, pad_windows
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Windows, pad_windows
+from pipeline.storage.overlap import overlapped, usable_cores
 from rasterize.motion import Paths, to_device
 
 BATCH: Final = 64  # windows; on a CPU 32 to 128 are equally fast
@@ -41,3 +43,36 @@ def map_windows(
     begins = range(0, len(windows), BATCH)
     yield from map(batch, begins[:1])
     yield from overlapped(batch, begins[1:], usable_cores())
+
+
+Tree = TypeVar("Tree")
+
+
+def device_mesh(batch_size: int) -> Mesh | None:
+    """Return the devices that share a batch, None if there is only one.
+
+    A batch is dealt out evenly: of eight devices a batch of 36 uses six.
+    """
+    n = len(jax.devices())
+    while batch_size % n:
+        n -= 1
+    return Mesh(np.array(jax.devices()[:n]), ("batch",)) if n > 1 else None
+
+
+def on_each_device(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Return a tree of arrays with a copy on every device."""
+    if mesh is None:
+        return tree
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def dealt_out(chosen: Int64[np.ndarray, " batch"], mesh: Mesh | None) -> Int[Array, " batch"]:
+    """Return the windows of a step, a share of them on each device."""
+    if mesh is None:
+        return jnp.asarray(chosen)
+    return jax.device_put(jnp.asarray(chosen), NamedSharding(mesh, PartitionSpec("batch")))
+
+
+def on_one_device(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Return a tree of arrays, each with a copy on every device, on the first alone."""
+    return tree if mesh is None else jax.device_put(tree, mesh.devices.flat[0])

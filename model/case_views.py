@@ -14,8 +14,8 @@ from model.config import PanelsConfig, RunConfig
 from model.print_reasons import reference_print
 from model.prints import Prints, task_windows
 from model.run import TrainedModel
-from pipeline.sessions import Sessions
-from pipeline.windows import Windows, pad_windows
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Windows, pad_windows
 from rasterize.draw import density, draw_counts, nearest_cells
 from rasterize.motion import Paths
 from rasterize.picture import draw_pictures, picture_uri

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.config import AS_RECORDED, Pooling, SplitConfig, StandardConfig, WindowConfig
+from pipeline.config import AS_RECORDED, Pooling, ResampleConfig, SplitConfig, WindowConfig
 from pipeline.errors import ConfigError
 from rasterize.canvas import Canvas
 from rasterize.panels import PANELS, Panel, find_panels
@@ -74,19 +74,19 @@ class AugmentConfig:
     ticks_ms: tuple[float, ...] = (1.0, 8.0, 10.0, 15.625, 16.667)  # of clocks there are
     ticking_share: float = 0.5  # of paths whose time stamps are rounded to such ticks
     dropped_share: float = 0.3  # of events lost, at most
-    shortest_stretch: float = 0.08  # of a window's events that are looked at, at least
+    shortest_crop: float = 0.08  # of a window's events that are looked at, at least
     fewest_events: int = 12  # and at least so many, if the window has them
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         random = (self.throttled_share, self.ticking_share, self.dropped_share)
         shares = (*random, self.same_recorder_share)
-        if not all(0 <= share <= 1 for share in shares) or not 0 < self.shortest_stretch <= 1:
+        if not all(0 <= share <= 1 for share in shares) or not 0 < self.shortest_crop <= 1:
             raise ConfigError(
                 "augment",
                 "throttled_share, ticking_share, dropped_share and same_recorder_share are "
-                f"{shares}, shortest_stretch {self.shortest_stretch}",
-                "0 to 1, and shortest_stretch above 0",
+                f"{shares}, shortest_crop {self.shortest_crop}",
+                "0 to 1, and shortest_crop above 0",
             )
         if min(self.scale, self.speed) < 1 or min(self.clock_jitter_ms, self.slower_copies) < 0:
             raise ConfigError(
@@ -126,7 +126,7 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class TwinsConfig:
+class SimulateConfig:
     """Which bots `train --simulate` adds."""
 
     bots: tuple[str, ...] = ()  # names of pipeline.simulate; none named: all
@@ -135,7 +135,7 @@ class TwinsConfig:
     def __post_init__(self) -> None:
         """Refuse a number below 1."""
         if self.per_session < 1:
-            raise ConfigError("twins.per_session", f"{self.per_session}", "at least 1")
+            raise ConfigError("simulate.per_session", f"{self.per_session}", "at least 1")
 
 
 _OWNER_PANELS = tuple(n for n in PANELS if n not in ("interval_speed", "kind_interval"))
@@ -146,7 +146,7 @@ class OwnerConfig:
     """What the owner task has of its own: how prints of people are compared."""
 
     window: WindowConfig = field(default_factory=lambda: WindowConfig(max_events=128))
-    standard: StandardConfig = AS_RECORDED  # what is taken away from sessions before they are cut
+    resample: ResampleConfig = AS_RECORDED  # what is taken away from sessions before they are cut
     # All but those that draw the recorder's clock, which tell devices apart rather than people.
     panels: PanelsConfig = field(default_factory=lambda: PanelsConfig(names=_OWNER_PANELS))
     components: int = 300  # principal components of a print's pixels
@@ -158,7 +158,7 @@ class OwnerConfig:
     hold_out: Literal["auto", "people", "sessions"] = "auto"  # what each fold keeps from the rest
     enough_people: int = 20  # "auto": with fewer, sessions are held out
     folds: int = 5  # of people or sessions: each is scored by what the others teach
-    min_maturity: float = 0.3  # a profile of less confidence abstains
+    min_confidence: float = 0.3  # a profile of less confidence abstains
 
     def __post_init__(self) -> None:
         """Refuse sizes that can't be."""
@@ -173,8 +173,8 @@ class OwnerConfig:
             )
         if self.folds < 2:
             raise ConfigError("owner.folds", f"{self.folds}", "2 or more")
-        if not 0 <= self.min_maturity < 1:
-            raise ConfigError("owner", f"min_maturity {self.min_maturity}", "0 to below 1")
+        if not 0 <= self.min_confidence < 1:
+            raise ConfigError("owner", f"min_confidence {self.min_confidence}", "0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -209,14 +209,14 @@ class RunConfig:
 
     task: Task = "fraud"
     seed: int = 0
-    standard: StandardConfig = field(default_factory=StandardConfig)
+    resample: ResampleConfig = field(default_factory=ResampleConfig)
     window: WindowConfig = field(default_factory=WindowConfig)
     canvas: Canvas = field(default_factory=Canvas)
     panels: PanelsConfig = field(default_factory=PanelsConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    twins: TwinsConfig = field(default_factory=TwinsConfig)
+    simulate: SimulateConfig = field(default_factory=SimulateConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
     owner: OwnerConfig = field(default_factory=OwnerConfig)
@@ -228,11 +228,44 @@ class RunConfig:
         return self.owner.window if self.task == "owner" else self.window
 
     @property
-    def task_standard(self) -> StandardConfig:
+    def task_resample(self) -> ResampleConfig:
         """Return what the task in hand takes away from sessions."""
-        return self.owner.standard if self.task == "owner" else self.standard
+        return self.owner.resample if self.task == "owner" else self.resample
 
     @property
     def task_panels(self) -> PanelsConfig:
         """Return which panels the task in hand looks at."""
         return self.owner.panels if self.task == "owner" else self.panels
+
+
+Promote = Literal["if better", "never", "always"]
+"""Whether a challenger takes the champion's place."""
+
+
+@dataclass(frozen=True)
+class PromotionConfig:
+    """What a clear gain is."""
+
+    min_gain: float = 0.0  # of ROC AUC: the interval of the difference must lie above it
+    level: float = 0.95  # of that interval
+    min_each: int = 30  # legitimate sessions, and frauds, to compare on, at least
+    max_false_alarms: float = 2.0  # times the budget: more, and surely more, is refused
+    max_abstained_more: float = 0.05  # share of sessions the challenger may abstain on beyond
+    n_resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if not (0.5 <= self.level < 1 and 0 <= self.min_gain < 1):
+            raise ConfigError(
+                "promote",
+                f"level {self.level}, min_gain {self.min_gain}",
+                "level 0.5 to below 1, min_gain 0 to below 1",
+            )
+        if self.min_each < 1 or self.n_resamples < 1 or self.max_false_alarms <= 0:
+            raise ConfigError(
+                "promote",
+                f"min_each {self.min_each}, n_resamples {self.n_resamples}, "
+                f"max_false_alarms {self.max_false_alarms}",
+                "at least 1 each, max_false_alarms above 0",
+            )

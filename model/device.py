@@ -1,11 +1,21 @@
 """How JAX is set up for this machine. Call `prepare_jax` before JAX is imported."""
 
+import cProfile
 import ctypes
 import importlib.metadata
+import io
 import os
 import platform
+import pstats
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
+
+import jax
+
+from pipeline.errors import NotFoundError
+from pipeline.storage.paths import require_local
 
 Device = Literal["auto", "cpu", "gpu"]
 
@@ -45,3 +55,39 @@ def compilation_cache(version: str) -> Path:
     """
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return home / "pointerprint" / f"jaxlib-{version}-{platform.node()}-{platform.machine()}"
+
+
+N_FUNCTIONS = 60
+
+
+@contextmanager
+def profiled(folder: Path | None) -> Iterator[None]:
+    """Profile what happens inside, if a folder is named.
+
+    `functions.txt` lists the Python functions by time, for any editor; `plugins/profile/*/` holds
+    what ran on the device as `perfetto_trace.json.gz`, which ui.perfetto.dev and
+    chrome://tracing open. Work in other processes is not seen.
+    """
+    if folder is None:
+        yield
+        return
+    if require_local(folder, "--profile").exists() and not folder.is_dir():
+        raise NotFoundError(folder, "it is a file", "--profile takes a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    functions = cProfile.Profile()
+    jax.profiler.start_trace(folder, create_perfetto_trace=True)
+    functions.enable()
+    try:
+        yield
+    finally:
+        functions.disable()
+        jax.profiler.stop_trace()
+        (folder / "functions.txt").write_text(_as_text(functions))
+
+
+def _as_text(functions: cProfile.Profile) -> str:
+    """Return the functions that took longest, with and without what they called."""
+    text = io.StringIO()
+    for order in ("cumulative", "tottime"):
+        pstats.Stats(functions, stream=text).sort_stats(order).print_stats(N_FUNCTIONS)
+    return text.getvalue()

@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float64, Int64, Real, Shaped
 
 from model.bootstrap import percentile_interval, rate_interval, resample, wilson_interval
 from model.evaluation import Alarms, Evaluation, Feature, Ranking
-from model.judged import Judged, judge, read_labels, read_scores
 from model.metrics import (
     NotEnoughNegatives,
     RocCurve,
@@ -25,6 +24,7 @@ from model.metrics import (
     roc_auc,
     roc_curve,
 )
+from model.scored import ScoredSessions, label_scores, read_labels, read_scores
 from pipeline.errors import DataError
 
 BUDGETS = (0.01, 0.001)
@@ -52,7 +52,7 @@ def evaluate(
             f"no scored session has a label: {len(all_scores)} sessions, {len(known)} labels",
             "labels go by session_id; `--labels` takes session_id,label",
         )
-    judged = judge(scored)
+    judged = label_scores(scored)
     is_fraud = judged.label == 1
     has_both = bool(is_fraud.any() and not is_fraud.all())
     rank = partial(
@@ -91,7 +91,7 @@ def evaluate(
 
 
 def _rank(
-    judged: Judged,
+    judged: ScoredSessions,
     features: Mapping[str, Float64[np.ndarray, " sessions"]],
     name: str,
     is_fraud: Bool[np.ndarray, " sessions"],
@@ -172,7 +172,7 @@ def _best_feature(
     return max(found, key=lambda feature: feature.roc_auc, default=None)
 
 
-def _alarms(judged: Judged) -> tuple[Alarms, ...]:
+def _alarms(judged: ScoredSessions) -> tuple[Alarms, ...]:
     legitimate = judged.label == 0
     by_person = pd.Series(judged.is_flagged[legitimate]).groupby(judged.person[legitimate])
     rows = [

@@ -5,7 +5,7 @@ import pandas as pd
 from model.config import RunConfig
 from model.evaluate import Evaluation
 from model.run import TrainedModel
-from pipeline.splits import Split
+from pipeline.splits.split import Split
 
 
 def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str:
@@ -124,7 +124,7 @@ def owner_card(
             "another person. Enrol sessions of each.",
             "- Impostors tried here are the other accounts of the same stores. Imitation on "
             "purpose was not tried.",
-            f"- A profile of a maturity below {config.owner.min_maturity:g} is not compared: "
+            f"- A profile of a maturity below {config.owner.min_confidence:g} is not compared: "
             "`immature_profile`.",
             *_beyond_these_figures(model),
             "",
@@ -141,7 +141,7 @@ def _beyond_these_figures(model: TrainedModel) -> list[str]:
     """Return what the figures of the card leave open, and where it is measured."""
     replays = (
         "Replays of other sessions are looked for beside, and are in none of these figures"
-        if model.chance
+        if model.null_model
         else "Replays are not looked for: too few movements of legitimate people to know chance by"
     )
     return [

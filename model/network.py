@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, Float32, PRNGKeyArray
 
 from model.batches import map_windows
 from model.config import NetworkConfig, PanelsConfig, RunConfig
-from pipeline.sessions import Sessions
-from pipeline.windows import Windows
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Windows
 from rasterize.draw import density, draw_counts
 from rasterize.motion import Paths
 

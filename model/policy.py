@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
 from model.bootstrap import FEW_GROUPS
 from model.config import PolicyConfig
 from pipeline.errors import ConfigError, DataError, SchemaError
-from pipeline.scores import bands_of
+from pipeline.scores.table import bands_of
 
 
 @dataclass(frozen=True)

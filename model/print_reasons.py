@@ -7,7 +7,7 @@ import numpy as np
 from model.attribution import attribute
 from model.prints import Prints, session_prints
 from model.run import TrainedModel
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 from rasterize.panels import PANELS
 from rasterize.words import difference_in_words
 

@@ -18,9 +18,9 @@ from model.batches import map_windows
 from model.config import RunConfig
 from model.network import count_print
 from pipeline.errors import SchemaError
-from pipeline.sessions import Sessions
-from pipeline.standard import Standardised, standardise
-from pipeline.windows import Windows, cut_windows, thin_windows
+from pipeline.sessions.resample import Resampled, resample
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Windows, cut_windows, subsample_windows
 from rasterize.draw import density
 
 _WINDOWS_A_SESSION = 16  # at most, spread evenly: the print of people is no sharper for more
@@ -78,14 +78,14 @@ class Prints:
 
 def task_windows(
     config: RunConfig, sessions: Sessions, at_most: int | None = None
-) -> tuple[Standardised, Windows]:
+) -> tuple[Resampled, Windows]:
     """Return sessions as the task sees them, and their windows.
 
     With `at_most`, so many windows of each session, spread evenly.
     """
-    seen = standardise(sessions, config.task_standard)
+    seen = resample(sessions, config.task_resample)
     windows = cut_windows(seen.sessions, config.task_window)
-    return seen, windows if at_most is None else thin_windows(windows, at_most)
+    return seen, windows if at_most is None else subsample_windows(windows, at_most)
 
 
 def window_counts(

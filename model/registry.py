@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import DataError, NotFoundError, SchemaError, did_you_mean
-from pipeline.places import RemotePath, local_copy, place
-from pipeline.publish import SUCCESS, lock, publish_partition, staging, write_json
+from pipeline.storage.paths import RemotePath, as_path, local_copy
+from pipeline.storage.publish import SUCCESS, lock, publish_partition, staging, write_json
 
 CHAMPION: Final = "champion.json"
 
@@ -62,7 +62,7 @@ def is_registry(path: Path) -> bool:
 
 def resolve_run(path: Path) -> Path:
     """Return the RUN that is meant: `path` itself, or the champion of a registry."""
-    path = place(path)
+    path = as_path(path)
     if not is_registry(path):
         return path
     champion = read_champion(path)
@@ -83,7 +83,7 @@ def resolve_run(path: Path) -> Path:
 
 def read_champion(models: Path) -> Champion | None:
     """Return who is champion of a registry, None before the first."""
-    path = place(models) / CHAMPION
+    path = as_path(models) / CHAMPION
     try:
         found = json.loads(path.read_text())
         return Champion(
@@ -101,7 +101,7 @@ def read_champion(models: Path) -> Champion | None:
 
 def add_run(models: Path, run: Path, model_id: str) -> Path:
     """Copy a finished RUN into the registry under its id; one that is there is left alone."""
-    models, run = place(models), place(run)
+    models, run = as_path(models), as_path(run)
     if not (run / SUCCESS).is_file():
         raise NotFoundError(run, "there is no finished training here", "`train` makes a RUN")
     target = models / model_id
@@ -120,7 +120,7 @@ def _is_whole(run: Path) -> bool:
 
 def promote(models: Path, model_id: str, why: str) -> Champion:
     """Make a model of the registry its champion."""
-    models = place(models)
+    models = as_path(models)
     with lock(models):
         _require(models, model_id)
         now = read_champion(models)
@@ -133,7 +133,7 @@ def promote(models: Path, model_id: str, why: str) -> Champion:
 
 def rollback(models: Path, why: str = "rolled back") -> Champion:
     """Make the champion's predecessor champion again; twice goes two back."""
-    models = place(models)
+    models = as_path(models)
     with lock(models):
         now = read_champion(models)
         if now is None or not now.before:
@@ -164,14 +164,14 @@ def _require(models: Path, model_id: str) -> None:
 
 def model_ids(models: Path) -> list[str]:
     """Return the models of a registry, the oldest first."""
-    runs = [path.parent for path in place(models).glob("*/config.json")]
+    runs = [path.parent for path in as_path(models).glob("*/config.json")]
     runs = [run for run in runs if _is_whole(run)]
     return [run.name for run in sorted(runs, key=lambda run: (_trained_at(run), run.name))]
 
 
 def list_models(models: Path) -> Iterator[Entry]:
     """Give what there is to say of each model, the oldest first."""
-    models = place(models)
+    models = as_path(models)
     champion = read_champion(models)
     for model_id in model_ids(models):
         run = models / model_id

@@ -26,6 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from model.calibrate import Calibration
 from model.checkpoint import load_parameters, save_parameters
 from model.config import RunConfig
+from model.manifest import check_manifest, write_manifest
 from model.network import Network, new_network
 from model.owner.population import Population
 from model.owner.profiles import Profiles
@@ -33,12 +34,11 @@ from model.policy import Policy
 from model.prints import Prints
 from model.registry import resolve_run
 from pipeline.errors import NotFoundError, SchemaError
-from pipeline.manifest import check_manifest, write_manifest
-from pipeline.places import RemotePath, local_copy
-from pipeline.publish import replacing, write_json, write_parquet
-from pipeline.reasons.own import OwnRanges
-from pipeline.reasons.usual import USUAL, Usual, load_usual
-from pipeline.replay.chance import Chance, chance_from, chance_json, reference_table
+from pipeline.reasons.account import OwnRanges
+from pipeline.reasons.reference import USUAL, ReferenceRanges, read_reference_ranges
+from pipeline.replay.null_model import NullModel, null_model_from, null_model_json, reference_table
+from pipeline.storage.paths import RemotePath, local_copy
+from pipeline.storage.publish import replacing, write_json, write_parquet
 
 Part = TypeVar("Part")
 PROFILES = Path("profiles")
@@ -57,8 +57,10 @@ class TrainedModel:
     calibration: Calibration
     policy: Policy
     profiles: Profiles | None = None  # of the owner task
-    chance: Chance | None = None  # what chance repeats; None: replays are not looked for
-    usual: Usual | None = None  # among people; None: no reasons. It decides no score
+    null_model: NullModel | None = None  # what chance repeats; None: replays are not looked for
+    reference_ranges: ReferenceRanges | None = (
+        None  # among people; None: no reasons. It decides no score
+    )
     people: Prints | None = None  # one row: those trained on, each alike. It decides no score
 
     @property
@@ -90,9 +92,9 @@ class TrainedModel:
             parts += self.profiles.table.drop_columns(["stretches"]).to_pylist()
             for array in self.profiles.population.arrays().values():
                 digest.update(array.tobytes())
-        if self.chance is not None:
-            parts.append(chance_json(self.chance))
-            for of_view in self.chance.values():
+        if self.null_model is not None:
+            parts.append(null_model_json(self.null_model))
+            for of_view in self.null_model.values():
                 digest.update(of_view.reference.tobytes())
         for part in parts:
             digest.update(json.dumps(part, sort_keys=True).encode())
@@ -134,11 +136,11 @@ def save_model(model: TrainedModel, folder: Path) -> None:
         model.profiles.population.save(folder / POPULATION)
         for name, table in model.profiles.tables().items():
             write_parquet(table, folder / PROFILES / name)
-    if model.chance is not None:
-        write_json(chance_json(model.chance), folder / CHANCE)
-        write_parquet(reference_table(model.chance), folder / REFERENCE)
-    if model.usual is not None:
-        write_json(model.usual.to_json(), folder / USUAL)
+    if model.null_model is not None:
+        write_json(null_model_json(model.null_model), folder / CHANCE)
+        write_parquet(reference_table(model.null_model), folder / REFERENCE)
+    if model.reference_ranges is not None:
+        write_json(model.reference_ranges.to_json(), folder / USUAL)
     if model.people is not None:
         (folder / PEOPLE).parent.mkdir(parents=True, exist_ok=True)
         model.people.save(folder / PEOPLE)
@@ -180,7 +182,7 @@ def _load(folder: Path, where: Path, budget: float | None) -> TrainedModel:
         policy if budget is None else policy.with_budget(budget),
         _load_profiles(folder, config) if is_owner else None,
         _load_chance(folder) if (folder / CHANCE).is_file() else None,
-        load_usual(folder),
+        read_reference_ranges(folder),
         Prints.load(folder / PEOPLE, config.task_panels.shape)
         if (folder / PEOPLE).is_file()
         else None,
@@ -208,11 +210,11 @@ def _load_profiles(folder: Path, config: RunConfig) -> Profiles:
     return Profiles.read(folder / PROFILES, population)
 
 
-def _load_chance(folder: Path) -> Chance:
+def _load_chance(folder: Path) -> NullModel:
     path = folder / REFERENCE
     if not path.is_file():
         raise SchemaError(path, "it is missing", "train the model again")
-    return chance_from(_read(folder / CHANCE), pq.read_table(path), path)
+    return null_model_from(_read(folder / CHANCE), pq.read_table(path), path)
 
 
 def _parse(path: Path) -> RunConfig:

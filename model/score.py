@@ -12,11 +12,11 @@ from model.network import Network, predict
 from model.owner.score import compare_sessions
 from model.print_reasons import print_reasons
 from model.run import TrainedModel
-from pipeline.reasons.found import reason_lists
-from pipeline.scores import Verdict, pool_logits, scores_table
-from pipeline.sessions import Sessions
-from pipeline.standard import standardise
-from pipeline.windows import Windows, cut_windows
+from pipeline.reasons.find import reason_lists
+from pipeline.scores.table import Verdict, pool_logits, scores_table
+from pipeline.sessions.resample import resample
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Windows, cut_windows
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Predictions:
 
 def predict_sessions(network: Network, config: RunConfig, sessions: Sessions) -> Predictions:
     """Return the logits of `sessions`; the network sees them standardised."""
-    standard = standardise(sessions, config.standard)
+    standard = resample(sessions, config.resample)
     windows = cut_windows(standard.sessions, config.window)
     logits = predict(network, standard.sessions, windows, config.window.max_events)
     pooled = pool_logits(logits, windows.session, len(sessions), config.score.pooling)
@@ -67,8 +67,8 @@ def score_sessions(
         scored_at=scored_at,
     )
     reasons = None
-    if model.usual is not None:
-        reasons = reason_lists(sessions, model.usual, model.ranges)
+    if model.reference_ranges is not None:
+        reasons = reason_lists(sessions, model.reference_ranges, model.ranges)
     table = scores_table(sessions, windows, logits, score, verdict, abstain, reasons)
     return with_print_reasons(model, sessions, table)
 

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from model.config import AugmentConfig
-from pipeline.sessions import Sessions
-from pipeline.standard import throttle_sessions
+from pipeline.sessions.resample import throttle_sessions
+from pipeline.sessions.sessions import Sessions
 
 _UNTHROTTLED_MS = 1e-3  # a tick of the clock that times are in: every event has its own
 
 
-def draw_stretches(
+def draw_sub_sessions(
     sessions: Sessions,
     weights: Float[np.ndarray, " sessions"],
     n: int,

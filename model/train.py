@@ -1,7 +1,7 @@
 """Labelled windows in, a trained network out.
 
-Sessions come standardised (`pipeline.standard`). Windows lie on the device as points. A step
-picks a batch, changes the paths (`augment`), draws them and updates the network; no image ever
+Sessions come standardised (`pipeline.sessions.resample`). Windows lie on the device as points. A
+step picks a batch, changes the paths (`augment`), draws them and updates the network; no image ever
 exists on the host.
 """
 
@@ -20,16 +20,22 @@ from flax import nnx
 from jaxtyping import Array, Float, Float32, Int, Int8, Int64, PRNGKeyArray, Shaped
 
 from model.augment import augment
+from model.batches import dealt_out, device_mesh, on_each_device, on_one_device
 from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
 from model.metrics import roc_auc
 from model.network import Network, new_network, predict
-from model.parallel import dealt_out, device_mesh, on_each_device, on_one_device
-from pipeline.scores import pool_logits
-from pipeline.sessions import Sessions
-from pipeline.splits import PARTS, Split
-from pipeline.standard import standardise, throttle_sessions
-from pipeline.windows import Windows, concatenate_points, cut_windows, pad_windows, thin_windows
+from pipeline.scores.table import pool_logits
+from pipeline.sessions.resample import resample, throttle_sessions
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import (
+    Windows,
+    concatenate_points,
+    cut_windows,
+    pad_windows,
+    subsample_windows,
+)
+from pipeline.splits.split import PARTS, Split
 from rasterize.motion import Paths, to_device
 
 log = logging.getLogger(__name__)
@@ -91,7 +97,7 @@ def train_step(
     """Update `weights` with the `chosen` windows; give the loss before the update."""
     augment_key, dropout_key = jax.random.split(key)
     batch = Paths(*(column[chosen] for column in paths))
-    batch = augment(batch, augment_key, config.augment, config.standard)
+    batch = augment(batch, augment_key, config.augment, config.resample)
 
     def loss(params: nnx.State) -> tuple[Float[Array, ""], nnx.State]:
         # Rebuilt here, or nnx takes them for variables of the function outside, not to be changed.
@@ -147,7 +153,7 @@ def fit_split(
     progress: Callable[[Epoch], None] = lambda epoch: None,
 ) -> tuple[Network, list[Epoch]]:
     """Train on the TRAIN part of recorded sessions, stop by their VALID part (see `fit`)."""
-    standard = standardise(sessions, config.standard).sessions
+    standard = resample(sessions, config.resample).sessions
     windows = cut_windows(standard, config.window)
     is_train, is_valid = (split.part == PARTS.index(name) for name in ("train", "valid"))
     groups = balance_groups(split)
@@ -184,12 +190,16 @@ def fit(
     # The step gives its buffers away, so the best parameters need some of their own.
     best = jax.tree.map(np.asarray, best)
     n_points = config.window.max_events
-    chosen = thin_windows(windows.take(is_train[windows.session]), config.train.windows_per_session)
+    chosen = subsample_windows(
+        windows.take(is_train[windows.session]), config.train.windows_per_session
+    )
     points = [pad_windows(sessions, chosen, n_points)]
     owners = [chosen.session]
     for copy in range(config.augment.slower_copies):
         slower, rows = _slower(sessions, np.flatnonzero(is_train), config, copy)
-        slow = thin_windows(cut_windows(slower, config.window), config.train.windows_per_session)
+        slow = subsample_windows(
+            cut_windows(slower, config.window), config.train.windows_per_session
+        )
         points.append(pad_windows(slower, slow, n_points))
         owners.append(rows[slow.session])
     mesh = device_mesh(config.train.batch_size)
@@ -198,7 +208,9 @@ def fit(
     labels = on_each_device(jnp.asarray(sessions.label[owner], jnp.float32), mesh)
     weights, optimizer_state = on_each_device((weights, optimizer_state), mesh)
     often = np.concatenate([window_weights(of_copy, sessions.label, groups) for of_copy in owners])
-    valid = thin_windows(windows.take(is_valid[windows.session]), config.train.windows_per_session)
+    valid = subsample_windows(
+        windows.take(is_valid[windows.session]), config.train.windows_per_session
+    )
     log.info("training on %d windows, validating on %d", len(owner), len(valid))
     while len(history) < config.train.epochs and not _is_stale(history, config.train):
         number = len(history) + 1
@@ -245,7 +257,7 @@ def _slower(
     a window that was cut before can show.
     """
     rng = np.random.default_rng([config.seed, copy])
-    shortest_ms = max(config.standard.period_ms, 8.0)
+    shortest_ms = max(config.resample.period_ms, 8.0)
     longest_ms = max(config.augment.slowest_recorder_ms, shortest_ms)
     period_ms = np.exp(rng.uniform(np.log(shortest_ms), np.log(longest_ms), len(chosen)))
     return throttle_sessions(sessions.take(chosen), period_ms), chosen

@@ -15,7 +15,7 @@ GroupKind = Literal["person", "generator", "account", "session", "source_file", 
 
 
 @dataclass(frozen=True)
-class StandardConfig:
+class ResampleConfig:
     """The plain recorder."""
 
     period_ms: float = 16.0  # at most one event in each; 0: every event
@@ -27,10 +27,10 @@ class StandardConfig:
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
         if min(self.period_ms, self.grid_px, self.longest_rest_ms) < 0:
-            raise ConfigError("standard", f"{self} has a size below 0", "0 turns a step off")
+            raise ConfigError("resample", f"{self} has a size below 0", "0 turns a step off")
 
 
-AS_RECORDED = StandardConfig(
+AS_RECORDED = ResampleConfig(
     period_ms=0.0, grid_px=0.0, longest_rest_ms=0.0, changes_only=False, buttons=True
 )
 """Nothing is taken away."""

@@ -17,11 +17,82 @@ The command line prints one as `error: where: what`, then `hint: ...`, and exits
 """
 
 import difflib
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from pipeline.names import printable
-from pipeline.secrets import without_secrets
+HIDDEN: Final = "***"
+
+# Of `postgresql://me:secret@host`; a path has lost one of the slashes. The last @ ends it.
+_IN_ADDRESS: Final = re.compile(r"(?<=:)(/{1,2})([^/\s:@?#]*):([^/\s]+)@")
+_IN_QUERY: Final = re.compile(
+    r"(?i)([?&;]|\b)((?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature"
+    r"|awsaccesskeyid|access_?token|api_?key|password|passwd|secret(?:_?key)?|sig|token)=)"
+    r"[^&;\s'\")]+"
+)
+_SECRET_NAME: Final = re.compile(
+    r"(?i)(secret|secret_key|password|passwd|token|api_?key|access_key|auth_string|credentials?"
+    r"|(connection|database)_url)$"
+)
+_SHORTEST: Final = 6  # a shorter value would be found in words
+
+
+def without_secrets(text: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return `text` with each secret as `***`."""
+    for secret in _secrets(os.environ if environ is None else environ):
+        text = text.replace(secret, HIDDEN)
+    text = _IN_ADDRESS.sub(rf"\1\2:{HIDDEN}@", text)
+    return _IN_QUERY.sub(rf"\1\2{HIDDEN}", text)
+
+
+def has_secret(text: str) -> bool:
+    """Say whether an address names credentials."""
+    return without_secrets(text, {}) != text
+
+
+def _secrets(environ: Mapping[str, str]) -> list[str]:
+    """Return the values of secret variables, and the passwords in addresses, longest first."""
+    found = set()
+    for name, value in environ.items():
+        in_address = _IN_ADDRESS.search(value)
+        if in_address:
+            found.add(in_address[3])
+        elif _SECRET_NAME.search(name) and not _is_place(value):
+            found.add(value)
+    return sorted((secret for secret in found if len(secret) >= _SHORTEST), key=len, reverse=True)
+
+
+def _is_place(value: str) -> bool:
+    """Say whether a value is a path or an address, such as GOOGLE_APPLICATION_CREDENTIALS."""
+    return "://" in value or value.startswith(("/", "./", "~"))
+
+
+# Control characters, and marks that turn the direction of what is written behind them.
+_UNFIT: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def is_fit(name: str, most_characters: int) -> bool:
+    """Say whether a name may be stored: not endless, and it shows as what it is."""
+    return len(name) <= most_characters and _UNFIT.search(name) is None
+
+
+def all_fit(names: Sequence[str], most_characters: int) -> bool:
+    """Say whether each of many names is fit: they are searched as one text."""
+    return (
+        max(map(len, names), default=0) <= most_characters and _UNFIT.search("".join(names)) is None
+    )
+
+
+def printable(text: str) -> str:
+    """Return text with a visible escape for each character that would do something else.
+
+    The newline too: a file's name could otherwise write a line of its own into an error.
+    """
+    return _UNFIT.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 _SHOWN: Final = 20  # names that an error lists
 _SHOWN_CHARACTERS: Final = 60  # of each

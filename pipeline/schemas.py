@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline.errors import SchemaError
 
-TWIN_MARK: Final = "~"
+SYNTHETIC_MARK: Final = "~"
 """A simulated session is named `<session it was made from>~<generator>-<n>`."""
 
 

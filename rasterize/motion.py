@@ -14,12 +14,12 @@ from pipeline.features.quantities import (
     turn_rad,
 )
 from pipeline.schemas import Kind
-from pipeline.windows import Points
+from pipeline.sessions.windows import Points
 from rasterize.panels import Motion
 
 
 class Paths(NamedTuple):
-    """A batch of windows on the device: `pipeline.windows.Points` as JAX arrays."""
+    """A batch of windows on the device: `pipeline.sessions.windows.Points` as JAX arrays."""
 
     t_ms: Float[Array, "batch points"]
     x_px: Float[Array, "batch points"]

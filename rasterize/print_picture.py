@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from pipeline.windows import Points
+from pipeline.sessions.windows import Points
 from rasterize.canvas import Canvas
 from rasterize.draw import density
 from rasterize.palette import BACKGROUND, share_color, weight_color

@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.logs import parse_logs
-from pipeline.schemas import TWIN_MARK
+from pipeline.ingest.parse import parse_logs
+from pipeline.schemas import SYNTHETIC_MARK
 from pipeline.simulate.generators import ALL
-from pipeline.simulate.twins import simulate_twins
+from pipeline.simulate.synthetic import simulate_sessions
 
 HERE = Path(__file__).resolve().parent
 PERSON = "person_1"
@@ -47,7 +47,7 @@ def twin_rows(recordings: Path, human: pd.DataFrame) -> pd.DataFrame:
     """Return the log rows of every recording's twins: all as recorded but session, x and y."""
     (sessions,) = parse_logs([recordings])
     bots = [name for name in ALL if name not in NEWER_BOTS]
-    twins = simulate_twins(sessions, bots, per_session=TWINS_PER_SESSION)
+    twins = simulate_sessions(sessions, bots, per_session=TWINS_PER_SESSION)
     origin = np.repeat(np.arange(len(sessions)), TWINS_PER_SESSION)
     row = np.concatenate([np.arange(sessions.offsets[i], sessions.offsets[i + 1]) for i in origin])
     return human.iloc[row].assign(
@@ -60,7 +60,7 @@ def twin_rows(recordings: Path, human: pd.DataFrame) -> pd.DataFrame:
 def label_rows(human: pd.DataFrame, bots: pd.DataFrame) -> pd.DataFrame:
     """Return a row a session: 0 for the person, 1 for a bot, whose account is its generator."""
     people, twins = human["session_id"].unique(), bots["session_id"].unique()
-    generators = [name.split(TWIN_MARK)[1].rsplit("-", 1)[0] for name in twins]
+    generators = [name.split(SYNTHETIC_MARK)[1].rsplit("-", 1)[0] for name in twins]
     return pd.DataFrame(
         {
             "session_id": [*people, *twins],

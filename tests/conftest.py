@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 
 if TYPE_CHECKING:  # it would load JAX
     from model.evaluate import Evaluation
@@ -82,8 +82,6 @@ def bucket() -> Iterator[Path]:
         from moto.server import ThreadedMotoServer
         from pyarrow import fs
 
-        from pipeline.places import place
-
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         host, port = server.get_host_and_port()
@@ -99,7 +97,7 @@ def bucket() -> Iterator[Path]:
             endpoint_override=f"http://{host}:{port}", allow_bucket_creation=True
         )
         made.create_dir("bucket")
-        yield place("s3://bucket")
+        yield as_path("s3://bucket")
         server.stop()
 
 

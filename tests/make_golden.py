@@ -1,7 +1,7 @@
 """Remake tests/golden/ from a path by hand: `python tests/make_golden.py`, then look at them.
 
 With `scores`, remake what a frozen model says of the sample instead: only after a change that
-is meant to change scores, together with `ENCODING` in pipeline/manifest.py.
+is meant to change scores, together with `ENCODING` in model/manifest.py.
 """
 
 import json
@@ -21,10 +21,10 @@ from model.calibrate import Calibration
 from model.config import NetworkConfig, PanelsConfig, RunConfig
 from model.run import TrainedModel
 from model.score import score_sessions
-from pipeline.logs import parse_logs
+from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import Kind
-from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.windows import Points, WindowConfig
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.windows import Points, WindowConfig
 from rasterize.canvas import Canvas
 from rasterize.draw import density, draw_counts
 from rasterize.motion import to_device

@@ -4,7 +4,7 @@ import numpy as np
 from conftest import make_sessions
 
 from pipeline.schemas import Kind
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 
 TICK_MS = 8
 

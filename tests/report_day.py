@@ -11,17 +11,17 @@ from conftest import make_sessions
 from people import people
 from tiny import TINY, untrained
 
-from flows.jobs.owner_trials import population_of
 from flows.jobs.score import score
 from model.owner.profiles import Profiles
 from model.owner.score import enroll
+from model.owner.train import population_of
 from model.run import save_model
-from pipeline.publish import seal, write_parquet
-from pipeline.reasons.constancy import measure_constancy
-from pipeline.reasons.usual import measure_usual
+from pipeline.reasons.account import measure_constancy
+from pipeline.reasons.reference import fit_reference_ranges
 from pipeline.schemas import QUARANTINE, SCORES
-from pipeline.sessions import Sessions
-from pipeline.store import Part, write_part
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.publish import seal, write_parquet
+from pipeline.storage.store import Part, write_part
 
 DAY, EARLIER = "2026-11-02", "2026-11-01"
 
@@ -135,9 +135,13 @@ def owners_day(folder: Path) -> Path:
     model = untrained(replace(TINY, task="owner"))
     config = model.config
     profiles = Profiles.empty(population_of(config, trained))
-    usual = replace(measure_usual(trained, trained.account_id), own=measure_constancy(trained))
+    usual = replace(
+        fit_reference_ranges(trained, trained.account_id), own=measure_constancy(trained)
+    )
     profiles = enroll(config, profiles, known.take(is_enrolled))
-    save_model(replace(model, network=None, profiles=profiles, usual=usual), folder / "run")
+    save_model(
+        replace(model, network=None, profiles=profiles, reference_ranges=usual), folder / "run"
+    )
     parts = [known.take(~is_enrolled), slow]
     made = Part(folder / "store", DAY, "made")
     write_part(made, parts, QUARANTINE.empty_table(), {"files": []})

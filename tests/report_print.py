@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from conftest import make_sessions
 
-from pipeline.report.page import page_html
-from pipeline.report.path import path_json
+from pipeline.report.page import page_html, path_json
 from rasterize.draw import density
 from rasterize.palette import BACKGROUND, SCALE
 from rasterize.print_json import cells_json, panels_json, print_json, raised_json

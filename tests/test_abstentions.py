@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from flows.cli import main
 from flows.jobs.score import score
 from flows.jobs.summary import summary_lines
-from pipeline.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
-from pipeline.published import open_scores, read_manifest
 from pipeline.schemas import SCORES
+from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
+from pipeline.scores.partitions import open_scores, read_manifest
 
 DAY = "2026-11-01"
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 from report_day import DAY, EARLIER, a_day
 
-from pipeline.labels import read_labels
+from pipeline.sessions.labels import read_labels
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 N = 90

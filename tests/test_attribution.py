@@ -10,23 +10,23 @@ from tiny import TINY, untrained
 
 import model.attribution
 import model.batches
-from flows.jobs.owner_trials import population_of
 from model.attribution import _linear_weights, attribute, attribute_seen
 from model.config import PanelsConfig
-from model.owner.population import Evidence, Population
+from model.owner.population import Population, SessionEmbeddings
 from model.owner.profiles import Profiles, compare
 from model.owner.score import compare_sessions, enroll
+from model.owner.train import population_of
 from model.prints import print_of_people, session_prints
 from model.run import TrainedModel, load_model
 from model.score import predict_sessions
-from pipeline.sessions import Sessions
-from pipeline.standard import StandardConfig
-from pipeline.windows import Windows, pad_windows
+from pipeline.sessions.resample import ResampleConfig
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Windows, pad_windows
 from rasterize.draw import density, draw_counts
 from rasterize.motion import to_device
 from rasterize.panels import PANELS
 
-PLAIN = replace(TINY, standard=StandardConfig(0.0, 0.0, 0.0, False, True))
+PLAIN = replace(TINY, resample=ResampleConfig(0.0, 0.0, 0.0, False, True))
 
 
 def wander(n: int, seed: int = 0, size: float = 12) -> list[tuple]:
@@ -152,7 +152,7 @@ def test_an_event_that_counts_nowhere_weighs_nothing(random_model):
 
 
 def test_events_that_the_plain_recorder_left_out_share_the_next_ones_weight():
-    config = replace(TINY, standard=StandardConfig(longest_rest_ms=0.0))
+    config = replace(TINY, resample=ResampleConfig(longest_rest_ms=0.0))
     found = model_of(config)
     rows = [(4 * i, 10 * i + (i % 5) ** 2, 7 * i) for i in range(160)]  # four a tick of 16 ms
     sessions = make_sessions(rows)
@@ -234,8 +234,8 @@ def owner_model() -> TrainedModel:
 def at_reference(population: Population, profiles: Profiles, account: str, n: int) -> float:
     """Return the logit of a session whose print is the account's."""
     images = profiles.print_of(account, SHAPE).mean_images
-    evidence = Evidence(population.embed(images), np.array([n]))
-    places = profiles.of_account(OWNER.owner.min_maturity)
+    evidence = SessionEmbeddings(population.embed(images), np.array([n]))
+    places = profiles.of_account(OWNER.owner.min_confidence)
     return -float(compare(evidence, np.array([account], object), places, population)[0])
 
 
@@ -280,7 +280,7 @@ def test_the_owner_task_weighs_by_the_claimed_accounts_profile(owner_model):
 
 
 def test_an_immature_profile_weighs_nothing(owner_model):
-    strict = replace(OWNER, owner=replace(OWNER.owner, min_maturity=0.9999))
+    strict = replace(OWNER, owner=replace(OWNER.owner, min_confidence=0.9999))
     found = attribute(replace(owner_model, config=strict), of_accounts("ann", n=150))
     assert not found.cells.any()
 

@@ -15,27 +15,29 @@ from PIL import Image
 from flows.cli import main
 from model.audit import MODEL, audit
 from model.metrics import roc_auc
-from pipeline.audit.best_feature import away_from_account, best_feature
 from pipeline.audit.case import find_case
 from pipeline.audit.device import (
+    DISTANCES,
     DeviceRule,
+    away_from_own,
     clock_shares,
     device_fit,
     device_matched,
+    devices,
     screen_reach,
     window_clock_shares,
 )
-from pipeline.audit.folds import Folds, deal_folds
-from pipeline.audit.nearest import DISTANCES, away_from_own, devices
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.errors import ConfigError, DataError
-from pipeline.groups import Groups
-from pipeline.labels import read_labels
-from pipeline.logs import parse_logs
+from pipeline.features.best_feature import away_from_account, best_feature
+from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import QUARANTINE, SCORES
-from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.store import Part, write_part
-from pipeline.windows import Windows
+from pipeline.sessions.labels import read_labels
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.windows import Windows
+from pipeline.splits.folds import Folds, make_folds
+from pipeline.splits.groups import Groups
+from pipeline.storage.store import Part, write_part
 
 N_EVENTS = 40
 
@@ -267,7 +269,7 @@ def test_groups_never_cross_folds(rows, seed):
     person, generator = (words(*column) for column in list(zip(*rows, strict=True))[:2])
     is_fraud = np.array([row[2] for row in rows])
 
-    folds = deal_folds(Groups(person, generator), is_fraud, seed)
+    folds = make_folds(Groups(person, generator), is_fraud, seed)
 
     n_scored = np.zeros(len(rows), int)
     for fold in range(folds.n):
@@ -284,7 +286,7 @@ def test_groups_never_cross_folds(rows, seed):
 def test_one_group_of_a_class_cannot_be_split():
     groups = Groups(words("a", "b", None), words(None, None, "bot"))
     with pytest.raises(DataError, match=r"2 group\(s\) of legitimate sessions, 1 of frauds"):
-        deal_folds(groups, np.array([False, False, True]))
+        make_folds(groups, np.array([False, False, True]))
 
 
 # Rows.
@@ -313,7 +315,7 @@ def test_a_leak_of_the_clock_leaves_the_shape_alone():
     sessions = drawn("clock", "fraud")
     steps = np.concatenate([np.diff(sessions.x_px), [0]])
     case = find_case(sessions)
-    folds = deal_folds(case.groups, case.is_fraud)
+    folds = make_folds(case.groups, case.is_fraud)
     step_px = steps[sessions.offsets[:-1]].astype(np.float64)[:, None]
 
     score, names = best_feature(step_px, ("step_px",), case.judged.label, folds)

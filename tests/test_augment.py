@@ -8,7 +8,7 @@ import numpy as np
 
 from model.augment import augment, compact
 from model.config import AugmentConfig
-from pipeline.standard import StandardConfig
+from pipeline.sessions.resample import ResampleConfig
 from rasterize.draw import Paths
 
 NOTHING = AugmentConfig(
@@ -21,9 +21,9 @@ NOTHING = AugmentConfig(
     clock_jitter_ms=0.0,
     ticking_share=0.0,
     dropped_share=0.0,
-    shortest_stretch=1.0,
+    shortest_crop=1.0,
 )
-AS_IS = StandardConfig(longest_rest_ms=0.0)
+AS_IS = ResampleConfig(longest_rest_ms=0.0)
 
 
 def line(n_points: int = 40, n_places: int = 48, period_ms: float = 16.0, batch: int = 64) -> Paths:
@@ -60,7 +60,7 @@ def test_every_path_is_whole_pixels_of_rising_time_without_repeats():
     np.testing.assert_array_equal(x, np.rint(x))
     np.testing.assert_array_equal(y, np.rint(y))
     assert (np.diff(t, axis=1) >= 0).all()
-    assert (np.diff(t, axis=1) <= StandardConfig().longest_rest_ms + 1e-3).all()
+    assert (np.diff(t, axis=1) <= ResampleConfig().longest_rest_ms + 1e-3).all()
     for i, n in enumerate(np.asarray(changed.n_points)):
         moves = np.hypot(np.diff(x[i, :n]), np.diff(y[i, :n]))
         assert (moves > 0).all()
@@ -93,7 +93,7 @@ def test_a_clock_that_ticks_counts_in_whole_ticks():
 
 
 def test_stretches_have_random_lengths_and_places():
-    config = replace(NOTHING, shortest_stretch=0.3, fewest_events=8)
+    config = replace(NOTHING, shortest_crop=0.3, fewest_events=8)
     changed = augment(line(), jax.random.key(5), config, AS_IS)
     n = np.asarray(changed.n_points)
     assert n.min() >= 12

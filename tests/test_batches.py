@@ -6,7 +6,7 @@ from conftest import make_sessions
 
 import model.batches
 from model.batches import map_windows
-from pipeline.windows import Windows
+from pipeline.sessions.windows import Windows
 
 
 @pytest.fixture(autouse=True)

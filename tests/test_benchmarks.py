@@ -25,13 +25,13 @@ from benchmarks.sapimouse import claims_of
 from benchmarks.sources import recordings_folder, with_settings
 from benchmarks.speed.peers_print import naive_print
 from benchmarks.speed.recordings import make_sessions as make_timed_sessions
-from flows.jobs.owner_trials import population_of
 from model.config import PanelsConfig, RunConfig
 from model.metrics import roc_auc
 from model.network import draw_print
+from model.owner.train import population_of
 from model.prints import session_prints
-from pipeline.sessions import Sessions
-from pipeline.windows import cut_windows, pad_windows
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import cut_windows, pad_windows
 from rasterize.motion import to_device
 
 

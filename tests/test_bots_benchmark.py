@@ -9,7 +9,7 @@ from benchmarks.bots.figures import alarm_row, caught_at_budget, family_row
 from benchmarks.bots.folds import deal
 from benchmarks.bots.text import to_text
 from benchmarks.bots.thresholds import RULES, Looked, _quantile, threshold_rows
-from pipeline.sessions import concatenate_sessions
+from pipeline.sessions.sessions import concatenate_sessions
 
 FAMILIES = np.array(["wind_js", "wind_py", "curve", "tween_a", "tween_b", "line"], object)
 

@@ -17,24 +17,23 @@ from flows.cli import main
 from flows.cli_site import STRONG_DRIFT
 from flows.jobs.days import is_published, train_and_compare
 from flows.jobs.monitor import read_drift
-from flows.jobs.owner_trials import population_of
 from flows.jobs.retrain import Retrained
-from flows.site import Site
-from flows.site_reading import load_site
+from flows.settings import Settings, load_settings
 from model import bootstrap
 from model.bootstrap import group_counts as counts
+from model.config import PromotionConfig
 from model.owner.profiles import Profiles
+from model.owner.train import population_of
 from model.registry import add_run, list_models, promote, read_champion
 from model.run import load_model, save_model
 from pipeline.errors import ConfigError
-from pipeline.feedback import read_feedback
-from pipeline.places import RemotePath, filling, place
-from pipeline.promotion import PromotionConfig
-from pipeline.publish import MANIFEST, SUCCESS, write_json
-from pipeline.published import read_manifest, read_partition, read_scores
 from pipeline.schemas import QUARANTINE
-from pipeline.sessions import sessions_table
-from pipeline.store import Part, load_sessions, write_part
+from pipeline.scores.partitions import read_manifest, read_partition, read_scores
+from pipeline.sessions.feedback import read_feedback
+from pipeline.sessions.sessions import sessions_table
+from pipeline.storage.paths import RemotePath, as_path, filling
+from pipeline.storage.publish import MANIFEST, SUCCESS, write_json
+from pipeline.storage.store import Part, load_sessions, write_part
 
 DAY, EMPTY_DAY = "2026-11-01", "2026-11-02"
 SHORT = replace(TINY, train=replace(TINY.train, epochs=2, steps_per_epoch=4))
@@ -138,9 +137,9 @@ def site_file(at: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sites(both, tmp_path_factory) -> tuple[Site, Site]:
+def sites(both, tmp_path_factory) -> tuple[Settings, Settings]:
     """Return the two installations, of which all that lies anywhere is read from a TOML."""
-    found = both.each(lambda at: load_site(site_file(at, tmp_path_factory.mktemp("toml"))))
+    found = both.each(lambda at: load_settings(site_file(at, tmp_path_factory.mktemp("toml"))))
     here, there = (replace(site, run=SHORT, promote=RULE) for site in found)
     return here, there
 
@@ -167,7 +166,7 @@ def scored(both, retrained) -> Both:
 @pytest.fixture
 def no_server(tmp_path, monkeypatch) -> None:
     """Leave `backfill` without a Prefect server."""
-    monkeypatch.setattr("flows.server.find_url", lambda site: None)
+    monkeypatch.setattr("flows.prefect.environment.find_url", lambda site: None)
     monkeypatch.chdir(tmp_path)
 
 
@@ -178,7 +177,7 @@ def test_a_toml_with_places_in_an_object_store_is_read_and_passed_on(sites, both
         f"{both.there}/store", f"{both.there}/logs",
     ]  # fmt: skip
     # As a flow's parameter or a worker gives it: `Path` took one of the slashes away.
-    assert replace(site, store=Path("s3://bucket/other")).store == place("s3://bucket/other")
+    assert replace(site, store=Path("s3://bucket/other")).store == as_path("s3://bucket/other")
     file = site_file(both.there, tmp_path)
     printed = command("site", "--settings", file, "--set", "drift=s3://bucket/elsewhere")
     assert f'scores = "{both.there}/scores"' in "\n".join(printed)
@@ -364,7 +363,7 @@ def test_a_report_of_remote_scores_is_made_here_and_there(scored, tmp_path):
         )
     ]
     assert pages[2] == [f"{scored.there}/report/there.html"]
-    here, fetched, there = (place(page).read_text() for (page,) in pages)
+    here, fetched, there = (as_path(page).read_text() for (page,) in pages)
     assert there == fetched
     # A page knows its name, and what scored when; all else is the same.
     here, there = (re.sub(BY_PAGE, "", page) for page in (here, there))
@@ -409,7 +408,7 @@ def test_a_day_is_watched_again(scored, no_server, tmp_path):
 
 
 def test_prefects_page_shows_a_day_that_lies_there(scored, sites, monkeypatch):
-    from flows import artifacts
+    from flows.prefect import artifacts
 
     shown: list[tuple] = []
     for name in ("table", "markdown", "link"):
@@ -420,7 +419,7 @@ def test_prefects_page_shows_a_day_that_lies_there(scored, sites, monkeypatch):
     artifacts.show_day(sites[1], DAY, partition)
     links = [words[0] for words in shown if str(words[0]).startswith("s3://")]
     assert links == [str(partition), f"{scored.there}/scores.pictures/run_date={DAY}.png"]
-    assert place(links[1]).read_bytes().startswith(b"\x89PNG")
+    assert as_path(links[1]).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
@@ -446,4 +445,4 @@ def test_what_has_to_be_on_this_machine_says_so(words, what, capsys, no_server):
 
 def test_a_database_in_an_object_store_is_no_site():
     with pytest.raises(ConfigError, match=r"server\.home.*on this machine"):
-        load_site(None, ["server.home=s3://bucket/prefect"], {})
+        load_settings(None, ["server.home=s3://bucket/prefect"], {})

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from model.comparison import Comparison, HeldOut, compare
+from model.config import PromotionConfig
 from model.metrics import roc_auc
 from pipeline.errors import ConfigError
-from pipeline.promotion import PromotionConfig
 
 N = 200
 LABEL = np.repeat([0, 1], N).astype(np.int64)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from conftest import make_sessions
 
+from pipeline.features.movements import find_movements
 from pipeline.simulate import composed
-from pipeline.simulate.borrowed import (
+from pipeline.simulate.plan import Plan, make_plan
+from pipeline.simulate.recorded import (
     borrowed_move,
     borrowed_progress,
     borrowed_shape,
@@ -13,9 +15,7 @@ from pipeline.simulate.borrowed import (
     on_own_chord,
     progress,
 )
-from pipeline.simulate.movements import find_movements
-from pipeline.simulate.plan import Plan, make_plan
-from pipeline.simulate.twins import simulate_twins
+from pipeline.simulate.synthetic import simulate_sessions
 
 
 def two_reaches() -> Plan:
@@ -85,6 +85,6 @@ def test_every_timing_runs_from_start_to_end(draw, seed):
 def test_no_two_sessions_are_composed_alike():
     rng = np.random.default_rng(0)
     path = [(10 * i, x, y) for i, (x, y) in enumerate(rng.normal(3, 2, (60, 2)).cumsum(axis=0))]
-    twins = simulate_twins(make_sessions(path), ["composed"], per_session=6)
+    twins = simulate_sessions(make_sessions(path), ["composed"], per_session=6)
     shapes = {twins.x_px[i * 60 : (i + 1) * 60].tobytes() for i in range(6)}
     assert len(shapes) == 6

@@ -7,12 +7,13 @@ import pyarrow as pa
 import pytest
 from conftest import make_sessions
 
-from pipeline.drift import DriftConfig, find_drift, holm, psi, strongest
 from pipeline.errors import ConfigError, NotFoundError, SchemaError
-from pipeline.measures import UNITS, session_measures
-from pipeline.reference import (
+from pipeline.monitoring.drift import DriftConfig, find_drift, holm, psi, strongest
+from pipeline.monitoring.reference import (
+    UNITS,
     effective_size,
     read_reference,
+    session_measures,
     summarise,
     write_reference,
 )

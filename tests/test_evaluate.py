@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from model.evaluate import evaluate
-from model.judged import UNNAMED
+from model.scored import UNNAMED
 from pipeline.errors import DataError, SchemaError
 from pipeline.schemas import LABELS, SCORES
 

@@ -1,13 +1,13 @@
-"""One test for each rule of the table in `pipeline.events`, then what holds for any log."""
+"""One test for each rule of the table in `pipeline.ingest.clean`, then what holds for any log."""
 
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.events import Cleaned, clean_events
+from pipeline.ingest.clean import Cleaned, clean_events
 from pipeline.schemas import EVENTS, Kind
-from pipeline.sessions import to_sessions
+from pipeline.sessions.sessions import to_sessions
 
 DAY_MS = 86_400_000
 EPOCH_MS = 1_767_225_600_000  # 2026-01-01

@@ -25,18 +25,18 @@ from faults import FAULTS
 from pyarrow import fs
 from tiny import TINY, easy_store, untrained
 
+from flows.console import Stopped, stoppable
 from flows.jobs.days import is_published
 from flows.jobs.score import score
+from flows.prefect.environment import is_healthy
 from flows.run_settings import settings_toml
-from flows.server import is_healthy
-from flows.stopping import Stopped, stoppable
 from model.run import load_model, save_model
 from pipeline.errors import PublishError, StorageError
-from pipeline.ingest import ingest_logs
-from pipeline.places import place
-from pipeline.publish import write_json, write_parquet
-from pipeline.published import read_quarantine
-from pipeline.store import load_sessions
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.scores.partitions import read_quarantine
+from pipeline.storage.paths import as_path
+from pipeline.storage.publish import write_json, write_parquet
+from pipeline.storage.store import load_sessions
 
 HEADER = "session_id,t_ms,x,y\n"
 DAY = "2026-11-01"
@@ -121,7 +121,7 @@ def test_permission_denied(tmp_path):
 import os, sys
 from pathlib import Path
 from pipeline.errors import PointerprintError
-from pipeline.ingest import ingest_logs
+from pipeline.ingest.ingest import ingest_logs
 logs, store = Path({str(logs)!r}), Path({str(tmp_path / "out" / "store")!r})
 ingest_logs([logs / "mine.csv"], store.with_name("warm"), ingest_date={DAY!r})  # imports
 if os.geteuid() == 0:
@@ -305,7 +305,7 @@ def test_a_second_sigterm_ends_it_at_once_and_handlers_are_as_before():
 
 FLOW = """
 import time
-from pipeline import shards
+from pipeline.storage import shards
 from flows.jobs import score as job
 shards.SHARD_SESSIONS, real = 1, job.score_shard
 
@@ -314,14 +314,14 @@ def slowly(*arguments):
     return real(*arguments)
 
 job.score_shard = slowly
-from flows.score import score
+from flows.prefect.flows import score
 score(store={store!r}, model={run!r}, scores={scores!r}, date={day!r})
 """
 
 
 @pytest.mark.prefect
 def test_prefects_server_gone_in_the_middle(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.store.GROUP_SESSIONS", 1)
+    monkeypatch.setattr("pipeline.storage.store.GROUP_SESSIONS", 1)
     store, run, scores = easy_store(tmp_path / "store", 16), tmp_path / "run", tmp_path / "scores"
     save_model(untrained(), run)
     with socket.socket() as probe:
@@ -393,7 +393,7 @@ class Flaky:
 def flaky_s3():
     """Start an S3 server on loopback that can be made to fail; give it, and a bucket's URL."""
     pytest.importorskip("moto")
-    from pipeline import places
+    from pipeline.storage import paths as places
 
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
@@ -428,7 +428,7 @@ def test_s3_that_fails_every_third_request(flaky_s3, tmp_path):
     flaky, _ = flaky_s3
     (tmp_path / "log.csv").write_text(log_of("a"))
     flaky.every = 3
-    store = place("s3://flaky/store")
+    store = as_path("s3://flaky/store")
     assert ingest(tmp_path / "log.csv", store).n_sessions == 1
     assert load_sessions([store]).session_id.tolist() == ["a"]
     assert flaky.n_failed > 0
@@ -437,15 +437,15 @@ def test_s3_that_fails_every_third_request(flaky_s3, tmp_path):
 def test_s3_that_is_gone(flaky_s3):
     flaky, _ = flaky_s3
     table = pa.table({"n": [1]})
-    write_parquet(table, place("s3://flaky/gone/there.parquet"))
+    write_parquet(table, as_path("s3://flaky/gone/there.parquet"))
     flaky.every = 1
     with pytest.raises(StorageError, match="the object store says"):
-        write_json({"a": 1}, place("s3://flaky/gone/new.json"))
+        write_json({"a": 1}, as_path("s3://flaky/gone/new.json"))
     flaky.every = 0
-    names = {path.name for path in place("s3://flaky/gone").rglob("*")}
+    names = {path.name for path in as_path("s3://flaky/gone").rglob("*")}
     assert names == {"there.parquet"}
-    write_json({"a": 1}, place("s3://flaky/gone/new.json"))
-    assert place("s3://flaky/gone/new.json").read_text().startswith("{")
+    write_json({"a": 1}, as_path("s3://flaky/gone/new.json"))
+    assert as_path("s3://flaky/gone/new.json").read_text().startswith("{")
 
 
 def test_the_table_of_faults_has_every_fault_and_each_has_a_test():

@@ -11,10 +11,15 @@ import pytest
 from conftest import make_sessions
 
 from pipeline.errors import DataError, MissingColumnsError, NotFoundError
-from pipeline.feedback import add_feedback, feedback_folder, labelled_sessions, read_feedback
-from pipeline.publish import write_parquet
 from pipeline.schemas import FEEDBACK, QUARANTINE, SCORES
-from pipeline.store import Part, write_part
+from pipeline.sessions.feedback import (
+    add_feedback,
+    feedback_folder,
+    labelled_sessions,
+    read_feedback,
+)
+from pipeline.storage.publish import write_parquet
+from pipeline.storage.store import Part, write_part
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 

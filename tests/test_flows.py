@@ -16,10 +16,10 @@ import yaml
 from conftest import ROOT, make_sessions
 from tiny import TINY, easy_store
 
-from flows.site import ScheduleConfig, ServerConfig, Site
+from flows.settings import ScheduleConfig, ServerConfig, Settings
 from model.run import config_json
 from pipeline.schemas import QUARANTINE
-from pipeline.store import Part, read_sessions, write_part
+from pipeline.storage.store import Part, read_sessions, write_part
 
 pytestmark = pytest.mark.prefect
 DAY = "2026-11-01"
@@ -32,7 +32,7 @@ def prefect(tmp_path_factory):
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.chdir(tmp_path_factory.mktemp("work"))  # no pointerprint.toml there
-        import flows.settings  # noqa: F401 - before Prefect
+        import flows.prefect.environment  # noqa: F401 - before Prefect
 
         # isort: split
         from prefect.testing.utilities import prefect_test_harness
@@ -78,14 +78,14 @@ def test_without_a_date_a_run_is_about_the_day_it_was_scheduled_for(prefect, sam
 
 
 def test_a_day_begins_in_the_time_zone_of_the_settings(prefect, monkeypatch):
-    from flows import days
+    from flows.prefect import parameters as days
 
     class Scheduled:
         scheduled_start_time = datetime(2026, 11, 1, 23, 30, tzinfo=UTC)
 
     monkeypatch.setattr(days, "flow_run", Scheduled)
-    berlin = Site(schedule=ScheduleConfig(timezone="Europe/Berlin"))
-    assert days.run_day(None, Site()) == "2026-11-01"
+    berlin = Settings(schedule=ScheduleConfig(timezone="Europe/Berlin"))
+    assert days.run_day(None, Settings()) == "2026-11-01"
     assert days.run_day(None, berlin) == "2026-11-02"
 
 
@@ -146,7 +146,7 @@ def test_strong_drift_fails_the_run_and_the_table_is_there(prefect, model, store
 def test_what_another_try_cannot_mend_is_not_tried_again(prefect):
     from prefect.states import Failed
 
-    from flows.tries import may_pass
+    from flows.prefect.parameters import may_pass
     from pipeline.errors import NotFoundError, PublishError
 
     def failed(error: Exception):
@@ -180,10 +180,10 @@ def test_a_deployment_fits_its_flow(prefect, deployment):
 
 
 def test_an_installations_schedules_pool_and_settings_are_in_its_deployments(tmp_path):
-    from flows.deployments import deployments, names
+    from flows.prefect.deployments import deployments, names
 
     schedule = ScheduleConfig(score="*/5 * * * *", train="", timezone="Europe/Berlin")
-    site = replace(Site(), schedule=schedule, server=ServerConfig(pool="mine"))
+    site = replace(Settings(), schedule=schedule, server=ServerConfig(pool="mine"))
     content = deployments(site, tmp_path / "pointerprint.toml")
     found = {d["name"]: d for d in content["deployments"]}
 
@@ -198,7 +198,8 @@ def test_an_installations_schedules_pool_and_settings_are_in_its_deployments(tmp
 
 def test_telemetry_is_off_unless_somebody_turns_it_on():
     script = (
-        "import flows.settings, json, os; from prefect.settings import get_current_settings;"
+        "import flows.prefect.environment, json, os;"
+        "from prefect.settings import get_current_settings;"
         "print(json.dumps([get_current_settings().server.analytics_enabled,"
         " os.environ['DO_NOT_TRACK'], os.environ['MLFLOW_DISABLE_TELEMETRY']]))"
     )
@@ -217,9 +218,9 @@ def test_telemetry_is_off_unless_somebody_turns_it_on():
 
 
 def test_backfill_without_a_server_does_the_days_here(prefect, model, store, tmp_path):
-    from flows.backfill import backfill_here, missing_days
+    from flows.prefect.backfill import backfill_here, missing_days
 
-    site = Site(store=store, models=model.parent, scores=tmp_path / "scores")
+    site = Settings(store=store, models=model.parent, scores=tmp_path / "scores")
     end = (datetime.fromisoformat(DAY) + timedelta(days=1)).date().isoformat()
     first = missing_days(site, DAY, DAY, only_missing=True, what="score")
     assert first == [DAY]
@@ -231,7 +232,7 @@ def test_backfill_without_a_server_does_the_days_here(prefect, model, store, tmp
 
 
 def test_a_days_summary_says_who_abstains_and_no_name_becomes_markup(prefect):
-    from flows.artifacts import day_summary
+    from flows.prefect.artifacts import day_summary
 
     counts = dict.fromkeys(("n_sessions", "n_flagged", "n_review", "n_replays"), 0)
     manifest = counts | {

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import model.batches
 from model.run import TrainedModel
-from pipeline.events import FARTHEST_PX
-from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.ingest.clean import FARTHEST_PX
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
 FROZEN = 1e-4
 """How far a score may be from its frozen value on another processor or version of JAX."""
@@ -57,7 +57,7 @@ def test_a_frozen_model_says_what_it_always_said(frozen, sample):
     np.testing.assert_allclose(
         found["fraud_score"].to_numpy(), scores, atol=FROZEN, rtol=0,
         err_msg="trained models see something else now: if that is meant, raise ENCODING in "
-        "pipeline/manifest.py and run `python tests/make_golden.py scores`",
+        "model/manifest.py and run `python tests/make_golden.py scores`",
     )  # fmt: skip
 
 

@@ -12,15 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.fuzz.check import check_file
-from pipeline import logs
-from pipeline.accounts import IngestReport
-from pipeline.errors import LogError
-from pipeline.ingest import ingest_logs
-from pipeline.logs import FoundFile, ParsedLog, find_files, parse_log
-from pipeline.names import is_fit
+from pipeline.errors import LogError, is_fit
+from pipeline.ingest import parse as logs
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.ingest.parse import FoundFile, ParsedLog, find_files, parse_log
+from pipeline.ingest.report import IngestReport
 from pipeline.readers.rrweb_json import connect
-from pipeline.spreadsheets import for_spreadsheets
-from pipeline.store import load_sessions, quarantine_folder
+from pipeline.scores.partitions import for_spreadsheets
+from pipeline.storage.store import load_sessions, quarantine_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "session_id,t_ms,x,y"

@@ -7,13 +7,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import ingest as ingest_module
-from pipeline.accounts import IngestReport
 from pipeline.errors import ConfigError, LogError, MissingColumnsError, UnknownFormatError
-from pipeline.ingest import ingest_logs
-from pipeline.logs import find_files, parse_logs
+from pipeline.ingest import ingest as ingest_module
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.ingest.parse import find_files, parse_logs
+from pipeline.ingest.report import IngestReport
 from pipeline.schemas import QUARANTINE
-from pipeline.store import load_sessions, quarantine_folder
+from pipeline.storage.store import load_sessions, quarantine_folder
 
 HEADER = "session_id,t_ms,x,y"
 DAY = "2026-11-01"

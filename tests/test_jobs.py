@@ -23,7 +23,7 @@ from model.evaluate import Evaluation
 from model.run import load_model
 from pipeline.errors import ConfigError, DataError, NotFoundError
 from pipeline.schemas import SCORES
-from pipeline.store import load_sessions
+from pipeline.storage.store import load_sessions
 
 DAY = "2026-11-01"
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 
-from pipeline.publish import publish_partition, seal, staging, write_parquet
+from pipeline.storage.publish import publish_partition, seal, staging, write_parquet
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it forks, and counts on Linux")
 
@@ -35,7 +35,8 @@ def test_killed_runs_leave_whole_tables_and_are_gone_on_with():
 
 def test_readers_that_poll_see_one_version_whole(tmp_path, monkeypatch):
     """Three kinds of readers, none of which knows of manifests, while a day is replaced."""
-    monkeypatch.setattr("pipeline.publish._flush", lambda path: None)  # the disk's time isn't ours
+    # The time that the disk takes is not what is tested.
+    monkeypatch.setattr("pipeline.storage.publish._flush", lambda path: None)
     scores = tmp_path / "scores"
     target = scores / "run_date=2026-11-01"
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from pipeline.kinematics import (
+from pipeline.features.best_feature import best_single_feature, rank_auc
+from pipeline.features.kinematics import (
     CLOCK_FEATURES,
     FEATURES,
     HAND_FEATURES,
@@ -16,10 +17,9 @@ from pipeline.kinematics import (
     kinematic_features,
     session_features,
 )
-from pipeline.reductions import Grouping
-from pipeline.separability import best_single_feature, rank_auc
-from pipeline.sessions import Sessions
-from pipeline.windows import Windows
+from pipeline.sessions.ragged import Grouping
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Windows
 
 
 def whole_sessions(sessions: Sessions) -> Windows:

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import DataError, MissingColumnsError, NotFoundError
-from pipeline.labels import read_labels
 from pipeline.schemas import LABELS
+from pipeline.sessions.labels import read_labels
 
 
 def labels(folder, text: str) -> list[tuple]:

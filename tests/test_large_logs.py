@@ -9,11 +9,11 @@ import pyarrow.parquet
 import pytest
 
 from pipeline.errors import LogError
-from pipeline.ingest import ingest_logs
-from pipeline.logs import find_files, parse_logs
+from pipeline.ingest.external_partition import ExternalPartition
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.ingest.parse import find_files, parse_logs
 from pipeline.readers import opening, read_log
-from pipeline.spill import Spill
-from pipeline.store import load_sessions, part_paths, quarantine_folder
+from pipeline.storage.store import load_sessions, part_paths, quarantine_folder
 
 DAY = "2026-11-01"
 HEADER = "session_id,t_ms,x,y,event"
@@ -46,7 +46,7 @@ def small_pieces(monkeypatch):
     """Take every file for a large one, and read it some hundred bytes at a time."""
     monkeypatch.setattr(opening, "LARGE_BYTES", 0)
     monkeypatch.setattr(opening, "BLOCK_BYTES", 700)
-    monkeypatch.setattr("pipeline.spill.N_FILES", 5)
+    monkeypatch.setattr("pipeline.ingest.external_partition.N_FILES", 5)
 
 
 def stored(store) -> tuple[list[dict], list[dict]]:
@@ -256,7 +256,7 @@ def test_events_of_a_session_stay_together_and_in_order():
         return pa.table([pa.array(columns.get(f.name, nothing), f.type) if f.name != "session_id"
                          else columns["session_id"] for f in EVENTS], schema=EVENTS)  # fmt: skip
 
-    with Spill(3) as spill:
+    with ExternalPartition(3) as spill:
         spill.add(events(["a", "b", None, "a"], 1))
         spill.add(events(["c", "a", "b"], 5))
         files = [table.select(["session_id", "line"]).to_pylist() for table in spill.read()]
@@ -274,7 +274,7 @@ def test_events_dealt_out_keep_only_their_own_words(tmp_path):
     log = tmp_path / "log.csv"
     log.write_text(HEADER + "\n" + "".join(f"s{i},{i},1,2,move\n" for i in range(400)))
     events = read_log(log, tmp_path)[1].events
-    with Spill(5) as spill:
+    with ExternalPartition(5) as spill:
         spill.add(events)
         files = list(spill.read())
     ids = [table["session_id"].combine_chunks() for table in files]

@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import ConfigError, LogError, MissingColumnsError
-from pipeline.ingest import ingest_logs
-from pipeline.limits import Limits, described, from_environment, limited
-from pipeline.logs import FoundFile, NotALog, ParsedLog, find_files, parse_log
-from pipeline.names import printable
+from pipeline.errors import ConfigError, LogError, MissingColumnsError, printable
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.ingest.parse import FoundFile, NotALog, ParsedLog, find_files, parse_log
 from pipeline.readers import opening
+from pipeline.readers.limits import Limits, described, from_environment, limited
 from pipeline.readers.opening import most_unpacked_bytes, text_blocks
 from rasterize.canvas import LARGEST_SIZE, Canvas
 
@@ -222,7 +221,7 @@ def test_a_bomb_is_not_unpacked_further_than_its_limit(tmp_path):
     """It would be 4 GiB; more than a tenth of that is never held."""
     script = (
         "import resource, sys, pathlib, pyarrow as pa\n"
-        "from pipeline.logs import FoundFile, parse_log\n"
+        "from pipeline.ingest.parse import FoundFile, parse_log\n"
         "path = pathlib.Path(sys.argv[1])\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"

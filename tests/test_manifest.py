@@ -12,9 +12,9 @@ import pytest
 from flax import nnx
 from tiny import untrained
 
+from model.manifest import ENCODING, MANIFEST, check_manifest, write_manifest
 from model.run import load_model, save_model
 from pipeline.errors import NotFoundError, SchemaError
-from pipeline.manifest import ENCODING, MANIFEST, check_manifest, write_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,8 +17,14 @@ from model.network import Conv, Network, draw_print, new_network, predict
 from model.train import Epoch, Weights, fit, make_optimizer, train_step, window_weights
 from pipeline.config import AS_RECORDED
 from pipeline.errors import ConfigError, NotFoundError
-from pipeline.sessions import Sessions
-from pipeline.windows import WindowConfig, Windows, cut_windows, pad_windows, thin_windows
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import (
+    WindowConfig,
+    Windows,
+    cut_windows,
+    pad_windows,
+    subsample_windows,
+)
 from rasterize.motion import Paths, to_device
 
 SMALL = RunConfig(
@@ -31,7 +37,7 @@ SMALL = RunConfig(
 
 NOTHING_CHANGES = AugmentConfig(
     scale=1.0, speed=1.0, turn_deg=0.0, mirror=False, same_recorder_share=1.0, slower_copies=0,
-    dropped_share=0.0, shortest_stretch=1.0,
+    dropped_share=0.0, shortest_crop=1.0,
 )  # fmt: skip
 
 
@@ -286,7 +292,7 @@ def test_sixteen_windows_are_learnt_by_heart():
     labels = jnp.asarray(np.arange(16) % 2, jnp.float32)
     config = replace(
         SMALL,
-        standard=AS_RECORDED,
+        resample=AS_RECORDED,
         augment=NOTHING_CHANGES,
         train=TrainConfig(epochs=1, steps_per_epoch=40, learning_rate=1e-2, label_smoothing=0.0),
     )
@@ -407,5 +413,5 @@ def test_classes_then_groups_then_sessions_weigh_the_same():
 def test_thinning_keeps_windows_spread_over_the_session():
     n = np.arange(10)
     windows = Windows(np.zeros(10, np.int64), n, n + 1)
-    assert thin_windows(windows, 5).start.tolist() == [0, 2, 4, 6, 8]
-    assert thin_windows(windows, 20).start.tolist() == n.tolist()
+    assert subsample_windows(windows, 5).start.tolist() == [0, 2, 4, 6, 8]
+    assert subsample_windows(windows, 20).start.tolist() == n.tolist()

@@ -4,10 +4,9 @@ import numpy as np
 from conftest import make_sessions
 from make_golden import CANVAS
 
-from pipeline.windows import Windows, pad_windows
-from rasterize.overlay import draw_overlays, weight_legend
+from pipeline.sessions.windows import Windows, pad_windows
 from rasterize.palette import WEIGHT_SCALE, weight_color
-from rasterize.picture import CAPTION, ENLARGED
+from rasterize.picture import CAPTION, ENLARGED, draw_overlays, weight_legend
 
 BLUE, GREY, ORANGE = (tuple(int(c) for c in color) for color in WEIGHT_SCALE)
 

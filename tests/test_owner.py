@@ -15,29 +15,34 @@ from people import people
 from tiny import TINY, easy_store, untrained
 
 from flows.cli import main
-from flows.jobs import owner_trials
 from flows.jobs.enroll import enroll
-from flows.jobs.owner_trials import CrossFitted, assign_folds, population_of
 from flows.jobs.train import train
-from flows.jobs.train_owner import owned_sessions, settled
 from model.config import OwnerConfig, RunConfig
-from model.owner.population import Evidence, Population, fit_population, session_means
+from model.manifest import write_manifest
+from model.owner import train as owner_trials
+from model.owner.population import Population, SessionEmbeddings, fit_population, session_means
 from model.owner.profiles import Profiles
-from model.owner.pseudo_speakers import with_pseudo_speakers
 from model.owner.score import compare_sessions, embed
 from model.owner.score import enroll as enroll_sessions
-from model.owner.trials import WHOLE, Trials, join_trials, make_trials, split_enrolment
+from model.owner.train import CrossFitted, assign_folds, owned_sessions, population_of, settled
+from model.owner.trials import (
+    WHOLE,
+    Trials,
+    join_trials,
+    make_trials,
+    split_enrolment,
+    with_pseudo_speakers,
+)
 from model.print_reasons import print_reasons
 from model.prints import session_prints
 from model.run import load_model, save_model
 from model.score import score_sessions
 from pipeline.errors import ConfigError, DataError, SchemaError
-from pipeline.manifest import write_manifest
+from pipeline.reasons.account import measure_constancy
 from pipeline.reasons.codes import PROFILE
-from pipeline.reasons.constancy import measure_constancy
 from pipeline.schemas import QUARANTINE
-from pipeline.sessions import Sessions
-from pipeline.store import Part, write_part
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.store import Part, write_part
 
 OWNER = replace(TINY, task="owner")
 SHAPE = OWNER.owner.panels.shape
@@ -120,7 +125,7 @@ def pixels_of(n_people=30, n_sessions=4, n_windows=6, people=(3.0, 0.01), sessio
 PLAIN = OwnerConfig(components=5, dimensions=5, shrinkage=0.0)
 
 
-def evidence_of(population: Population, pixels, of_window) -> Evidence:
+def evidence_of(population: Population, pixels, of_window) -> SessionEmbeddings:
     embeddings = population.embed(pixels[:, None, None].astype(np.float32))
     return session_means(embeddings, of_window, int(of_window[-1]) + 1)
 
@@ -156,9 +161,9 @@ def test_own_sessions_are_likelier_than_others():
     pixels, of_window, person = pixels_of()
     population = fit_population(pixels, of_window, person, PLAIN)
     means, n = evidence_of(population, pixels, of_window)
-    place = population.place(Evidence(means[:2], n[:2]))
-    own = population.log_ratio(Evidence(means[2:4], n[2:4]), place)
-    others = population.log_ratio(Evidence(means[4:], n[4:]), place)
+    place = population.posterior(SessionEmbeddings(means[:2], n[:2]))
+    own = population.log_ratio(SessionEmbeddings(means[2:4], n[2:4]), place)
+    others = population.log_ratio(SessionEmbeddings(means[4:], n[4:]), place)
     assert own.min() > 0
     assert np.mean(others < own.min()) > 0.85
 
@@ -169,13 +174,13 @@ def test_more_sessions_make_a_profile_more_mature_than_more_windows_do():
     means, _ = evidence_of(population, pixels, of_window)
 
     def maturity(n_sessions, n_windows):
-        evidence = Evidence(means[:n_sessions], np.full(n_sessions, n_windows))
-        return population.maturity(population.place(evidence))
+        evidence = SessionEmbeddings(means[:n_sessions], np.full(n_sessions, n_windows))
+        return population.confidence(population.posterior(evidence))
 
     assert 0 < maturity(1, 1) < maturity(1, 100) < maturity(4, 25) < 1
     assert maturity(1, 10**9) < maturity(4, 25)
-    nobody = Evidence(means[:0], np.zeros(0, np.int64))
-    assert population.maturity(population.place(nobody)) == pytest.approx(0)
+    nobody = SessionEmbeddings(means[:0], np.zeros(0, np.int64))
+    assert population.confidence(population.posterior(nobody)) == pytest.approx(0)
 
 
 def test_what_is_alike_in_everybody_is_no_evidence():
@@ -184,8 +189,8 @@ def test_what_is_alike_in_everybody_is_no_evidence():
     population = fit_population(padded, of_window, person, replace(PLAIN, shrinkage=1.0))
     assert len(population.axes) == 2
     means, n = evidence_of(population, padded, of_window)
-    place = population.place(Evidence(means[:2], n[:2]))
-    assert np.isfinite(population.log_ratio(Evidence(means, n), place)).all()
+    place = population.posterior(SessionEmbeddings(means[:2], n[:2]))
+    assert np.isfinite(population.log_ratio(SessionEmbeddings(means, n), place)).all()
 
 
 def test_what_never_changes_in_a_person_is_no_division_by_zero():
@@ -345,7 +350,7 @@ def test_a_session_is_compared_with_each_of_an_accounts_devices(model):
     slow = replace(slow, account_id=sessions.account_id, session_id=np.array(["a", "b"], object))
     mouse = enroll_sessions(OWNER, Profiles.empty(model.profiles.population), sessions)
     both = enroll_sessions(OWNER, mouse, slow, "touchpad")
-    config = replace(OWNER, owner=replace(OWNER.owner, min_maturity=0.0))
+    config = replace(OWNER, owner=replace(OWNER.owner, min_confidence=0.0))
     of_mouse, of_both = (compare_sessions(config, p, slow).of_session for p in (mouse, both))
     assert (of_both < of_mouse).all()
     own = compare_sessions(config, mouse, sessions).of_session
@@ -606,7 +611,7 @@ def test_a_session_without_account_has_no_profile(enrolled_run):
 
 
 def test_an_immature_profile_abstains(model):
-    strict = replace(model.config.owner, min_maturity=0.9999)
+    strict = replace(model.config.owner, min_confidence=0.9999)
     model = replace(model, config=replace(model.config, owner=strict))
     table = score_sessions(model, "m", hands(2), "r", datetime(2026, 11, 1, tzinfo=UTC))
     assert set(table["abstain_reason"].to_pylist()) == {"immature_profile"}
@@ -628,10 +633,10 @@ def test_what_is_unlike_its_account_is_so_whatever_the_score_says(model):
     is_enrolled = np.arange(len(known)) % 3 > 0
     own, stranger = known.take(~is_enrolled), people(100, 4, 1, slower=3.0)
     profiles = enroll_sessions(model.config, model.profiles, known.take(is_enrolled))
-    usual = replace(model.usual, own=measure_constancy(people(0, 12)))
+    usual = replace(model.reference_ranges, own=measure_constancy(people(0, 12)))
     for intercept, is_flagged in ((-1e6, False), (1e6, True)):
         calibration = replace(model.calibration, intercept=intercept)
-        changed = replace(model, profiles=profiles, usual=usual, calibration=calibration)
+        changed = replace(model, profiles=profiles, reference_ranges=usual, calibration=calibration)
         for sessions, is_unlike in ((own, False), (stranger, True)):
             table = score_sessions(changed, "m", sessions, "r", datetime(2026, 11, 1, tzinfo=UTC))
             assert table["is_flagged"].to_pylist() == [is_flagged] * 4
@@ -643,7 +648,7 @@ def test_who_is_flagged_is_held_against_the_accounts_print_in_words(model):
     sessions = hands()
     claimed = replace(sessions, account_id=np.roll(sessions.account_id, 15))
     calibration = replace(model.calibration, intercept=1e6)
-    everybody = replace(model, usual=None, calibration=calibration)
+    everybody = replace(model, reference_ranges=None, calibration=calibration)
     table = score_sessions(everybody, "m", claimed, "r", datetime.now(UTC)).to_pandas()
     assert table["is_flagged"].all()
     said = print_reasons(everybody, claimed)
@@ -656,7 +661,7 @@ def test_who_is_flagged_is_held_against_the_accounts_print_in_words(model):
 
 
 def test_training_measures_how_constant_hands_are_and_enrolment_their_habits(model):
-    assert model.usual.own is not None
+    assert model.reference_ranges.own is not None
     assert model.profiles.table["stretches"].null_count == 0
     assert len(model.ranges.account) == len(set(hands().account_id))
 
@@ -716,7 +721,7 @@ def test_the_card_says_what_was_held_out(enrolled_run, crowd_run):
         {"paces": (0.0,)},
         {"shrinkage": -0.1},
         {"folds": 1},
-        {"min_maturity": 1.0},
+        {"min_confidence": 1.0},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings):

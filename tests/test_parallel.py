@@ -19,10 +19,10 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from tiny import TINY, easy_store
-from model.parallel import device_mesh
+from model.batches import device_mesh
 from model.train import fit
-from pipeline.store import load_sessions
-from pipeline.windows import cut_windows
+from pipeline.storage.store import load_sessions
+from pipeline.sessions.windows import cut_windows
 from flax import nnx
 
 short = replace(TINY, train=replace(TINY.train, epochs=1, steps_per_epoch=3))

@@ -16,14 +16,14 @@ from tiny import TINY, easy_store, ingest_sample, untrained
 from flows.jobs.score import score
 from flows.jobs.train import train
 from model.run import load_model, save_model
-from pipeline import publish
 from pipeline.errors import NotFoundError, StorageError
-from pipeline.ingest import ingest_logs
-from pipeline.places import RemotePath, local_copy, open_parquet, place, remove_tree
-from pipeline.publish import publish_partition, seal, staging, write_json, write_parquet
-from pipeline.published import partition_files, read_partition, read_quarantine, read_scores
+from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import SCORES
-from pipeline.store import load_sessions, read_sessions
+from pipeline.scores.partitions import partition_files, read_partition, read_quarantine, read_scores
+from pipeline.storage import publish
+from pipeline.storage.paths import RemotePath, as_path, local_copy, open_parquet, remove_tree
+from pipeline.storage.publish import publish_partition, seal, staging, write_json, write_parquet
+from pipeline.storage.store import load_sessions, read_sessions
 
 DAY = "2026-11-01"
 
@@ -39,10 +39,10 @@ def numbers(n: int) -> pa.Table:
 
 @pytest.mark.parametrize("url", ["s3://bucket/a/b.parquet", "gs://bucket/a/b.parquet"])
 def test_a_url_survives_what_path_does_to_it(url):
-    remote = place(Path(url))
+    remote = as_path(Path(url))
     assert isinstance(remote, RemotePath)
     assert isinstance(remote, Path)
-    assert str(remote) == str(place(remote)) == str(pickle.loads(pickle.dumps(remote))) == url
+    assert str(remote) == str(as_path(remote)) == str(pickle.loads(pickle.dumps(remote))) == url
     assert str(remote.parent / "c.json") == url.replace("b.parquet", "c.json")
     assert str(remote.with_name("d")) == url.replace("b.parquet", "d")
     assert (remote.name, remote.stem, remote.suffix) == ("b.parquet", "b", ".parquet")
@@ -53,8 +53,8 @@ def test_a_url_survives_what_path_does_to_it(url):
 
 @pytest.mark.parametrize("path", ["scores", "./s3", "/s3:/x", "s3:", "C:/x", "http://x/y"])
 def test_other_paths_are_left_alone(path):
-    assert place(path) == Path(path)
-    assert not isinstance(place(path), RemotePath)
+    assert as_path(path) == Path(path)
+    assert not isinstance(as_path(path), RemotePath)
 
 
 def test_objects_are_found_like_files(bucket):
@@ -94,7 +94,7 @@ def test_a_table_is_written_whole_or_not_at_all(bucket):
 
 def test_a_bucket_that_is_not_there_is_an_error_that_names_it(bucket):
     with pytest.raises(StorageError, match=r"s3://no-such-bucket/n\.json"):
-        write_json({}, place("s3://no-such-bucket/n.json"))
+        write_json({}, as_path("s3://no-such-bucket/n.json"))
 
 
 def test_who_follows_the_manifest_never_sees_half(bucket, monkeypatch):

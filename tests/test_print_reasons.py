@@ -16,8 +16,8 @@ from model.print_reasons import PREFIX, panel_words, print_reasons, reference_pr
 from model.prints import print_of_people, session_prints
 from model.run import load_model
 from model.score import score_sessions, with_print_reasons
-from pipeline.sessions import Sessions
-from pipeline.store import load_sessions
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.store import load_sessions
 from rasterize.panels import PANELS, Axis, Panel
 from rasterize.words import difference_in_words
 
@@ -154,7 +154,9 @@ def test_every_flagged_session_has_a_reason(fraud_model, sessions):
 
 
 def test_where_no_measure_is_unusual_panels_are_the_reason(fraud_model, sessions):
-    table = score_sessions(replace(fraud_model, usual=None), "m", sessions, "r", NOW).to_pandas()
+    table = score_sessions(
+        replace(fraud_model, reference_ranges=None), "m", sessions, "r", NOW
+    ).to_pandas()
     assert table["is_flagged"].sum() > 20
     codes = table.loc[table["is_flagged"], "reasons"]
     assert codes.map(len).between(1, 2).all()

@@ -9,15 +9,15 @@ from conftest import make_sessions
 from tiny import TINY, untrained
 
 import model.prints
+from model.manifest import write_manifest
 from model.prints import Prints, print_of_people, session_prints, task_windows, window_counts
 from model.run import load_model, save_model
 from pipeline.config import AS_RECORDED
 from pipeline.errors import SchemaError
-from pipeline.manifest import write_manifest
-from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from rasterize.draw import density
 
-PLAIN = replace(TINY, standard=AS_RECORDED)
+PLAIN = replace(TINY, resample=AS_RECORDED)
 SHAPE = TINY.panels.shape
 
 

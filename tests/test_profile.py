@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model.profile import profiled
+from model.device import profiled
 from pipeline.errors import NotFoundError
 
 

@@ -9,9 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import publish
 from pipeline.errors import PublishError
-from pipeline.publish import lock, publish_partition, seal, staging, write_json, write_parquet
+from pipeline.storage import publish
+from pipeline.storage.publish import (
+    lock,
+    publish_partition,
+    seal,
+    staging,
+    write_json,
+    write_parquet,
+)
 
 N_SWAPS = 200
 N_PARTS = 3

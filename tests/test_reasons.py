@@ -10,14 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SchemaError
+from pipeline.features.motion import find_motion
+from pipeline.reasons.account import cut_stretches
 from pipeline.reasons.codes import CODES, MEASURED
-from pipeline.reasons.found import find_reasons, reason_lists
+from pipeline.reasons.find import find_reasons, reason_lists
 from pipeline.reasons.measures import MEASURES, measure_sessions
-from pipeline.reasons.motion import find_motion
-from pipeline.reasons.stretches import cut_stretches
-from pipeline.reasons.usual import LENGTHS, LEVELS, Usual, load_usual, measure_usual
+from pipeline.reasons.reference import (
+    LENGTHS,
+    LEVELS,
+    ReferenceRanges,
+    fit_reference_ranges,
+    read_reference_ranges,
+)
 from pipeline.schemas import REASONS, Kind
-from pipeline.sessions import concatenate_sessions
+from pipeline.sessions.sessions import concatenate_sessions
 
 TICK_MS = 16
 N_STEPS = 20
@@ -55,10 +61,10 @@ def measured(rows: list[tuple], name: str) -> float:
     return float(measure_sessions(make_sessions(rows))[0][name][0])
 
 
-def usual_of(levels: dict[str, tuple], interval_ms=(8.0, 32.0)) -> Usual:
+def usual_of(levels: dict[str, tuple], interval_ms=(8.0, 32.0)) -> ReferenceRanges:
     """Return what is usual where every measure but those of `levels` is never odd."""
     never = dict.fromkeys(MEASURES, (-np.inf, 0.0, 0.5, 1.0, np.inf))
-    return Usual(
+    return ReferenceRanges(
         {name: np.tile(row, (len(LENGTHS), 1)) for name, row in (never | levels).items()},
         interval_ms,
     )
@@ -228,7 +234,7 @@ def people(n: int, n_movements: int = 24):
 
 def test_what_is_usual_holds_for_people_and_not_for_a_script():
     sessions = people(24)
-    usual = measure_usual(sessions, sessions.account_id)
+    usual = fit_reference_ranges(sessions, sessions.account_id)
     again = find_reasons(sessions, usual)
 
     assert len(set(again["session_id"].to_pylist())) <= 2
@@ -243,14 +249,14 @@ def test_each_person_counts_alike():
     sessions = concatenate_sessions([many, other])
     person = np.array(["a"] * 9 + ["b"], object)
 
-    middle = measure_usual(sessions, person).levels["stray_share"][1][LEVELS.index(0.5)]
-    alone = measure_usual(one, person[:1]).levels["stray_share"][1][LEVELS.index(0.5)]
+    middle = fit_reference_ranges(sessions, person).levels["stray_share"][1][LEVELS.index(0.5)]
+    alone = fit_reference_ranges(one, person[:1]).levels["stray_share"][1][LEVELS.index(0.5)]
     assert middle > alone or np.isnan(alone)
 
 
 def test_of_too_few_stretches_no_limit_is_known():
     sessions = people(2, n_movements=3)
-    usual = measure_usual(sessions, sessions.account_id)
+    usual = fit_reference_ranges(sessions, sessions.account_id)
 
     assert all(np.isnan(levels).all() for levels in usual.levels.values())
     assert find_reasons(make_sessions(walk([EVEN] * 6)), usual).num_rows == 0
@@ -258,21 +264,21 @@ def test_of_too_few_stretches_no_limit_is_known():
 
 def test_usual_survives_the_disk(tmp_path):
     sessions = people(12)
-    usual = measure_usual(sessions, sessions.account_id)
+    usual = fit_reference_ranges(sessions, sessions.account_id)
     (tmp_path / "reasons.json").write_text(json.dumps(usual.to_json(), allow_nan=False))
-    again = load_usual(tmp_path)
+    again = read_reference_ranges(tmp_path)
 
     assert again.interval_ms == usual.interval_ms
     for name in MEASURES:
         np.testing.assert_array_equal(again.levels[name], usual.levels[name])
-    assert load_usual(tmp_path / "elsewhere") is None
+    assert read_reference_ranges(tmp_path / "elsewhere") is None
 
 
 @pytest.mark.parametrize("text", ["{}", "[", '{"lengths": [1], "levels": {}, "interval_ms": [1]}'])
 def test_a_broken_file_is_named(tmp_path, text):
     (tmp_path / "reasons.json").write_text(text)
     with pytest.raises(SchemaError, match=r"reasons\.json"):
-        load_usual(tmp_path)
+        read_reference_ranges(tmp_path)
 
 
 def test_stretches_are_spread_over_the_session():

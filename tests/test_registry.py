@@ -18,7 +18,7 @@ from model.registry import (
 )
 from model.run import load_model, save_model
 from pipeline.errors import DataError, NotFoundError, SchemaError
-from pipeline.publish import write_json
+from pipeline.storage.publish import write_json
 
 
 @pytest.fixture

@@ -17,14 +17,21 @@ from flows.jobs.score import score
 from model.run import load_model, save_model
 from pipeline.errors import SchemaError
 from pipeline.replay import signature
-from pipeline.replay.chance import ViewChance, fit_chance, measure_chance
-from pipeline.replay.evidence import FEWEST, MOST_EVIDENCE, _log_ratio, find_replays
+from pipeline.replay.null_model import ViewNullModel, fit_null_model, fit_view_null_model
 from pipeline.replay.recordings import concatenate_recordings, record
+from pipeline.replay.search import (
+    FEWEST,
+    MOST_EVIDENCE,
+    REPEATED,
+    REPLAY,
+    _log_ratio,
+    find_replays,
+    with_replays,
+)
 from pipeline.replay.signature import VIEWS, sign
-from pipeline.replay.verdict import REPEATED, REPLAY, with_replays
 from pipeline.schemas import QUARANTINE, SCORES, check_schema
-from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.store import Part, write_part
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.storage.store import Part, write_part
 
 N_EVENTS = 32
 DAY = "2026-11-01"
@@ -72,7 +79,7 @@ def people(n: int, seed: int, name: str = "human", day: int | None = None) -> Se
 @pytest.fixture(scope="module")
 def chance():
     """Return what chance repeats among 120 people."""
-    return measure_chance(people(120, seed=1, name="train"))
+    return fit_null_model(people(120, seed=1, name="train"))
 
 
 @pytest.fixture(scope="module")
@@ -175,16 +182,16 @@ def test_accidents_are_as_frequent_as_they_are_said_to_be(chance):
 
 
 def test_more_movements_to_compare_with_ask_for_a_nearer_match():
-    of_view = ViewChance(np.zeros((1000, 12), np.float32))
+    of_view = ViewNullModel(np.zeros((1000, 12), np.float32))
     limits = of_view.limit(0.01, np.array([1, 100, 10_000]), 0.7)
     assert limits[0] == 0.7  # the largest allowed
     assert 0.7 > limits[1] > limits[2] > 0
 
 
 def test_too_few_movements_tell_nothing_about_chance(caplog):
-    assert measure_chance(people(20, seed=1)) is None
+    assert fit_null_model(people(20, seed=1)) is None
     assert "too few" in caplog.text
-    assert measure_chance(make_sessions()) is None
+    assert fit_null_model(make_sessions()) is None
 
 
 def test_people_are_not_taken_for_replays_of_each_other(chance):
@@ -346,10 +353,10 @@ def scored(score: list[float | None], reasons: list[list[str]] | None = None) ->
 
 
 def evidence_of(log_ratio: list[float], is_whole: bool = True):
-    from pipeline.replay.evidence import Evidence
+    from pipeline.replay.search import ReplayEvidence
 
     n = len(log_ratio)
-    return Evidence(
+    return ReplayEvidence(
         np.array(log_ratio, np.float64),
         np.array(["original"] * n, object),
         np.full(n, is_whole),
@@ -413,7 +420,7 @@ def test_scores_of_the_version_before_can_still_be_read():
 def run(chance, tmp_path_factory):
     """Return a RUN that nobody trained, which knows what chance repeats."""
     folder = tmp_path_factory.mktemp("replay") / "run"
-    save_model(replace(untrained(QUICK), chance=chance), folder)
+    save_model(replace(untrained(QUICK), null_model=chance), folder)
     return folder
 
 
@@ -424,7 +431,7 @@ def test_a_run_keeps_what_chance_repeats(run, chance):
     for view in VIEWS:
         np.testing.assert_array_equal(loaded.chance[view].reference, chance[view].reference)
         assert loaded.chance[view].excess == chance[view].excess
-    assert loaded.model_id == replace(untrained(QUICK), chance=chance).model_id
+    assert loaded.model_id == replace(untrained(QUICK), null_model=chance).model_id
     assert loaded.model_id != untrained(QUICK).model_id
 
 
@@ -511,7 +518,7 @@ def test_fit_chance_counts_no_one_against_themselves(chance):
     sessions = people(120, seed=1, name="train")
     twice = concatenate_sessions([sessions, named(sessions, "again")])
     who = np.tile(sessions.session_id, 2)
-    again = fit_chance(sign(twice), who)
+    again = fit_view_null_model(sign(twice), who)
     assert again is not None
     # Copies within a person's own sessions are accidents by this count: it says so.
     assert again["same"].excess > chance["same"].excess

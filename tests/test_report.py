@@ -15,20 +15,18 @@ from tiny import TINY, untrained
 import flows.jobs.report as job
 from flows.jobs.report import report
 from flows.jobs.score import score
-from model.agreement import agreement_json
 from model.attribution import Attribution
 from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import OwnerConfig
+from model.evaluation import agreement_json
 from model.policy import Policy, Threshold
 from model.prints import print_of_people, session_prints
 from model.run import save_model
 from pipeline.config import AS_RECORDED, WindowConfig
 from pipeline.errors import ConfigError, NotFoundError
-from pipeline.feedback import add_feedback
-from pipeline.report.day import day_json, drift
-from pipeline.report.gather import N_USUAL, gather
-from pipeline.report.page import page_html
-from pipeline.report.path import path_json
+from pipeline.report.cases import N_USUAL, gather
+from pipeline.report.page import day_json, drift, page_html, path_json
+from pipeline.sessions.feedback import add_feedback
 from rasterize.print_json import print_json
 
 THRESHOLD = Threshold(0.01, 0.0, 0.0, None, False, "flags everybody")
@@ -230,7 +228,7 @@ def test_nothing_raised_a_score_that_only_fell():
 
 
 def test_a_case_has_its_print_and_each_shown_event_its_cells():
-    plain = replace(TINY, standard=AS_RECORDED)
+    plain = replace(TINY, resample=AS_RECORDED)
     sessions = make_sessions([(16 * i, 9 * i, 0) for i in range(40)], [(0, 1, 1)])
     found = case_prints(plain, sessions, None, {}, {"s0": (10, 20), "s1": (0, 1)})
 

@@ -16,8 +16,8 @@ from report_day import DAY, HOSTILE, a_day, block, owners_day
 from report_print import BESIDE, CELLS, CROWDED, LIFTED, TO_THE_RIGHT, a_print, print_page
 
 from flows.jobs.report import report
-from pipeline.feedback import add_feedback
-from pipeline.labels import read_labels
+from pipeline.sessions.feedback import add_feedback
+from pipeline.sessions.labels import read_labels
 from rasterize.palette import SHARE_SCALE, WEIGHT_SCALE
 
 playwright = pytest.importorskip(

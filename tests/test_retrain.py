@@ -9,30 +9,29 @@ import pytest
 from tiny import TINY, easy_store, untrained
 
 from flows.jobs.days import each_day, monitor_day, score_day
-from flows.jobs.held_out import NEW_TO_BOTH, UNTRAINED, choose_held_out, used_sessions
 from flows.jobs.monitor import drift_text, read_drift
 from flows.jobs.retrain import Retrained, retrain
 from flows.jobs.sheet import top_scores, top_sheet
-from flows.site import Site
-from flows.tracking import track
-from model.config import OwnerConfig, RunConfig
+from flows.jobs.tracking import track
+from flows.settings import Settings
+from model.comparison import NEW_TO_BOTH, UNTRAINED, choose_held_out, used_sessions
+from model.config import OwnerConfig, PromotionConfig, RunConfig
 from model.registry import add_run, promote, read_champion, rollback
 from model.run import config_json, load_model, save_model
 from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, NotFoundError, SchemaError
-from pipeline.feedback import add_feedback
-from pipeline.promotion import PromotionConfig
-from pipeline.publish import write_json
-from pipeline.reference import read_reference
-from pipeline.splits import split_sessions
-from pipeline.store import load_sessions
+from pipeline.monitoring.reference import read_reference
+from pipeline.sessions.feedback import add_feedback
+from pipeline.splits.split import split_sessions
+from pipeline.storage.publish import write_json
+from pipeline.storage.store import load_sessions
 
 DAY = "2026-11-01"  # of the easy store
 RULE = PromotionConfig(min_each=8, n_resamples=200, max_false_alarms=50.0)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Site:
+def site(tmp_path_factory) -> Settings:
     """Return an installation with a store, and a champion that nobody trained."""
     folder = tmp_path_factory.mktemp("site")
     easy_store(folder / "store", n=128, people=32)
@@ -46,7 +45,7 @@ def site(tmp_path_factory) -> Site:
     model_id = load_model(run).model_id
     add_run(folder / "models", run, model_id)
     promote(folder / "models", model_id, "begun")
-    return Site(
+    return Settings(
         logs=(folder,), store=folder / "store", scores=folder / "scores",
         models=folder / "models", drift=folder / "drift", run=TINY, promote=RULE,
     )  # fmt: skip

@@ -14,10 +14,10 @@ from flax import nnx
 from tiny import TINY, untrained
 
 from model.calibrate import Calibration
+from model.manifest import write_manifest
 from model.run import load_model
 from model.score import predict_sessions
 from pipeline.errors import NotFoundError, SchemaError
-from pipeline.manifest import write_manifest
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 

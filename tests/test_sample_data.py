@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.logs import parse_logs
+from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import Kind
 
 

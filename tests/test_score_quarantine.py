@@ -9,8 +9,8 @@ from tiny import easy_store
 
 from flows.jobs.score import score
 from flows.jobs.summary import summary_lines
-from pipeline.ingest import ingest_logs
-from pipeline.published import read_manifest, read_quarantine
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.scores.partitions import read_manifest, read_quarantine
 
 DAY = "2026-11-01"
 FILE = "_quarantine/part-00000.parquet"
@@ -103,7 +103,7 @@ def test_scored_again_it_is_the_same_and_what_was_mended_is_gone(saved_run, logs
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_shards_and_workers_lose_nothing(workers, saved_run, logs, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.shards.SHARD_LOG_BYTES", 1)  # a shard a file
+    monkeypatch.setattr("pipeline.storage.shards.SHARD_LOG_BYTES", 1)  # a shard a file
     partition = score([logs], saved_run, tmp_path / "scores", DAY, workers=workers)
     table, manifest = read_quarantine(partition).to_pandas(), read_manifest(partition)
 
@@ -122,7 +122,7 @@ def test_shards_and_workers_lose_nothing(workers, saved_run, logs, tmp_path, mon
 def test_a_run_that_was_cut_short_keeps_what_was_rejected(saved_run, logs, tmp_path, monkeypatch):
     from flows.jobs import score as job
 
-    monkeypatch.setattr("pipeline.shards.SHARD_LOG_BYTES", 1)
+    monkeypatch.setattr("pipeline.storage.shards.SHARD_LOG_BYTES", 1)
     real = job.score_shard
 
     def stops_at_two(work, shard, *others):

@@ -13,7 +13,7 @@ from tiny import easy_store
 from flows.jobs import score as job
 from flows.jobs.score import score
 from pipeline.errors import DataError, LogError, WorkerError
-from pipeline.staged import alone_with
+from pipeline.storage.shards import alone_with
 
 DAY = "2026-11-01"
 OF_THE_RUN = ["run_id", "scored_at"]  # all else is the same in every run
@@ -23,14 +23,14 @@ OF_THE_RUN = ["run_id", "scored_at"]  # all else is the same in every run
 def store(tmp_path_factory):
     """Return a store of 128 sessions in row groups of 16."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.store.GROUP_SESSIONS", 16)
+        patch.setattr("pipeline.storage.store.GROUP_SESSIONS", 16)
         return easy_store(tmp_path_factory.mktemp("easy") / "store")
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     """Cut the store in 4 shards."""
-    monkeypatch.setattr("pipeline.shards.SHARD_SESSIONS", 32)
+    monkeypatch.setattr("pipeline.storage.shards.SHARD_SESSIONS", 32)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def _die(work, shard):
 
 
 def test_of_a_session_in_two_logs_of_two_shards_the_first_counts(saved_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.shards.SHARD_LOG_BYTES", 1)
+    monkeypatch.setattr("pipeline.storage.shards.SHARD_LOG_BYTES", 1)
     logs = tmp_path / "logs"
     logs.mkdir()
     for name, n in (("a", 9), ("b", 12)):

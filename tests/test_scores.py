@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.schemas import SCORES, Kind
-from pipeline.scores import (
+from pipeline.scores.table import (
     Verdict,
     abstain_reasons,
     bands_of,
@@ -19,7 +19,7 @@ from pipeline.scores import (
     scores_table,
     worst_window,
 )
-from pipeline.windows import Windows
+from pipeline.sessions.windows import Windows
 
 LOGITS = np.array([1.0, 5.0, 3.0, -2.0], np.float32)
 OWNER = np.array([0, 0, 0, 2])  # session 1 has no window

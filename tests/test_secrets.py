@@ -13,9 +13,8 @@ from tiny import untrained
 
 from flows.logs import JsonLines, Lines
 from model.run import save_model
-from pipeline.errors import ConfigError, LogError, PointerprintError
-from pipeline.places import place
-from pipeline.secrets import has_secret, without_secrets
+from pipeline.errors import ConfigError, LogError, PointerprintError, has_secret, without_secrets
+from pipeline.storage.paths import as_path
 
 DAY = "2026-11-01"
 KEY, PASSWORD, AWS_KEY, AWS_SECRET, SIGNATURE = (
@@ -72,7 +71,7 @@ def test_errors_hide_them_in_every_part():
 def test_credentials_in_a_path_are_refused_for_manifests_would_keep_them(url):
     for path in (url, Path(url)):
         with pytest.raises(ConfigError, match="credentials don't belong here") as caught:
-            place(path)
+            as_path(path)
         assert not any(secret in str(caught.value) for secret in SECRETS)
 
 

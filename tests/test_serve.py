@@ -25,7 +25,7 @@ from tiny import TINY, untrained
 from model.registry import add_run, promote
 from model.run import load_model, save_model
 from pipeline.schemas import QUARANTINE
-from pipeline.store import Part, write_part
+from pipeline.storage.store import Part, write_part
 
 pytestmark = pytest.mark.prefect
 DAILY = {"ingest-daily", "score-daily", "monitor-daily", "train-weekly"}

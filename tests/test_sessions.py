@@ -7,7 +7,7 @@ from conftest import make_sessions
 
 from pipeline.errors import SchemaError
 from pipeline.schemas import EVENTS, SESSIONS
-from pipeline.sessions import (
+from pipeline.sessions.sessions import (
     concatenate_sessions,
     sessions_from_table,
     sessions_table,

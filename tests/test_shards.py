@@ -9,13 +9,12 @@ from conftest import make_sessions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import shards as module
-from pipeline.doubles import find_doubles, short_hashes
-from pipeline.overlap import overlapped
 from pipeline.schemas import QUARANTINE
-from pipeline.shards import inputs_digest, plan_shards, read_shard
-from pipeline.staged import drop_staged, open_staged
-from pipeline.store import Part, write_part
+from pipeline.scores.duplicates import find_duplicates, short_hashes
+from pipeline.storage import shards as module
+from pipeline.storage.overlap import overlapped
+from pipeline.storage.shards import drop_staged, inputs_digest, open_staged, plan_shards, read_shard
+from pipeline.storage.store import Part, write_part
 
 PATH = [(0, 1, 1), (10, 2, 2), (20, 4, 3)]
 HEADER = "session_id,t_ms,x,y\n"
@@ -50,7 +49,7 @@ def test_row_groups_are_put_together_until_a_shard_is_full(tmp_path, monkeypatch
 
 
 def test_row_groups_of_one_part_are_one_piece(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.store.GROUP_SESSIONS", 2)
+    monkeypatch.setattr("pipeline.storage.store.GROUP_SESSIONS", 2)
     monkeypatch.setattr(module, "SHARD_SESSIONS", 4)
     shards = plan_shards([make_store(tmp_path / "store", 7)])
 
@@ -100,14 +99,14 @@ def test_staged_shards_of_other_runs_of_the_day_are_taken_away(tmp_path):
 @pytest.mark.parametrize("hashed", [short_hashes, lambda names: np.zeros(len(names), np.uint64)])
 @given(names=st.lists(st.text(max_size=2), max_size=30))
 def test_doubles_are_what_was_there_before(hashed, names):
-    later, first = find_doubles(hashed(names), lambda rows: [names[i] for i in rows])
+    later, first = find_duplicates(hashed(names), lambda rows: [names[i] for i in rows])
     expected = [(i, names.index(name)) for i, name in enumerate(names) if name in names[:i]]
     assert list(zip(later.tolist(), first.tolist(), strict=True)) == expected
 
 
 def test_only_names_that_share_a_hash_are_asked_for():
     asked = []
-    find_doubles(short_hashes("abcbd"), lambda rows: asked.extend(rows) or ["b", "b"])
+    find_duplicates(short_hashes("abcbd"), lambda rows: asked.extend(rows) or ["b", "b"])
     assert asked == [1, 3]
 
 

@@ -10,24 +10,27 @@ from hypothesis import strategies as st
 from scipy.stats import lognorm
 
 from pipeline.errors import ConfigError
-from pipeline.kinematics import CLOCK_FEATURES, kinematic_features
-from pipeline.logs import parse_logs
+from pipeline.features.best_feature import best_single_feature
+from pipeline.features.kinematics import CLOCK_FEATURES, kinematic_features
+from pipeline.features.movements import MovementConfig, find_movements
+from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import Kind
-from pipeline.separability import best_single_feature
-from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.simulate.controllers import lagged_pid, windmouse
-from pipeline.simulate.curves import catmull_rom
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.windows import cut_windows
 from pipeline.simulate.generators import ALL, GENERATORS, choose_generators
-from pipeline.simulate.lines import constant_line, step_quantised, teleport
-from pipeline.simulate.motor import lognormal_stroke, minimum_jerk
-from pipeline.simulate.movements import MovementConfig, find_movements
-from pipeline.simulate.noise import gradient_noise
-from pipeline.simulate.plan import Plan, make_plan
-from pipeline.simulate.recorder import grid_px, keep_moving, writes_changes_only
-from pipeline.simulate.surrogates import random_phases, shuffled_steps, uneven_replay
-from pipeline.simulate.timing import draw_easing, minimum_jerk_progress
-from pipeline.simulate.twins import simulate_twins
-from pipeline.windows import cut_windows
+from pipeline.simulate.motor import lagged_pid, lognormal_stroke, minimum_jerk, windmouse
+from pipeline.simulate.plan import Plan, grid_px, keep_moving, make_plan, writes_changes_only
+from pipeline.simulate.recorded import random_phases, shuffled_steps, uneven_replay
+from pipeline.simulate.shapes import (
+    catmull_rom,
+    constant_line,
+    draw_easing,
+    gradient_noise,
+    minimum_jerk_progress,
+    step_quantised,
+    teleport,
+)
+from pipeline.simulate.synthetic import simulate_sessions
 
 DOWN, UP = int(Kind.DOWN), int(Kind.UP)
 
@@ -136,7 +139,7 @@ def test_a_twin_keeps_plan_clock_and_grid(bot):
     human = make_sessions(out_and_back(), reach())
     movements = find_movements(human)
 
-    twin = simulate_twins(human, [bot])
+    twin = simulate_sessions(human, [bot])
 
     for kept in ("t_us", "kind", "button", "offsets", "account_id", "source_file"):
         np.testing.assert_array_equal(getattr(twin, kept), getattr(human, kept))
@@ -151,7 +154,7 @@ def test_a_twin_keeps_plan_clock_and_grid(bot):
 
 
 def test_a_twin_says_what_it_is():
-    twin = simulate_twins(make_sessions(reach()), ["windmouse"], per_session=2)
+    twin = simulate_sessions(make_sessions(reach()), ["windmouse"], per_session=2)
 
     assert twin.session_id.tolist() == ["s0~windmouse-0", "s0~windmouse-1"]
     assert twin.source.tolist() == ["simulated:windmouse"] * 2
@@ -160,16 +163,16 @@ def test_a_twin_says_what_it_is():
 
 
 def test_as_many_twins_as_bots_are_one_of_each():
-    twins = simulate_twins(make_sessions(reach()), per_session=len(ALL))
+    twins = simulate_sessions(make_sessions(reach()), per_session=len(ALL))
 
     assert sorted(twins.source) == sorted(f"simulated:{name}" for name in ALL)
 
 
 def test_a_twin_does_not_depend_on_other_sessions_or_their_order():
     three = make_sessions(reach(), out_and_back(), reach(80, 400.0))
-    apart = concatenate_sessions([simulate_twins(three.take(np.array([i]))) for i in (2, 0, 1)])
+    apart = concatenate_sessions([simulate_sessions(three.take(np.array([i]))) for i in (2, 0, 1)])
 
-    together = simulate_twins(three).take(np.array([2, 0, 1]))
+    together = simulate_sessions(three).take(np.array([2, 0, 1]))
 
     for field in fields(Sessions):
         np.testing.assert_array_equal(getattr(together, field.name), getattr(apart, field.name))
@@ -179,7 +182,7 @@ def test_bots_may_be_named_in_any_order():
     human = make_sessions(reach())
 
     one, other = (
-        simulate_twins(human, bots) for bots in (["bezier", "teleport"], ["teleport", "bezier"])
+        simulate_sessions(human, bots) for bots in (["bezier", "teleport"], ["teleport", "bezier"])
     )
 
     assert one.session_id.tolist() == other.session_id.tolist()
@@ -188,7 +191,7 @@ def test_bots_may_be_named_in_any_order():
 def test_another_seed_is_another_twin():
     human = make_sessions(out_and_back())
 
-    one, same, other = (simulate_twins(human, ["bezier"], seed=seed) for seed in (1, 1, 2))
+    one, same, other = (simulate_sessions(human, ["bezier"], seed=seed) for seed in (1, 1, 2))
 
     np.testing.assert_array_equal(one.y_px, same.y_px)
     assert (one.y_px != other.y_px).any()
@@ -201,7 +204,7 @@ def test_a_twin_stays_on_the_screen():
         "viewport_height": np.array([720], np.int32),
     }
 
-    twins = simulate_twins(make_sessions(at_the_top, **size), per_session=4 * len(ALL))
+    twins = simulate_sessions(make_sessions(at_the_top, **size), per_session=4 * len(ALL))
 
     assert twins.y_px.min() == 0  # it would have left: bezier, noise and others bow
     assert twins.x_px.max() <= 1279
@@ -211,7 +214,7 @@ def test_a_recorder_of_changes_writes_no_twin_that_stands():
     # A log without one repeated position; an eased start would round to many.
     human = make_sessions([(16 * i, 10 * i, 5 * i) for i in range(80)])
 
-    twin = simulate_twins(human, ["minimum_jerk"])
+    twin = simulate_sessions(human, ["minimum_jerk"])
 
     assert (np.hypot(np.diff(twin.x_px), np.diff(twin.y_px)) > 0).all()
     assert (np.diff(minimum_jerk_progress(np.linspace(0, 1, 80))) * 800 < 0.5).any()
@@ -221,24 +224,24 @@ def test_sessions_with_nothing_to_move_come_back_as_they_are():
     still = [(100 * i, 7, 7) for i in range(9)]
     human = make_sessions([(0, 1, 2)], still)
 
-    twin = simulate_twins(human)
+    twin = simulate_sessions(human)
 
     np.testing.assert_array_equal(twin.x_px, human.x_px)
 
 
 def test_no_sessions_have_no_twins():
-    assert len(simulate_twins(make_sessions(reach()).take(np.zeros(1, bool)))) == 0
+    assert len(simulate_sessions(make_sessions(reach()).take(np.zeros(1, bool)))) == 0
 
 
 def test_an_unknown_bot_is_met_with_a_suggestion():
     with pytest.raises(ConfigError, match="did you mean windmouse"):
-        simulate_twins(make_sessions(reach()), ["windmose"])
+        simulate_sessions(make_sessions(reach()), ["windmose"])
 
 
 @pytest.mark.parametrize(("bots", "per_session"), [((), 1), (("bezier",), 0)])
 def test_twins_of_nothing_are_refused(bots, per_session):
     with pytest.raises(ConfigError):
-        simulate_twins(make_sessions(reach()), bots, per_session)
+        simulate_sessions(make_sessions(reach()), bots, per_session)
 
 
 @settings(max_examples=25, deadline=None)
@@ -256,7 +259,7 @@ def test_any_session_has_a_twin(rows, bot):
     t_ms = np.cumsum([row[0] for row in rows])
     human = make_sessions([(t, *row[1:]) for t, row in zip(t_ms, rows, strict=True)])
 
-    twin = simulate_twins(human, [bot])
+    twin = simulate_sessions(human, [bot])
 
     assert np.isfinite(twin.x_px).all()
     assert np.isfinite(twin.y_px).all()
@@ -267,7 +270,7 @@ def test_any_session_has_a_twin(rows, bot):
 def test_twins_of_real_recordings_keep_their_clock_and_clicks(sample_dir):
     (human,) = parse_logs([sample_dir / "logs" / "human.csv"])
 
-    twins = simulate_twins(human)
+    twins = simulate_sessions(human)
 
     np.testing.assert_array_equal(twins.t_us, human.t_us)
     is_click = np.isin(human.kind, [DOWN, UP])
@@ -344,7 +347,7 @@ def test_generators_cover_every_craft():
 
 
 def test_constant_line_has_one_speed():
-    twin = simulate_twins(make_sessions(reach()), ["constant_line"])
+    twin = simulate_sessions(make_sessions(reach()), ["constant_line"])
 
     # 1000 px in 50 segments of 16 ms: 20 px each.
     np.testing.assert_array_equal(np.diff(twin.x_px), np.full(50, 20, np.float32))

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from flows.site import Site
-from flows.site_reading import (
+from flows.settings import (
+    Settings,
     as_environment,
     as_toml,
     check_settings,
     find_settings,
-    load_site,
+    load_settings,
     setting_types,
     variable,
 )
@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_without_anything_the_defaults_hold_in_the_working_folder(folder):
-    site = load_site(environ={})
+    site = load_settings(environ={})
 
     assert site.store == folder / "store"
     assert site.logs == (folder / "logs",)
@@ -38,7 +38,7 @@ def test_a_flag_overrides_the_environment_and_that_the_file(folder):
     file = folder / "etc" / "site.toml"
     file.write_text('store = "a"\nscores = "a"\nmodels = "a"\n[server]\nport = 4201\n')
     environ = {"POINTERPRINT_SCORES": "b", "POINTERPRINT_MODELS": "b", "POINTERPRINT_LOGS": "x,/y"}
-    site = load_site(file, ["models=c", "server.port=4300"], environ)
+    site = load_settings(file, ["models=c", "server.port=4300"], environ)
 
     assert site.store == folder / "etc" / "a"  # a file's paths are seen from its folder
     assert site.scores == folder / "b"
@@ -52,10 +52,10 @@ def test_the_file_is_found_by_its_name_or_by_the_environment(folder):
     (folder / "pointerprint.toml").write_text("workers = 2\n")
     (folder / "other.toml").write_text("workers = 3\n")
 
-    assert load_site(environ={}).workers == 2
-    assert load_site(environ={"POINTERPRINT_SETTINGS": "other.toml"}).workers == 3
+    assert load_settings(environ={}).workers == 2
+    assert load_settings(environ={"POINTERPRINT_SETTINGS": "other.toml"}).workers == 3
     with pytest.raises(NotFoundError, match=r"no\.toml: there is no such file"):
-        load_site(Path("no.toml"), environ={})
+        load_settings(Path("no.toml"), environ={})
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def test_the_file_is_found_by_its_name_or_by_the_environment(folder):
 def test_a_setting_that_makes_no_sense_is_refused_and_says_whose_it_is(folder, toml, message):
     (folder / "site.toml").write_text(toml)
     with pytest.raises(PointerprintError, match=message):
-        load_site(folder / "site.toml", environ={})
+        load_settings(folder / "site.toml", environ={})
 
 
 def test_a_misspelt_variable_is_refused_and_others_are_let_be():
     with pytest.raises(ConfigError, match="did you mean POINTERPRINT_STORE"):
-        load_site(environ={"POINTERPRINT_STOER": "a"})
-    load_site(environ={"POINTERPRINT_DATA": "a", "POINTERPRINT_QQQQ": "1", "PREFECT_HOME": "x"})
+        load_settings(environ={"POINTERPRINT_STOER": "a"})
+    load_settings(environ={"POINTERPRINT_DATA": "a", "POINTERPRINT_QQQQ": "1", "PREFECT_HOME": "x"})
 
 
 def test_a_misspelt_flag_is_refused():
     with pytest.raises(ConfigError, match=r"did you mean alarm\.chance"):
-        load_site(sets=["alarm.chnace=0.1"], environ={})
+        load_settings(sets=["alarm.chnace=0.1"], environ={})
     with pytest.raises(ConfigError, match="'store' has no value"):
-        load_site(sets=["store"], environ={})
+        load_settings(sets=["store"], environ={})
 
 
 def test_a_process_elsewhere_gets_the_same_settings(folder, monkeypatch):
@@ -104,7 +104,7 @@ def test_a_process_elsewhere_gets_the_same_settings(folder, monkeypatch):
     told = as_environment(found)
     monkeypatch.chdir(ROOT)
 
-    assert load_site(environ=told) == check_settings(found)
+    assert load_settings(environ=told) == check_settings(found)
 
 
 def test_beside_a_file_only_what_overrides_it_is_passed_on(folder):
@@ -117,7 +117,7 @@ def test_what_is_printed_is_what_it_may_come_from(folder):
     found = find_settings(None, ["store=a", "promote.min_gain=0.02"], {})
     (folder / "printed.toml").write_text(as_toml(check_settings(found), found))
 
-    assert load_site(Path("printed.toml"), environ={}) == check_settings(found)
+    assert load_settings(Path("printed.toml"), environ={}) == check_settings(found)
     assert "min_gain = 0.02  # --set promote.min_gain" in (folder / "printed.toml").read_text()
 
 
@@ -128,4 +128,4 @@ def test_no_two_settings_share_a_variable():
 
 def test_logs_that_are_not_there_are_missed_at_the_start(folder):
     with pytest.raises(NotFoundError, match=r"logs: .*nowhere is not there"):
-        Site(logs=(folder / "nowhere",)).check_logs()
+        Settings(logs=(folder / "nowhere",)).check_logs()

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import GroupKind, SplitConfig
-from pipeline.deal import cut_shares, deal_times, lies_within
 from pipeline.errors import ConfigError, DataError
-from pipeline.groups import group_sessions, parse_twins
-from pipeline.sessions import Sessions
-from pipeline.splits import (
+from pipeline.sessions.sessions import Sessions
+from pipeline.splits.assign import assign_by_time, cut_shares, lies_within
+from pipeline.splits.groups import group_sessions, parse_synthetic
+from pipeline.splits.split import (
     LEFT_OUT,
     PARTS,
     assert_no_crossing,
@@ -89,7 +89,9 @@ def parts_of(split, account: str) -> list[int]:
 
 
 def test_a_twin_names_its_parent_and_its_generator():
-    parent, generator = parse_twins(words("s1~pyclick-3", "a~b~wind-mouse-0", "s1", "s1~", "x-1"))
+    parent, generator = parse_synthetic(
+        words("s1~pyclick-3", "a~b~wind-mouse-0", "s1", "s1~", "x-1")
+    )
     assert parent.tolist() == ["s1", "a~b", None, None, None]
     assert generator.tolist() == ["pyclick", "wind-mouse", None, None, None]
 
@@ -171,7 +173,7 @@ def test_a_label_that_is_not_known_is_left_out():
 def test_nothing_crosses_and_every_session_is_counted(by, task, shares, seed):
     sessions = make_anything(seed)
     config = SplitConfig(by=tuple(by), task=task, shares=shares, seed=seed)
-    with patch("pipeline.splits._check_parts"):  # it refuses parts that are too small
+    with patch("pipeline.splits.split._check_parts"):  # it refuses parts that are too small
         split = split_sessions(sessions, config)
     assert list(split.kept_apart()) == by
     for kind, names in split.kept_apart().items():
@@ -191,7 +193,7 @@ def test_nothing_crosses_and_every_session_is_counted(by, task, shares, seed):
 def test_the_order_of_the_sessions_does_not_count(by, task, seed):
     sessions = make_anything(seed)
     order = np.random.default_rng(seed).permutation(len(sessions))
-    with patch("pipeline.splits._check_parts"):
+    with patch("pipeline.splits.split._check_parts"):
         config = SplitConfig(by=by, task=task)
         split, shuffled = (split_sessions(s, config) for s in (sessions, sessions.take(order)))
     np.testing.assert_array_equal(shuffled.part, split.part[order])
@@ -251,7 +253,7 @@ def test_an_accounts_frauds_do_not_take_its_place():
     config = SplitConfig(by=("session",), task="owner", shares=(1.0, 0.0, 0.0, 0.0))
     assert split_sessions(sessions, config).part.tolist() == [0] * 12
     config = SplitConfig(by=("session",), task="owner", shares=(0.5, 0.0, 0.0, 0.5))
-    with patch("pipeline.splits._check_parts"):
+    with patch("pipeline.splits.split._check_parts"):
         assert split_sessions(sessions, config).part[0] == PARTS.index("train")
 
 
@@ -297,7 +299,7 @@ def test_twins_made_after_the_split_go_with_their_parents():
 def test_an_account_is_what_the_log_names():
     names = [f"s{i}" for i in range(8)] + [f"s{i}~bot-0" for i in range(8)]
     sessions = name_sessions(names, [None] * 8 + ["bot"] * 8, [0] * 8 + [1] * 8)
-    with patch("pipeline.splits._check_parts"):
+    with patch("pipeline.splits.split._check_parts"):
         split = split_sessions(sessions, SplitConfig(by=("account",)))
     # The bot is one account; its twins' people are eight, and each is a recording.
     assert len(set(split.part[8:])) == 1
@@ -342,7 +344,7 @@ def test_time_cuts_old_from_new():
 def test_a_session_that_has_no_label_moves_no_cut():
     started_at = days(*range(8))
     is_used = np.array([True] * 4 + [False] * 4)
-    part = deal_times(started_at, is_used, (0.5, 0.0, 0.0, 0.5))
+    part = assign_by_time(started_at, is_used, (0.5, 0.0, 0.0, 0.5))
     assert part.tolist() == [0, 0, 3, 3, -1, -1, -1, -1]
 
 
@@ -420,7 +422,7 @@ def test_frauds_that_nobody_is_named_for_are_dealt_out_and_it_is_said():
 def test_a_split_that_would_let_a_group_cross_is_never_given():
     by_row = lambda names, *_: (np.arange(len(names)) % 4).astype(np.int8)  # noqa: E731
     with (
-        patch("pipeline.splits.deal_groups", by_row),
+        patch("pipeline.splits.split.assign_by_hash", by_row),
         pytest.raises(DataError, match=r"person 'p0' is in train and .* \(10 in all\)"),
     ):
         split_sessions(make_people(10, 2), SplitConfig(by=("person",)))

@@ -6,8 +6,8 @@ from conftest import make_sessions
 
 from pipeline.errors import ConfigError
 from pipeline.schemas import Kind
-from pipeline.standard import StandardConfig, standardise, throttle_sessions
-from pipeline.windows import Windows
+from pipeline.sessions.resample import ResampleConfig, resample, throttle_sessions
+from pipeline.sessions.windows import Windows
 
 
 def test_each_step_can_be_checked_by_eye():
@@ -21,7 +21,7 @@ def test_each_step_can_be_checked_by_eye():
         ],
         [(0, 1, 1), (8, 2, 1)],
     )
-    standard = standardise(sessions, StandardConfig(longest_rest_ms=125.0))
+    standard = resample(sessions, ResampleConfig(longest_rest_ms=125.0))
 
     np.testing.assert_array_equal(standard.event, [1, 3, 4, 6])
     np.testing.assert_array_equal(standard.sessions.offsets, [0, 3, 4])
@@ -32,21 +32,21 @@ def test_each_step_can_be_checked_by_eye():
 
 def test_with_everything_off_nothing_changes():
     sessions = make_sessions([(0, 0.2, 0), (5, 0.2, 0, Kind.DOWN), (900, 3.3, 1)])
-    off = StandardConfig(0.0, 0.0, 0.0, changes_only=False, buttons=True)
-    standard = standardise(sessions, off).sessions
+    off = ResampleConfig(0.0, 0.0, 0.0, changes_only=False, buttons=True)
+    standard = resample(sessions, off).sessions
     for name in ("t_us", "x_px", "y_px", "kind", "offsets"):
         np.testing.assert_array_equal(getattr(standard, name), getattr(sessions, name))
 
 
 def test_a_press_in_place_is_kept_where_buttons_are():
     sessions = make_sessions([(0, 1, 1), (20, 1, 1, Kind.DOWN), (40, 1, 1)])
-    standard = standardise(sessions, StandardConfig(buttons=True))
+    standard = resample(sessions, ResampleConfig(buttons=True))
     np.testing.assert_array_equal(standard.sessions.kind, [Kind.MOVE, Kind.DOWN, Kind.MOVE])
 
 
 def test_a_session_of_one_place_or_none_is_left_standing():
     sessions = make_sessions([(0, 5, 5), (100, 5, 5)], [], [(0, 1, 1), (50, 2, 2)])
-    np.testing.assert_array_equal(standardise(sessions).sessions.offsets, [0, 1, 1, 3])
+    np.testing.assert_array_equal(resample(sessions).sessions.offsets, [0, 1, 1, 3])
 
 
 def test_a_fast_recorder_and_a_slow_one_give_nearly_the_same_path():
@@ -54,7 +54,7 @@ def test_a_fast_recorder_and_a_slow_one_give_nearly_the_same_path():
     x, y = 400 * np.sin(t_ms / 200), 300 * np.cos(t_ms / 300)
     fast = list(zip(t_ms, x, y, strict=True))
     slow = fast[::4]  # 125 Hz
-    standard = standardise(make_sessions(fast, slow)).sessions
+    standard = resample(make_sessions(fast, slow)).sessions
     ends = standard.offsets
     n_fast, n_slow = np.diff(ends)
     assert abs(n_fast - n_slow) <= 2
@@ -64,7 +64,7 @@ def test_a_fast_recorder_and_a_slow_one_give_nearly_the_same_path():
 
 def test_windows_are_found_again_among_the_recorded_events():
     sessions = make_sessions([(0, 0, 0), (4, 1, 0), (20, 2, 0), (40, 2, 0), (60, 3, 0)])
-    standard = standardise(sessions)
+    standard = resample(sessions)
     np.testing.assert_array_equal(standard.event, [1, 2, 4])
     recorded = standard.recorded(Windows(np.array([0]), np.array([0]), np.array([3])))
     np.testing.assert_array_equal([recorded.start, recorded.stop], [[1], [5]])
@@ -79,4 +79,4 @@ def test_each_session_can_be_throttled_to_a_period_of_its_own():
 
 def test_a_size_below_zero_is_an_error():
     with pytest.raises(ConfigError, match="below 0"):
-        StandardConfig(period_ms=-1.0)
+        ResampleConfig(period_ms=-1.0)

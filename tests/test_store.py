@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import make_sessions
 
-from pipeline import store as store_module
 from pipeline.errors import ConfigError, NotFoundError, SchemaError
-from pipeline.publish import write_parquet
 from pipeline.schemas import QUARANTINE, SESSIONS
-from pipeline.sessions import Sessions
-from pipeline.store import (
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage import store as store_module
+from pipeline.storage.publish import write_parquet
+from pipeline.storage.store import (
     Part,
     check_date,
     day_folder,

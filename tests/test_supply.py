@@ -109,7 +109,7 @@ def test_the_list_of_licences_has_every_package_that_is_installed(tmp_path):
 
 def test_telemetry_is_off_for_whatever_reads_the_environment():
     script = (
-        "import flows.settings, os\n"
+        "import flows.prefect.environment, os\n"
         "print(*(os.environ[name] for name in ('PREFECT_SERVER_ANALYTICS_ENABLED', "
         "'DO_NOT_TRACK', 'MLFLOW_DISABLE_TELEMETRY')))"
     )
@@ -200,7 +200,7 @@ def test_a_call_is_noticed(listened):
 def test_dependencies_call_nobody(name, listened):
     library = {"dask": "distributed", "a flow": "prefect"}.get(name, name)
     pytest.importorskip(library, reason=f"no {library}: install pyproject.toml's extra with it")
-    assert listened(f"import flows.settings\n{SPEAKERS[name]}\n") == []
+    assert listened(f"import flows.prefect.environment\n{SPEAKERS[name]}\n") == []
 
 
 def test_commands_call_nobody(listened, sample_dir):

@@ -7,14 +7,14 @@ import pytest
 from conftest import make_sessions
 
 from flows.jobs.train import ENOUGH_MAKERS, training_sessions
-from model.config import RunConfig, TwinsConfig
+from model.config import RunConfig, SimulateConfig
 from pipeline.errors import DataError
-from pipeline.groups import SIMULATED
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 from pipeline.simulate.generators import ALL
-from pipeline.splits import LEFT_OUT, PARTS, assert_no_crossing
+from pipeline.splits.groups import SIMULATED
+from pipeline.splits.split import LEFT_OUT, PARTS, assert_no_crossing
 
-CONFIG = RunConfig(twins=TwinsConfig(per_session=3))
+CONFIG = RunConfig(simulate=SimulateConfig(per_session=3))
 
 
 def people_and_makers(n_people: int, n_makers: int, label: int = 0) -> Sessions:
@@ -80,7 +80,7 @@ def test_without_other_frauds_twins_are_dealt_out_person_and_generator_apart():
 
 
 def test_bots_that_are_named_are_the_only_ones():
-    config = replace(CONFIG, twins=TwinsConfig(bots=(ALL[0], ALL[3]), per_session=2))
+    config = replace(CONFIG, simulate=SimulateConfig(bots=(ALL[0], ALL[3]), per_session=2))
     given = people_and_makers(20, ENOUGH_MAKERS)
     sessions, _ = training_sessions(given, config, simulate=True)
     named = {f"{SIMULATED}{name}" for name in (ALL[0], ALL[3])}

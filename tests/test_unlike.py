@@ -12,16 +12,22 @@ from hypothesis import strategies as st
 from people import hand, people
 
 from pipeline.errors import SchemaError
+from pipeline.reasons.account import (
+    OWN_LENGTHS,
+    Constancy,
+    find_unlike,
+    measure_constancy,
+    own_ranges,
+    stretches_column,
+)
 from pipeline.reasons.codes import PROFILE
-from pipeline.reasons.constancy import Constancy, find_unlike, measure_constancy
-from pipeline.reasons.found import find_reasons, reason_lists
+from pipeline.reasons.find import find_reasons, reason_lists
 from pipeline.reasons.measures import HABITS, MEASURES, measure_sessions
-from pipeline.reasons.own import OWN_LENGTHS, own_ranges, stretches_column
-from pipeline.reasons.usual import LENGTHS, LEVELS, Usual, load_usual
-from pipeline.reductions import Grouping
+from pipeline.reasons.reference import LENGTHS, LEVELS, ReferenceRanges, read_reference_ranges
 from pipeline.schemas import PROFILES, REASONS, STRETCH, Kind
-from pipeline.sessions import Sessions
-from pipeline.standard import throttle_sessions
+from pipeline.sessions.ragged import Grouping
+from pipeline.sessions.resample import throttle_sessions
+from pipeline.sessions.sessions import Sessions
 
 
 def profiles(sessions: Sessions, device: str = "") -> pa.Table:
@@ -80,11 +86,11 @@ def unlike(sessions: Sessions, table: pa.Table, constancy: Constancy) -> dict[st
     return named
 
 
-def usual_with(own: Constancy | None) -> Usual:
+def usual_with(own: Constancy | None) -> ReferenceRanges:
     """Return what is usual where nothing is odd among people."""
     never = np.tile((-np.inf, 0.0, 0.5, 1.0, np.inf), (len(LENGTHS), 1))
     assert never.shape == (len(LENGTHS), len(LEVELS))
-    return Usual(dict.fromkeys(MEASURES, never), (8.0, 32.0), own)
+    return ReferenceRanges(dict.fromkeys(MEASURES, never), (8.0, 32.0), own)
 
 
 def test_people_are_like_themselves(tried, enrolled, constancy):
@@ -201,7 +207,7 @@ def test_a_session_is_judged_alike_alone_and_among_others(tried, enrolled, const
 def test_constancy_survives_the_disk(tmp_path, constancy):
     usual = usual_with(constancy)
     (tmp_path / "reasons.json").write_text(json.dumps(usual.to_json()))
-    again = load_usual(tmp_path)
+    again = read_reference_ranges(tmp_path)
 
     assert again is not None
     assert again.own is not None
@@ -215,7 +221,7 @@ def test_a_reference_of_another_version_is_refused(tmp_path, constancy, change):
     said["own"] |= change
     (tmp_path / "reasons.json").write_text(json.dumps(said))
     with pytest.raises(SchemaError, match=r"reasons\.json.*train the model again"):
-        load_usual(tmp_path)
+        read_reference_ranges(tmp_path)
 
 
 @given(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.windows import WindowConfig, cut_windows, pad_windows
+from pipeline.sessions.windows import WindowConfig, cut_windows, pad_windows
 
 MOVES = [(0, 0, 0), (10, 1, 0), (20, 2, 0), (2000, 3, 0), (2010, 4, 0)]
 

@@ -10,11 +10,11 @@ from model.config import NetworkConfig, OwnerConfig, PanelsConfig, RunConfig, Tr
 from model.network import new_network
 from model.policy import Policy, Threshold
 from model.run import TrainedModel
-from pipeline.ingest import ingest_logs
-from pipeline.labels import read_labels
+from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import QUARANTINE
-from pipeline.store import Part, write_part
-from pipeline.windows import WindowConfig
+from pipeline.sessions.labels import read_labels
+from pipeline.sessions.windows import WindowConfig
+from pipeline.storage.store import Part, write_part
 from rasterize.canvas import Canvas
 
 TINY = RunConfig(

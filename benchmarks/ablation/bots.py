@@ -23,8 +23,8 @@ from model.network import Network
 from model.prints import session_prints
 from model.run import TrainedModel
 from model.score import predict_sessions
-from pipeline.scores import goes_somewhere
-from pipeline.sessions import Sessions
+from pipeline.scores.table import goes_somewhere
+from pipeline.sessions.sessions import Sessions
 
 N_FOLDS: Final = 3
 ENOUGH: Final = 0.9  # recall

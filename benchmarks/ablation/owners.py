@@ -12,13 +12,13 @@ from benchmarks import owners
 from benchmarks.balabit import read_balabit
 from benchmarks.sapimouse import is_long
 from benchmarks.sources import read_all, recordings_folder, with_settings
-from flows.jobs.owner_trials import Crowd
 from model.config import OwnerConfig, PanelsConfig, RunConfig
 from model.metrics import roc_auc, roc_curve
-from model.owner.population import Evidence, Population, fit_population
-from model.owner.pseudo_speakers import with_pseudo_speakers
+from model.owner.population import Population, SessionEmbeddings, fit_population
+from model.owner.train import Crowd
+from model.owner.trials import with_pseudo_speakers
 from model.prints import Prints, session_prints
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 from rasterize.draw import density
 from rasterize.panels import PANELS
 
@@ -164,7 +164,7 @@ def measure(drawing: Drawing, row: Row, config: RunConfig) -> dict[str, float]:
 
 
 def _sapimouse(
-    drawing: Drawing, described: dict[str, Evidence], row: Row, config: RunConfig
+    drawing: Drawing, described: dict[str, SessionEmbeddings], row: Row, config: RunConfig
 ) -> dict[str, float]:
     people, parts = drawing.of.people, drawing.of.parts
     account, of_part = people.account_id.astype(str), parts.account_id.astype(str)
@@ -196,7 +196,7 @@ def _sapimouse(
 
 
 def _balabit(
-    drawing: Drawing, described: dict[str, Evidence], row: Row, config: RunConfig
+    drawing: Drawing, described: dict[str, SessionEmbeddings], row: Row, config: RunConfig
 ) -> dict[str, float]:
     of = drawing.of
     everyone = drawing.population("known", np.ones(len(of.known), bool), row, config)
@@ -218,15 +218,15 @@ def _panels(config: RunConfig) -> list[int]:
     return [EVERY_PANEL.index(name) for name in config.owner.panels.names]
 
 
-def _described(prints: Prints, row: Row, config: RunConfig) -> Evidence:
+def _described(prints: Prints, row: Row, config: RunConfig) -> SessionEmbeddings:
     """Return what describes each session: the panels of the row, one image."""
     chosen = _panels(config)
     if row.of_sessions:
         images, n_windows = density(prints.counts[..., chosen]), np.minimum(prints.n_windows, 1)
     else:
         images, n_windows = prints.mean_images[..., chosen], prints.n_windows
-    return Evidence(images.reshape(len(images), -1), n_windows)
+    return SessionEmbeddings(images.reshape(len(images), -1), n_windows)
 
 
-def _taken(evidence: Evidence, chosen: Shaped[np.ndarray, " chosen"]) -> Evidence:
-    return Evidence(evidence.mean[chosen], evidence.n_windows[chosen])
+def _taken(evidence: SessionEmbeddings, chosen: Shaped[np.ndarray, " chosen"]) -> SessionEmbeddings:
+    return SessionEmbeddings(evidence.mean[chosen], evidence.n_windows[chosen])

@@ -22,7 +22,7 @@ from benchmarks.bots.folds import Fold, labelled, make_fold, other_people
 from benchmarks.bots.text import to_text
 from benchmarks.bots.thresholds import looked_at, threshold_rows
 from model.config import RunConfig
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 
 DEALT = (0.7, 0.1, 0.2, 0.0)  # of what a fold leaves: its test part is the fold
 
@@ -32,7 +32,7 @@ def measure(
 ) -> dict[str, Any]:
     """Train on what a fold leaves, and test on what it holds."""
     network, detectors = train_detectors(fold, config, simulate, state_dir)
-    tests = {"matched": fold.matched, "twins": fold.twins, "as they come": fold.natural}
+    tests = {"matched": fold.matched, "twins": fold.simulate, "as they come": fold.natural}
     alarms = {"sapimouse, stretches": fold.people} | others
     return {
         "unseen_rate": detectors["network"].unseen_rate,

@@ -19,12 +19,12 @@ from model.policy import fit_policy
 from model.run import TrainedModel
 from model.score import predict_sessions
 from model.train import balance_groups, fit_split, window_weights
-from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
-from pipeline.scores import goes_somewhere
-from pipeline.sessions import Sessions
-from pipeline.splits import Split
-from pipeline.standard import standardise
-from pipeline.windows import cut_windows
+from pipeline.features.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
+from pipeline.scores.table import goes_somewhere
+from pipeline.sessions.resample import resample
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import cut_windows
+from pipeline.splits.split import Split
 
 BUDGET = 0.01
 FEATURES = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
@@ -54,9 +54,9 @@ def train_model(
 
     A training that was cut short goes on from what lies in `state_dir`.
     """
-    named = config.twins.bots or fold.rest_bots
+    named = config.simulate.bots or fold.rest_bots
     bots = tuple(name for name in fold.rest_bots if name in named)
-    config = replace(config, twins=replace(config.twins, bots=bots))
+    config = replace(config, simulate=replace(config.simulate, bots=bots))
     sessions, split = training_sessions(fold.rest, config, simulate)
     network, _ = fit_split(
         sessions,
@@ -94,7 +94,7 @@ def train_features(sessions: Sessions, split: Split, config: RunConfig) -> Detec
     """Return gradient boosting over the kinematic features of standardised windows."""
 
     def described(chosen: Sessions) -> tuple[np.ndarray, Int64[np.ndarray, " windows"]]:
-        standard = standardise(chosen, config.standard).sessions
+        standard = resample(chosen, config.resample).sessions
         windows = cut_windows(standard, config.window)
         return kinematic_features(standard, windows)[:, FEATURES], windows.session
 

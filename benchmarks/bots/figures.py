@@ -9,10 +9,10 @@ from benchmarks.bots.detectors import BUDGET, FEATURES, Detector, Scores
 from model.bootstrap import cluster_bootstrap, rate_interval
 from model.config import RunConfig
 from model.metrics import ece, roc_auc, roc_curve
-from pipeline.kinematics import HAND_FEATURES, session_features
-from pipeline.separability import rank_auc
-from pipeline.sessions import Sessions
-from pipeline.windows import cut_windows
+from pipeline.features.best_feature import rank_auc
+from pipeline.features.kinematics import HAND_FEATURES, session_features
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import cut_windows
 
 FEWEST = 30  # sessions of a class: fewer can be matched of some families
 ENOUGH = round(1 / BUDGET)  # legitimate sessions: fewer can't show so low a rate

@@ -15,12 +15,12 @@ from benchmarks.matching import (
     strata,
 )
 from flows.jobs.inputs import each_sessions
-from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.resample import ResampleConfig, resample
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import ALL
-from pipeline.simulate.twins import simulate_twins
-from pipeline.standard import StandardConfig, standardise
+from pipeline.simulate.synthetic import simulate_sessions
 
-CLOCK = StandardConfig(longest_rest_ms=0.0)  # 60 Hz, whole pixels; rests stay as they were
+CLOCK = ResampleConfig(longest_rest_ms=0.0)  # 60 Hz, whole pixels; rests stay as they were
 MATCH = MatchConfig()
 DRAWS = 3  # matched sets a family: each pairs other moves
 
@@ -72,8 +72,8 @@ def make_fold(
         rest=sessions.take(~is_held),
         rest_bots=tuple(name for name in ALL if name not in held_twins + held),
         matched={name: matched_sessions(on_clock, of, seed) for name, of in bots.items()},
-        twins={
-            name: concatenate_sessions([people, simulate_twins(people, [name], 1, seed)])
+        simulate={
+            name: concatenate_sessions([people, simulate_sessions(people, [name], 1, seed)])
             for name in held_twins
         },
         natural={name: concatenate_sessions([people, of]) for name, of in bots.items()},
@@ -83,7 +83,7 @@ def make_fold(
 
 def one_clock(sessions: Sessions) -> Sessions:
     """Return sessions as a 60 Hz page would log them, whoever recorded them."""
-    return standardise(sessions, CLOCK).sessions
+    return resample(sessions, CLOCK).sessions
 
 
 def stretches(sessions: Sessions, at_most: int = 20) -> Sessions:

@@ -19,7 +19,7 @@ from model.config import RunConfig
 from model.network import Network
 from model.policy import PolicyConfig, fit_policy
 from model.score import predict_sessions
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 
 N_DRAWS = 30
 Logits = Float64[np.ndarray, " windows"]

@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import PointerprintError
-from pipeline.events import FARTHEST_PX, clean_events
-from pipeline.kinematics import session_features
-from pipeline.logs import FoundFile, ParsedLog, parse_log, quarantine_table
+from pipeline.features.kinematics import session_features
+from pipeline.ingest.clean import FARTHEST_PX, clean_events
+from pipeline.ingest.parse import FoundFile, ParsedLog, parse_log, quarantine_table
 from pipeline.readers import find_format, opening
 from pipeline.readers.base import Log, LogFile
 from pipeline.schemas import QUARANTINE, Kind
-from pipeline.sessions import Sessions, sessions_from_table, sessions_table
-from pipeline.standard import StandardConfig, standardise
-from pipeline.windows import WindowConfig, cut_windows, pad_windows
+from pipeline.sessions.resample import ResampleConfig, resample
+from pipeline.sessions.sessions import Sessions, sessions_from_table, sessions_table
+from pipeline.sessions.windows import WindowConfig, cut_windows, pad_windows
 
 LINED = ("csv", "balabit", "sapimouse", "jsonl")
 """Formats whose rows are lines."""
@@ -122,7 +122,7 @@ def _through_ipc(table: pa.Table) -> pa.Table:
 
 def _check_windows(sessions: Sessions) -> None:
     """What a network would see, and what features are made of, is finite."""
-    standard = standardise(sessions, StandardConfig()).sessions
+    standard = resample(sessions, ResampleConfig()).sessions
     for found in (sessions, standard):
         windows = cut_windows(found, _WINDOW)
         points = pad_windows(found, windows, _WINDOW.max_events)

@@ -28,9 +28,9 @@ from benchmarks.sources import of_accounts, recordings_folder, with_settings
 from model.config import RunConfig
 from model.prints import print_of_people
 from model.run import TrainedModel
-from pipeline.reasons.usual import measure_usual
-from pipeline.replay.chance import measure_chance
-from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.reasons.reference import fit_reference_ranges
+from pipeline.replay.null_model import fit_null_model
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
 
 def trained(fold: Fold, config: RunConfig, state_dir: Path) -> TrainedModel:
@@ -41,8 +41,8 @@ def trained(fold: Fold, config: RunConfig, state_dir: Path) -> TrainedModel:
     people, person = sessions.take(chosen), split.groups.person[chosen]
     return replace(
         model,
-        chance=measure_chance(people),
-        usual=measure_usual(people, person),
+        null_model=fit_null_model(people),
+        reference_ranges=fit_reference_ranges(people, person),
         people=print_of_people(model.config, people, person),
     )
 
@@ -50,7 +50,7 @@ def trained(fold: Fold, config: RunConfig, state_dir: Path) -> TrainedModel:
 def bots_of(fold: Fold, at_most: int, seed: int) -> Sessions:
     """Return some sessions of each generator in a fold; the generator is the account."""
     parts = []
-    for name, of_generator in {**fold.natural, **fold.twins}.items():
+    for name, of_generator in {**fold.natural, **fold.simulate}.items():
         frauds = of_generator.take(of_generator.label == 1)
         parts.append(renamed(frauds, np.full(len(frauds), name)))
     bots = concatenate_sessions(parts)

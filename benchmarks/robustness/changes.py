@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int64
 
 from benchmarks.replay_attacks import jitter, resample
 from pipeline.schemas import Kind
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 
 Change = Callable[[np.random.Generator, Sessions], Sessions]
 

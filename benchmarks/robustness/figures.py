@@ -13,10 +13,9 @@ from scipy.special import logit
 from model.bootstrap import rate_interval
 from model.run import TrainedModel
 from model.score import predict_sessions, score_sessions
-from pipeline.replay.evidence import find_replays
 from pipeline.replay.recordings import record
-from pipeline.replay.verdict import log_odds, with_replays
-from pipeline.sessions import Sessions
+from pipeline.replay.search import find_replays, log_odds, with_replays
+from pipeline.sessions.sessions import Sessions
 
 N_RESAMPLES = 1000
 
@@ -40,8 +39,8 @@ def scored(model: TrainedModel, sessions: Sessions) -> Scored:
     """Score sessions that come on one day, and no others with them."""
     table = score_sessions(model, "robustness", sessions, "robustness", datetime.now(UTC))
     by_network = table["is_flagged"].to_numpy()
-    if model.chance is not None and len(sessions):
-        evidence = find_replays(record(sessions), model.chance, log_odds(table))
+    if model.null_model is not None and len(sessions):
+        evidence = find_replays(record(sessions), model.null_model, log_odds(table))
         base_rate, medium = model.calibration.base_rate, model.policy.medium_threshold
         table = with_replays(table, evidence, base_rate, medium)
     seen = predict_sessions(model.network, model.config, sessions)

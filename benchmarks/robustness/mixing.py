@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.robustness.changes import Change
-from pipeline.sessions import EVENT_COLUMNS, Sessions
+from pipeline.sessions.sessions import EVENT_COLUMNS, Sessions
 
 SHARES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 PIECES: Final = 8  # of the bot's session, with one of the human's behind each

@@ -16,8 +16,8 @@ from benchmarks.speed.timing import Result, interleaved
 from flows.jobs.score import score
 from model.config import RunConfig
 from model.network import new_network
-from pipeline.ingest import ingest_logs
-from pipeline.overlap import overlapped, usable_cores
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.storage.overlap import overlapped, usable_cores
 
 N_SESSIONS, N_EVENTS = 2048, 200
 N_RESNET = 64  # sessions: it takes a second for a dozen

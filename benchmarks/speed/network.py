@@ -13,8 +13,8 @@ from benchmarks.speed.recordings import make_sessions
 from benchmarks.speed.timing import Result, Timing, interleaved
 from model.config import RunConfig
 from model.network import Network, draw_print, new_network
-from pipeline.overlap import overlapped, usable_cores
-from pipeline.windows import cut_windows, pad_windows
+from pipeline.sessions.windows import cut_windows, pad_windows
+from pipeline.storage.overlap import overlapped, usable_cores
 from rasterize.motion import to_device
 
 CONFIG = RunConfig()

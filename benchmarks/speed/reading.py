@@ -15,8 +15,8 @@ import pandas as pd
 
 from benchmarks.speed.recordings import make_sessions, write_log
 from benchmarks.speed.timing import Result, interleaved
-from pipeline.logs import parse_logs
-from pipeline.sessions import Sessions
+from pipeline.ingest.parse import parse_logs
+from pipeline.sessions.sessions import Sessions
 
 N_SESSIONS, N_EVENTS = 10_000, 200  # of a table: some dozen MB
 N_JSON_SESSIONS = 2000

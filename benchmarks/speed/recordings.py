@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from flows.jobs.inputs import each_sessions
 from pipeline.schemas import Kind
-from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
 SAMPLE = Path("sample_data", "logs")
 DAY = "2026-11-01"

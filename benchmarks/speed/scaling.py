@@ -15,7 +15,7 @@ OTHERS = ((64, 256, 1024), (50, 800, 3200), (1, 4, 12), (16, 32, 48))
 
 
 def measure(repeats: int) -> Result:
-    """Change one thing at a time; standardise, cut, draw and predict, without files."""
+    """Change one thing at a time; resample, cut, draw and predict, without files."""
     sizes = {BASE}
     for place, others in enumerate(OTHERS):
         sizes |= {(*BASE[:place], other, *BASE[place + 1 :]) for other in others}

@@ -11,13 +11,12 @@ from model.audit import Audit, audit
 from pipeline.audit.case import Task, find_case
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.errors import DataError
-from pipeline.labels import read_labels
-from pipeline.places import place
-from pipeline.publish import replacing, write_json
-from pipeline.published import read_scores
-from pipeline.sessions import Sessions
-from pipeline.spreadsheets import for_spreadsheets
-from pipeline.store import load_sessions
+from pipeline.scores.partitions import for_spreadsheets, read_scores
+from pipeline.sessions.labels import read_labels
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import as_path
+from pipeline.storage.publish import replacing, write_json
+from pipeline.storage.store import load_sessions
 
 
 def audit_stores(
@@ -37,7 +36,7 @@ def audit_stores(
         case, find_shortcuts(case, seed=seed), read_scores(scores) if scores else None, seed=seed
     )
     if to is not None:
-        to = place(to)
+        to = as_path(to)
         write_json(found.to_json(), to / "audit.json")
         with replacing(to / "audit.png") as path:
             found.write_plot(path)

@@ -9,24 +9,24 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from flows.columns import parse_columns
 from flows.jobs.monitor import monitor
 from flows.jobs.retrain import Retrained, retrain
 from flows.jobs.score import score
-from flows.site import Site
-from flows.tracking import track
-from pipeline.accounts import IngestReport
+from flows.jobs.tracking import track
+from flows.settings import Settings
+from model.config import Promote
 from pipeline.errors import ConfigError
-from pipeline.ingest import ingest_logs
-from pipeline.places import place
-from pipeline.promotion import Promote
-from pipeline.publish import SUCCESS
-from pipeline.store import check_date, day_folder, ingest_days, is_store
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.ingest.report import IngestReport
+from pipeline.readers.tabular import parse_columns
+from pipeline.storage.paths import as_path
+from pipeline.storage.publish import SUCCESS
+from pipeline.storage.store import check_date, day_folder, ingest_days, is_store
 
 log = logging.getLogger(__name__)
 
 
-def ingest_day(site: Site, day: str) -> IngestReport:
+def ingest_day(site: Settings, day: str) -> IngestReport:
     """Add the logs that are new to the store, as of `day`."""
     site.check_logs()
     report = ingest_logs(
@@ -41,7 +41,7 @@ def ingest_day(site: Site, day: str) -> IngestReport:
 
 
 def score_day(
-    site: Site, day: str, progress: Callable[[int, int], None] = lambda n_done, n_all: None
+    site: Settings, day: str, progress: Callable[[int, int], None] = lambda n_done, n_all: None
 ) -> Path:
     """Score the sessions that came into the store on `day`; those before may have been replayed.
 
@@ -64,13 +64,13 @@ def score_day(
     )
 
 
-def monitor_day(site: Site, day: str) -> Path:
+def monitor_day(site: Settings, day: str) -> Path:
     """Compare `day` with the reference of the model that scored it."""
     return monitor(site.store, site.scores, site.models, site.drift, day, site.alarm)
 
 
 def train_and_compare(
-    site: Site, promote_when: Promote, progress: Callable[[object], None] = lambda epoch: None
+    site: Settings, promote_when: Promote, progress: Callable[[object], None] = lambda epoch: None
 ) -> Retrained:
     """Train a challenger on the store and the labels fed back; promote it if it is better."""
     config = site.run
@@ -85,13 +85,13 @@ def train_and_compare(
     return found
 
 
-def day_sources(site: Site, day: str) -> list[Path]:
+def day_sources(site: Settings, day: str) -> list[Path]:
     """Return the day's partition of the store; nothing if there is none."""
     folder = day_folder(site.store, day)
     return [folder] if is_store(folder) else []
 
 
-def _days_before(site: Site, day: str) -> list[Path]:
+def _days_before(site: Settings, day: str) -> list[Path]:
     """Return the partitions of the store of the last `history_days` days before."""
     first = (date.fromisoformat(day) - timedelta(days=site.history_days)).isoformat()
     days = [found for found in ingest_days(site.store) if first <= found < day]
@@ -109,4 +109,4 @@ def each_day(start: str, end: str) -> Iterator[str]:
 
 def is_published(table: Path, day: str) -> bool:
     """Say whether a table of days has this one, whole."""
-    return (place(table) / f"run_date={day}" / SUCCESS).is_file()
+    return (as_path(table) / f"run_date={day}" / SUCCESS).is_file()

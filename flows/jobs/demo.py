@@ -12,18 +12,18 @@ from flows.jobs.inputs import today
 from flows.jobs.report import report
 from flows.jobs.score import score
 from flows.jobs.train import train
-from model.config import AugmentConfig, RunConfig, TrainConfig, TwinsConfig
+from model.config import AugmentConfig, RunConfig, SimulateConfig, TrainConfig
 from model.train import Epoch
 from pipeline.errors import NotFoundError
-from pipeline.ingest import ingest_logs
-from pipeline.labels import read_labels
-from pipeline.places import on_disk
+from pipeline.ingest.ingest import ingest_logs
+from pipeline.sessions.labels import read_labels
+from pipeline.storage.paths import require_local
 from rasterize.canvas import Canvas
 
 # The recordings are short hops on one person's screen: a finer canvas, and few steps.
 CONFIG = RunConfig(
     canvas=Canvas(cell_px=8.0),
-    twins=TwinsConfig(per_session=6),
+    simulate=SimulateConfig(per_session=6),
     train=TrainConfig(epochs=20, steps_per_epoch=50),
     augment=AugmentConfig(throttled_share=0.25),
 )
@@ -33,7 +33,7 @@ N_CASES = 200  # of the report: a few seconds
 
 def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
     """Ingest, draw, train, score and report on what lies in `sample_data`; return it as text."""
-    on_disk(to, "demo")
+    require_local(to, "demo")
     if not (sample_data / "labels.csv").is_file():
         raise NotFoundError(sample_data, "no sample data here", "run the demo in a checkout")
     store, run, scores = to / "store", to / "run", to / "scores"

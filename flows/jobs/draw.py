@@ -13,15 +13,21 @@ from model.attribution import attribute_seen
 from model.run import TrainedModel, load_model
 from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, DataError, NotFoundError, did_you_mean
-from pipeline.logs import NO_COLUMNS
-from pipeline.places import place
-from pipeline.publish import replacing
+from pipeline.ingest.parse import NO_COLUMNS
 from pipeline.readers import AUTO
-from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.windows import Windows, cut_windows, pad_windows
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.windows import Windows, cut_windows, pad_windows
+from pipeline.storage.paths import as_path
+from pipeline.storage.publish import replacing
 from rasterize.canvas import Canvas
-from rasterize.overlay import draw_overlays, weight_legend
-from rasterize.picture import ENLARGED, contact_sheet, draw_pictures, stacked
+from rasterize.picture import (
+    ENLARGED,
+    contact_sheet,
+    draw_overlays,
+    draw_pictures,
+    stacked,
+    weight_legend,
+)
 
 LARGE: Final = 16  # pixels a cell: 1,024 a side with the default canvas
 LARGEST_EVENTS: Final = 32_768  # of a session drawn as a whole: what follows is left out
@@ -55,7 +61,7 @@ def draw(
     `large` draws a session whole, in one picture. With a RUN, paths are as its model sees them,
     each beside what raised its score.
     """
-    path, to = place(path), place(to)
+    path, to = as_path(path), as_path(to)
     if limit < 1:
         raise ConfigError("draw", f"limit is {limit}", "1 or more pictures")
     sessions = read_by_name(path, format, columns)

@@ -15,13 +15,13 @@ from model.prints import session_prints
 from model.run import TrainedModel, load_model
 from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, DataError
-from pipeline.logs import NO_COLUMNS
-from pipeline.places import place
-from pipeline.publish import replacing
+from pipeline.ingest.parse import NO_COLUMNS
 from pipeline.readers import AUTO
-from pipeline.sessions import Sessions
-from pipeline.standard import standardise
-from pipeline.windows import Points, Windows, pad_windows
+from pipeline.sessions.resample import resample
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Points, Windows, pad_windows
+from pipeline.storage.paths import as_path
+from pipeline.storage.publish import replacing
 from rasterize.canvas import Canvas
 from rasterize.panels import PANELS
 from rasterize.print_picture import SessionPrint, print_sheet
@@ -45,7 +45,7 @@ def draw_print(
     that its model sees, as it sees them, and the difference to the print of the session's account
     (owner task, if it is enrolled) or of the people the model was trained on.
     """
-    path, to = place(path), place(to)
+    path, to = as_path(path), as_path(to)
     model = None if run is None else load_model(run)
     config = _as_recorded(window) if model is None else model.config
     sessions = _chosen(read_by_name(path, format, columns), session_ids, path)
@@ -81,7 +81,7 @@ def _session_prints(
     sessions: Sessions, config: RunConfig, model: TrainedModel | None, path: Path
 ) -> list[SessionPrint]:
     """Return what is drawn of each session, with its reference where a model has one."""
-    seen = standardise(sessions, config.task_standard).sessions
+    seen = resample(sessions, config.task_resample).sessions
     prints = session_prints(config, sessions)
     is_empty = prints.n_windows == 0
     if is_empty.any():

@@ -9,9 +9,9 @@ from model.owner.score import enroll as enroll_sessions
 from model.registry import resolve_run
 from model.run import load_model, save_profiles
 from pipeline.errors import ConfigError, DataError
-from pipeline.feedback import latest_labels, relabelled
-from pipeline.publish import lock
-from pipeline.store import read_sessions
+from pipeline.sessions.feedback import latest_labels, relabelled
+from pipeline.storage.publish import lock
+from pipeline.storage.store import read_sessions
 
 
 def enroll(stores: Sequence[Path], run: Path, device: str = "") -> pd.DataFrame:
@@ -43,5 +43,5 @@ def enroll(stores: Sequence[Path], run: Path, device: str = "") -> pd.DataFrame:
             )
         save_profiles(profiles, run)
     summary = profiles.summary()
-    summary["is_mature"] = summary["maturity"] >= model.config.owner.min_maturity
+    summary["is_mature"] = summary["maturity"] >= model.config.owner.min_confidence
     return summary

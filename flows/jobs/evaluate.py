@@ -3,26 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from model.evaluate import Evaluation, evaluate
-from pipeline.kinematics import KINEMATIC_FEATURES, session_features
-from pipeline.labels import read_labels
-from pipeline.places import filling, place
-from pipeline.publish import write_json
-from pipeline.published import read_scores
-from pipeline.sessions import Sessions
-from pipeline.store import load_sessions
-from pipeline.windows import WindowConfig, cut_windows
-
-
-def session_feature_frame(sessions: Sessions, window: WindowConfig) -> pd.DataFrame:
-    """Return each session's kinematic features, by session id: the baseline beside the model."""
-    windows = cut_windows(sessions, window)
-    features = session_features(sessions, windows)
-    frame = pd.DataFrame(features, index=sessions.session_id, columns=list(KINEMATIC_FEATURES))
-    return frame.loc[np.isfinite(features).all(axis=1)]
+from pipeline.config import WindowConfig
+from pipeline.features.kinematics import session_feature_frame
+from pipeline.scores.partitions import read_scores
+from pipeline.sessions.labels import read_labels
+from pipeline.storage.paths import as_path, filling
+from pipeline.storage.publish import write_json
+from pipeline.storage.store import load_sessions
 
 
 def evaluate_scores(
@@ -32,7 +20,7 @@ def evaluate_scores(
     features = session_feature_frame(load_sessions(stores), WindowConfig()) if stores else None
     evaluation = evaluate(read_scores(scores), read_labels(labels), features)
     if to is not None:
-        with filling(place(to)) as folder:
+        with filling(as_path(to)) as folder:
             write_json(evaluation.to_json(), folder / "evaluation.json")
             evaluation.write_plots(folder)
     return evaluation

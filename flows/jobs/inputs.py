@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.logs import NO_COLUMNS, parse_logs
+from pipeline.ingest.parse import NO_COLUMNS, parse_logs
 from pipeline.readers import AUTO
-from pipeline.sessions import Sessions
-from pipeline.store import is_store, read_sessions
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.store import is_store, read_sessions
 
 
 def today() -> str:

@@ -4,7 +4,7 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.feedback import FeedbackReport, add_feedback
+from pipeline.sessions.feedback import FeedbackReport, add_feedback
 
 log = logging.getLogger(__name__)
 

@@ -10,15 +10,22 @@ import numpy as np
 import pyarrow as pa
 
 from model.registry import resolve_run
-from pipeline.drift import DriftConfig, find_drift, strongest
 from pipeline.errors import NotFoundError
-from pipeline.measures import Measures, score_measures, session_measures
-from pipeline.places import open_parquet, place
-from pipeline.publish import MANIFEST, lock, publish_partition, seal, staging, write_parquet
-from pipeline.published import partition_files, read_partition
-from pipeline.reference import FILE, Reference, read_reference, summarise
-from pipeline.sessions import Sessions
-from pipeline.store import check_date, day_folder, is_store, read_sessions
+from pipeline.monitoring.drift import DriftConfig, find_drift, strongest
+from pipeline.monitoring.reference import (
+    FILE,
+    Measures,
+    Reference,
+    read_reference,
+    score_measures,
+    session_measures,
+    summarise,
+)
+from pipeline.scores.partitions import partition_files, read_partition
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import as_path, open_parquet
+from pipeline.storage.publish import MANIFEST, lock, publish_partition, seal, staging, write_parquet
+from pipeline.storage.store import check_date, day_folder, is_store, read_sessions
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +45,7 @@ def monitor(
     `models` is a folder of models or a RUN: for a day that says of no model where it is.
     """
     check_date(run_date)
-    store, scores, drift = place(store), place(scores), place(drift)
+    store, scores, drift = as_path(store), as_path(scores), as_path(drift)
     table = _read_day(scores, run_date)
     run, reference = _reference(scores, run_date, models)
     day = _summary(day_folder(store, run_date), table)
@@ -69,7 +76,7 @@ def monitor(
 
 def read_drift(partition: Path) -> pa.Table:
     """Return a day of the DRIFT table."""
-    (part,) = partition_files(place(partition))
+    (part,) = partition_files(as_path(partition))
     with open_parquet(part) as parquet:
         return parquet.read()
 
@@ -107,7 +114,7 @@ def _reference(scores: Path, run_date: str, models: Path) -> tuple[Path, Referen
     """Return the reference of the model that scored the day, else that of the champion."""
     manifest = scores / f"run_date={run_date}" / MANIFEST
     said = json.loads(manifest.read_text()).get("run") if manifest.is_file() else None
-    run = place(said) if said and (place(said) / FILE).is_file() else resolve_run(models)
+    run = as_path(said) if said and (as_path(said) / FILE).is_file() else resolve_run(models)
     return run, read_reference(run)
 
 

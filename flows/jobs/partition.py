@@ -20,18 +20,16 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int64
 
-from pipeline.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.config import AbstainIs
-from pipeline.doubles import find_doubles, short_hashes
 from pipeline.errors import DataError
-from pipeline.outcomes import doubles_table, outcomes_report
-from pipeline.places import open_parquet, remove_tree
-from pipeline.publish import parquet_writer, publish_partition, seal, write_parquet
-from pipeline.replay.evidence import Evidence
-from pipeline.replay.verdict import with_replays
+from pipeline.ingest.report import duplicates_table, outcomes_report
+from pipeline.replay.search import ReplayEvidence, with_replays
 from pipeline.schemas import QUARANTINE, SCORES
-from pipeline.shards import Shard
-from pipeline.staged import StagedShards, alone_with, drop_staged, open_staged
+from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
+from pipeline.scores.duplicates import find_duplicates, short_hashes
+from pipeline.storage.paths import open_parquet, remove_tree
+from pipeline.storage.publish import parquet_writer, publish_partition, seal, write_parquet
+from pipeline.storage.shards import Shard, StagedShards, alone_with, drop_staged, open_staged
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +52,9 @@ class Begun:
 
 @dataclass(frozen=True)
 class Replays:
-    """Evidence on the sessions of each shard in turn, and what turns it into a verdict."""
+    """ReplayEvidence on the sessions of each shard in turn, and what turns it into a verdict."""
 
-    evidence: Iterable[Evidence]
+    evidence: Iterable[ReplayEvidence]
     base_rate: float
     medium_threshold: float
 
@@ -175,7 +173,7 @@ def _rejected(
                 for batch in parquet.iter_batches():
                     yield pa.Table.from_batches([batch]).cast(QUARANTINE)
         if not is_kept.all():
-            yield doubles_table(logs, np.flatnonzero(~is_kept), _rows(staged, shard))
+            yield duplicates_table(logs, np.flatnonzero(~is_kept), _rows(staged, shard))
 
 
 def _rows_kept(
@@ -188,7 +186,7 @@ def _rows_kept(
     hashes = [short_hashes(_session_ids(staged, shard)) for shard in shards]
     starts = np.cumsum([0, *map(len, hashes)])
     hashes = np.concatenate([np.zeros(0, np.uint64), *hashes])
-    later, first = find_doubles(hashes, lambda rows: _names(staged, shards, starts, rows))
+    later, first = find_duplicates(hashes, lambda rows: _names(staged, shards, starts, rows))
     source = np.array([shard.source for shard in shards])
     is_odd = source[_shard_of(later, starts)] != source[_shard_of(first, starts)]
     if is_odd.any():

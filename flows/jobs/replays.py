@@ -11,18 +11,17 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.places import open_parquet
-from pipeline.replay.chance import Chance
-from pipeline.replay.evidence import Evidence, find_replays
+from pipeline.replay.null_model import NullModel
 from pipeline.replay.recordings import (
     Recordings,
     concatenate_recordings,
     read_recordings,
     record,
 )
-from pipeline.replay.verdict import log_odds
-from pipeline.sessions import Sessions
-from pipeline.staged import StagedShards
+from pipeline.replay.search import ReplayEvidence, find_replays, log_odds
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import open_parquet
+from pipeline.storage.shards import StagedShards
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +29,8 @@ MOST_MOVEMENTS: Final = 200_000  # searched in at once, and as many earlier ones
 
 
 def search_replays(
-    staged: StagedShards, n_shards: int, history: Iterable[Sessions], chance: Chance
-) -> Iterator[Evidence]:
+    staged: StagedShards, n_shards: int, history: Iterable[Sessions], chance: NullModel
+) -> Iterator[ReplayEvidence]:
     """Give the evidence on the sessions of each shard, compared with others and with `history`."""
     earlier = _recorded(history)
     blocks = list(_blocks(staged, n_shards))
@@ -85,7 +84,9 @@ def _recorded(history: Iterable[Sessions]) -> list[Recordings]:
     return kept
 
 
-def _none() -> Evidence:
+def _none() -> ReplayEvidence:
     """Return the evidence on no session."""
     empty = np.zeros(0)
-    return Evidence(empty, empty.astype(object), empty.astype(bool), *[empty.astype(np.int64)] * 2)
+    return ReplayEvidence(
+        empty, empty.astype(object), empty.astype(bool), *[empty.astype(np.int64)] * 2
+    )

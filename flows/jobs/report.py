@@ -12,28 +12,32 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from flows.jobs.inputs import each_sessions
-from model.agreement import agreement_json
 from model.attribution import Attribution, attribute
 from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import RunConfig
+from model.evaluation import agreement_json
 from model.print_reasons import panel_words, print_reasons
 from model.run import TrainedModel, load_model
 from pipeline.errors import ConfigError, NotFoundError
-from pipeline.feedback import latest_labels
-from pipeline.labels import read_labels
-from pipeline.logs import NO_COLUMNS
-from pipeline.places import place
-from pipeline.publish import MANIFEST, replacing
-from pipeline.published import open_scores
+from pipeline.ingest.parse import NO_COLUMNS
 from pipeline.readers import AUTO
-from pipeline.report.cases import case_blocks, code_words, measured_reasons, queue_row
-from pipeline.report.day import day_json
-from pipeline.report.gather import Gathered, gather
-from pipeline.report.page import page_html
-from pipeline.report.path import shown_events
+from pipeline.report.cases import (
+    Gathered,
+    case_blocks,
+    code_words,
+    gather,
+    measured_reasons,
+    queue_row,
+)
+from pipeline.report.page import day_json, page_html, shown_events
 from pipeline.schemas import SCORES
-from pipeline.sessions import Sessions
-from pipeline.store import check_date
+from pipeline.scores.partitions import open_scores
+from pipeline.sessions.feedback import latest_labels
+from pipeline.sessions.labels import read_labels
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import as_path
+from pipeline.storage.publish import MANIFEST, replacing
+from pipeline.storage.store import check_date
 from rasterize.palette import BACKGROUND, SCALE
 from rasterize.print_json import panels_json, print_json
 
@@ -61,7 +65,7 @@ def report(
     """
     if limit < 1:
         raise ConfigError("report", f"limit is {limit}", "1 or more cases")
-    scores, to = place(scores), place(to)
+    scores, to = as_path(scores), as_path(to)
     everything = open_scores(scores)
     days = everything.to_table(columns=["run_date", "band", "is_flagged", "fraud_score"])
     day = _choose_day(scores, days["run_date"].unique().to_pylist(), date)
@@ -141,11 +145,11 @@ def _sources(
     The earlier days' are among them: an account's usual sessions are there.
     """
     if stores:
-        return [(place(path), AUTO, NO_COLUMNS) for path in stores]
+        return [(as_path(path), AUTO, NO_COLUMNS) for path in stores]
     sources: dict[Path, tuple[str, Mapping[str, str]]] = {}
     for manifest in manifests:
         read_from = manifest.get("read_from", {"paths": []})
-        for path in map(place, read_from["paths"]):
+        for path in map(as_path, read_from["paths"]):
             sources.setdefault(path, (read_from["format"], read_from["columns"]))
     here = [(path, *how) for path, how in sources.items() if path.exists()]
     if not here:
@@ -173,7 +177,7 @@ def _labels(path: Path | None) -> dict[str, int | None]:
 
 def _run_folder(manifest: Manifest, run: Path | None) -> Path | None:
     """Return the folder of the model, as named or as it was when it scored; None: not there."""
-    folder = place(manifest.get("run", "nowhere") if run is None else run)
+    folder = as_path(manifest.get("run", "nowhere") if run is None else run)
     if run is not None or (folder / "config.json").is_file():
         return folder
     log.warning(
@@ -225,8 +229,8 @@ def _reasons(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what was measured for each reason of SCORES, and what a print's reasons say."""
     found: dict[str, list[dict[str, Any]]] = {}
-    if model.usual is not None:
-        found = measured_reasons(sessions, model.usual, model.ranges)
+    if model.reference_ranges is not None:
+        found = measured_reasons(sessions, model.reference_ranges, model.ranges)
     rows = zip(cases["session_id"].to_pylist(), cases["reasons"].to_pylist(), strict=True)
     by_print = {name for name, codes in rows if any(code in panel_words() for code in codes)}
     chosen = sessions.take(np.isin(sessions.session_id.astype(str), sorted(by_print)))

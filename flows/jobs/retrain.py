@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows.jobs.held_out import choose_held_out, used_sessions
 from flows.jobs.train import train, training_sessions
-from model.comparison import Comparison, compare
-from model.config import RunConfig
+from model.comparison import Comparison, choose_held_out, compare, used_sessions
+from model.config import Promote, PromotionConfig, RunConfig
 from model.registry import add_run, promote, read_champion
 from model.run import load_model
 from model.score import score_sessions
 from model.train import Epoch
 from pipeline.errors import DataError, PointerprintError
-from pipeline.feedback import labelled_sessions
-from pipeline.places import RemotePath, place
-from pipeline.promotion import Promote, PromotionConfig
-from pipeline.publish import lock, remove_if_empty, staging, staging_folder, write_json
+from pipeline.sessions.feedback import labelled_sessions
+from pipeline.storage.paths import RemotePath, as_path
+from pipeline.storage.publish import lock, remove_if_empty, staging, staging_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +49,7 @@ def retrain(
     The first model has nobody to beat. Models of the owner task aren't compared: each is fitted
     to all it was measured on, so no session is new to them.
     """
-    models = place(models)
+    models = as_path(models)
     with _challenger(models) as run:
         train(stores, run, config, simulate, progress=progress, feedback=feedback)
         model_id = load_model(run).model_id

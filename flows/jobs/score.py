@@ -20,12 +20,12 @@ from flows.jobs.workers import by_processes, on_cluster
 from model.registry import resolve_run
 from model.run import TrainedModel, load_model
 from pipeline.config import AbstainIs
-from pipeline.logs import NO_COLUMNS, refuse_no_logs
-from pipeline.places import place
+from pipeline.ingest.parse import NO_COLUMNS, refuse_no_logs
 from pipeline.readers import AUTO
 from pipeline.schemas import SCORES
-from pipeline.shards import Shard, inputs_digest, plan_shards
-from pipeline.store import check_date
+from pipeline.storage.paths import as_path
+from pipeline.storage.shards import Shard, inputs_digest, plan_shards
+from pipeline.storage.store import check_date
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +58,12 @@ def score(
     sessions that can't be judged are for review, `abstain_is` says.
     """
     check_date(run_date)
-    paths, run, scores = [place(path) for path in paths], place(run), place(scores)
+    paths, run, scores = [as_path(path) for path in paths], as_path(run), as_path(scores)
     target = scores / f"run_date={run_date}"
     run = resolve_run(run)
     model = load_model(run, budget)
     shards = plan_shards(paths)
-    searches = replays and model.chance is not None
+    searches = replays and model.null_model is not None
     began = time.monotonic()
 
     def score_missing(begun: Begun, missing: Sequence[Shard]) -> None:
@@ -76,7 +76,7 @@ def score(
 
     def search(begun: Begun) -> Replays | None:
         earlier = each_sessions(history, format, columns)
-        evidence = search_replays(begun.staged, len(shards), earlier, model.chance or {})
+        evidence = search_replays(begun.staged, len(shards), earlier, model.null_model or {})
         return Replays(evidence, model.calibration.base_rate, model.policy.medium_threshold)
 
     published = make_partition(
@@ -121,7 +121,7 @@ def _what_decides(
         "format": format,
         "columns": dict(columns),
         "replays": searches,
-        "usual": model.usual.to_json() if model.usual is not None else None,
+        "usual": model.reference_ranges.to_json() if model.reference_ranges is not None else None,
         "scores": SCORES.metadata[b"version"].decode(),
         "pointerprint": metadata.version("pointerprint"),
     }

@@ -11,14 +11,13 @@ import pyarrow as pa
 from model.run import TrainedModel, load_model
 from model.score import score_sessions
 from pipeline.errors import DataError
-from pipeline.outcomes import outcomes_to
-from pipeline.overlap import overlapped
-from pipeline.publish import write_parquet
+from pipeline.ingest.report import outcomes_to
 from pipeline.replay.recordings import Recordings, concatenate_recordings, record, write_recordings
 from pipeline.schemas import SCORES
-from pipeline.sessions import Sessions
-from pipeline.shards import Shard, read_shard
-from pipeline.staged import StagedShards
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.overlap import overlapped
+from pipeline.storage.publish import write_parquet
+from pipeline.storage.shards import Shard, StagedShards, read_shard
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,14 @@ def score_shard(
     """
     model = model or _model(work.run, work.model_id, work.budget)
 
-    def judge(sessions: Sessions) -> tuple[pa.Table, Recordings | None]:
+    def score_group(sessions: Sessions) -> tuple[pa.Table, Recordings | None]:
         rows = score_sessions(model, work.model_id, sessions, work.run_id, work.scored_at)
         return rows, record(sessions) if work.keeps_recordings else None
 
     tables, recordings, n_groups = [SCORES.empty_table()], [], 0
     with outcomes_to(work.staged.rejected(shard.number)) as outcomes:
         groups = read_shard(shard, work.format, work.columns, outcomes)
-        for rows, recording in overlapped(judge, groups):
+        for rows, recording in overlapped(score_group, groups):
             tables.append(rows)
             recordings += [recording] if recording is not None else []
             n_groups += 1

@@ -8,10 +8,10 @@ import pandas as pd
 
 from flows.jobs.inputs import each_sessions
 from model.run import load_config
-from pipeline.publish import replacing
-from pipeline.published import read_partition
-from pipeline.sessions import Sessions, concatenate_sessions
-from pipeline.windows import cut_windows, pad_windows
+from pipeline.scores.partitions import read_partition
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.windows import cut_windows, pad_windows
+from pipeline.storage.publish import replacing
 from rasterize.picture import contact_sheet, draw_pictures
 
 _COLUMNS = [

@@ -5,22 +5,22 @@ from pathlib import Path
 
 from flows.jobs.inputs import today
 from pipeline.errors import DataError
-from pipeline.places import place
-from pipeline.publish import lock
 from pipeline.schemas import QUARANTINE
 from pipeline.simulate.generators import ALL
-from pipeline.simulate.twins import simulate_twins
-from pipeline.store import Part, part_hash, read_sessions, write_part
+from pipeline.simulate.synthetic import simulate_sessions
+from pipeline.storage.paths import as_path
+from pipeline.storage.publish import lock
+from pipeline.storage.store import Part, part_hash, read_sessions, write_part
 
 
 def simulate(
     store: Path, to: Path, bots: Sequence[str] = ALL, per_session: int = 1, seed: int = 0
 ) -> int:
     """Write twins of every session in `store` that is not fraud to the store `to`; count them."""
-    to, n_twins = place(to), 0
+    to, n_twins = as_path(to), 0
     with lock(to):
         for number, sessions in enumerate(read_sessions(store)):
-            twins = simulate_twins(sessions.take(sessions.label != 1), bots, per_session, seed)
+            twins = simulate_sessions(sessions.take(sessions.label != 1), bots, per_session, seed)
             name = part_hash([*sessions.source_sha256, f"{number} {seed} {per_session} {bots}"])
             write_part(Part(to, today(), name), [twins], QUARANTINE.empty_table(), {"files": []})
             n_twins += len(twins)

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pipeline.names import printable
-from pipeline.outcomes import DUPLICATE
+from pipeline.errors import printable
+from pipeline.ingest.report import DUPLICATE
 
 _SHOWN: Final = 5  # accounts, files
 

@@ -12,38 +12,37 @@ import pandas as pd
 import pyarrow as pa
 from jaxtyping import Bool, Int64
 
-from flows.jobs.evaluate import session_feature_frame
-from flows.jobs.reference import training_reference
-from flows.jobs.train_owner import train_owner
-from model.calibrate import fit_calibration
+from model.calibrate import fit_calibration, fit_length_calibration
 from model.config import RunConfig
 from model.evaluate import Evaluation, evaluate
-from model.evidence import fit_evidence
 from model.model_card import model_card
 from model.network import Network
+from model.owner.train import train_owner
 from model.plots import plot_training
 from model.policy import fit_policy
 from model.prints import print_of_people
+from model.reference import training_reference
 from model.run import TrainedModel, save_model, training_folder
 from model.score import predict_sessions, score_sessions
-from model.stretches import draw_stretches
+from model.stretches import draw_sub_sessions
 from model.train import Epoch, balance_groups, fit_split, window_weights
 from pipeline.errors import ConfigError, DataError
-from pipeline.feedback import labelled_sessions
-from pipeline.groups import group_sessions
-from pipeline.places import place
-from pipeline.publish import publish_partition, staging, write_json
-from pipeline.reasons.usual import measure_usual
-from pipeline.reference import write_reference
-from pipeline.replay.chance import measure_chance
+from pipeline.features.kinematics import session_feature_frame
+from pipeline.monitoring.reference import write_reference
+from pipeline.reasons.reference import fit_reference_ranges
+from pipeline.replay.null_model import fit_null_model
 from pipeline.schemas import LABELS
-from pipeline.scores import goes_somewhere
-from pipeline.sessions import Sessions, concatenate_sessions
+from pipeline.scores.table import goes_somewhere
+from pipeline.sessions.feedback import labelled_sessions
+from pipeline.sessions.resample import resample
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.windows import cut_windows
 from pipeline.simulate.generators import ALL
-from pipeline.simulate.twins import simulate_twins
-from pipeline.splits import Split, assert_no_crossing, split_sessions
-from pipeline.standard import standardise
-from pipeline.windows import cut_windows
+from pipeline.simulate.synthetic import simulate_sessions
+from pipeline.splits.groups import group_sessions
+from pipeline.splits.split import Split, assert_no_crossing, split_sessions
+from pipeline.storage.paths import as_path
+from pipeline.storage.publish import publish_partition, staging, write_json
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ def train(
     The fraud task learns from labels, the owner task from accounts. Labels that were fed back
     beside the stores, or beside the SCORES in `feedback`, count before those of the logs.
     """
-    run = place(run)
+    run = as_path(run)
     if config.task == "owner":
         if simulate:
             raise ConfigError("--simulate", "the owner task learns no bots", "leave it out")
@@ -81,9 +80,9 @@ def train(
     legitimate = _mask(split, "train") & (sessions.label == 0)
     model = calibrated(network, config, sessions, split)
     people = sessions.take(legitimate)
-    usual = measure_usual(people, split.groups.person[legitimate])
+    usual = fit_reference_ranges(people, split.groups.person[legitimate])
     prints = print_of_people(config, people, split.groups.person[legitimate])
-    model = replace(model, chance=measure_chance(people), usual=usual, people=prints)
+    model = replace(model, null_model=fit_null_model(people), reference_ranges=usual, people=prints)
     test = sessions.take(split.indices("test"))
     evaluation = test_figures(model, test)
     reference = training_reference(model, sessions, split, ("calib", "test"))
@@ -118,7 +117,7 @@ def training_sessions(
         return sessions, split_sessions(sessions, dealt)
     sessions = replace(sessions, label=np.maximum(sessions.label, 0))
     makers = _makers(sessions)
-    bots = config.twins.bots or ALL
+    bots = config.simulate.bots or ALL
     if len(makers) < ENOUGH_MAKERS:
         sessions, _ = _with_twins(sessions, sessions.label == 0, bots, config)
         return sessions, split_sessions(sessions, dealt)
@@ -146,8 +145,8 @@ def _with_twins(
     config: RunConfig,
 ) -> tuple[Sessions, Int64[np.ndarray, " twins"]]:
     """Return `sessions` with twins of the `chosen` ones behind them, and whose twins these are."""
-    n_each = config.twins.per_session
-    twins = simulate_twins(sessions.take(chosen), bots, n_each, config.seed)
+    n_each = config.simulate.per_session
+    twins = simulate_sessions(sessions.take(chosen), bots, n_each, config.seed)
     # A store that `simulate` made may hold some of them already.
     new = ~np.isin(twins.session_id.astype(str), sessions.session_id.astype(str))
     parent = np.repeat(np.flatnonzero(chosen), n_each)
@@ -166,10 +165,10 @@ def calibrated(
     """
     chosen = split.indices("calib")
     calib, person = sessions.take(chosen), split.groups.person[chosen]
-    windows = cut_windows(standardise(calib, config.standard).sessions, config.window)
+    windows = cut_windows(resample(calib, config.resample).sessions, config.window)
     weights = window_weights(windows.session, calib.label, balance_groups(split)[chosen])
     n_legitimate = int((calib.label[windows.session] == 0).sum())
-    drawn, parent = draw_stretches(
+    drawn, parent = draw_sub_sessions(
         calib,
         np.bincount(windows.session, weights, len(calib)),
         2 * max(n_legitimate, FEWEST_STRETCHES),
@@ -184,7 +183,7 @@ def calibrated(
     is_person = calib.label[parent] == 0
     people = person[parent[is_person]]
     fewest, most = config.window.min_events, config.window.max_events
-    evidence = fit_evidence(logits[is_person], n_events[is_person], people, fewest, most)
+    evidence = fit_length_calibration(logits[is_person], n_events[is_person], people, fewest, most)
     fitted = fit_calibration(evidence.adjust(logits, n_events), calib.label[parent])
     calibration = replace(fitted, evidence=evidence)
     scores = calibration.apply(logits[is_person], n_events[is_person])

@@ -12,10 +12,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Final
 
-from flows.stopping import Stopped
+from flows.console import Stopped
 from model.device import prepare_jax
 from pipeline.errors import ConfigError, WorkerError
-from pipeline.shards import Shard
+from pipeline.storage.shards import Shard
 
 if TYPE_CHECKING:  # it would load JAX
     from flows.jobs.shards import Work

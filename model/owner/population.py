@@ -28,14 +28,14 @@ _AT_ONCE: Final = 2048  # windows multiplied together: bounds the memory
 _POWER_ITERATIONS: Final = 2  # of the randomised SVD
 
 
-class Evidence(NamedTuple):
+class SessionEmbeddings(NamedTuple):
     """Mean embeddings of sessions, and of how many windows each is the mean."""
 
     mean: Float[np.ndarray, "sessions dimensions"]
     n_windows: Int64[np.ndarray, " sessions"]
 
 
-class Place(NamedTuple):
+class Posterior(NamedTuple):
     """Where a person's embeddings lie, as far as their sessions tell."""
 
     mean: Float64[np.ndarray, " dimensions"]
@@ -80,18 +80,20 @@ class Population:
         pixels = images.reshape(len(images), self.mean.size).astype(np.float32)
         return (pixels - self.mean) @ self.axes.T
 
-    def place(self, evidence: Evidence) -> Place:
+    def posterior(self, evidence: SessionEmbeddings) -> Posterior:
         """Return where the person of these sessions lies; without any, anywhere."""
         weight = 1 / self._noise(evidence.n_windows)
         precision = 1 / self.between_people + weight.sum(axis=0)
         mean = (weight * evidence.mean.astype(np.float64)).sum(axis=0) / precision
-        return Place(mean, 1 / precision)
+        return Posterior(mean, 1 / precision)
 
-    def maturity(self, place: Place) -> float:
+    def confidence(self, place: Posterior) -> float:
         """Return which share of what one could know about a person's place is known, 0 to 1."""
         return float(1 - place.variance.sum() / self.between_people.sum())
 
-    def log_ratio(self, evidence: Evidence, places: Place) -> Float64[np.ndarray, " sessions"]:
+    def log_ratio(
+        self, evidence: SessionEmbeddings, places: Posterior
+    ) -> Float64[np.ndarray, " sessions"]:
         """Return log P(session | this person) / P(session | anyone), each session by itself.
 
         `places` hold a row for each session, or one for all.
@@ -111,12 +113,12 @@ def session_means(
     embeddings: Float[np.ndarray, "windows dimensions"],
     session_of_window: Int64[np.ndarray, " windows"],
     n_sessions: int,
-) -> Evidence:
+) -> SessionEmbeddings:
     """Return the mean embedding of each session, 0 for one without windows."""
     n = np.bincount(session_of_window, minlength=n_sessions)
     total = np.zeros((n_sessions, embeddings.shape[1]))
     np.add.at(total, session_of_window, embeddings)
-    return Evidence(total / np.maximum(n, 1)[:, None], n)
+    return SessionEmbeddings(total / np.maximum(n, 1)[:, None], n)
 
 
 def fit_population(

@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float32, Float64, Shaped
 
-from model.owner.population import Evidence, Place, Population
+from model.owner.population import Population, Posterior, SessionEmbeddings
 from model.prints import Prints
-from pipeline.reasons.own import OwnRanges, own_ranges, stretches_column
+from pipeline.reasons.account import OwnRanges, own_ranges, stretches_column
 from pipeline.schemas import PRINTS, PROFILES, check_schema
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
 
 _KEYS = ("account_id", "device")
 _FILES = {"profiles.parquet": PROFILES, "prints.parquet": PRINTS}
@@ -126,7 +126,7 @@ class Profiles:
         return of_devices.summed(np.zeros(rows.num_rows, np.int64), 1)
 
     @cached_property
-    def places(self) -> dict[tuple[str, str], Place]:
+    def places(self) -> dict[tuple[str, str], Posterior]:
         """Return where each account lies, by account and device."""
         keys = self.table.select(list(_KEYS)).to_pandas()
         if keys.empty:
@@ -135,14 +135,14 @@ class Profiles:
         n_windows = self.table["n_windows"].to_numpy().astype(np.int64)
         rows = keys.groupby(["account_id", "device"], sort=True).indices
         return {
-            key: self.population.place(Evidence(embeddings[chosen], n_windows[chosen]))
+            key: self.population.posterior(SessionEmbeddings(embeddings[chosen], n_windows[chosen]))
             for key, chosen in rows.items()
         }
 
     @cached_property
     def maturity(self) -> dict[tuple[str, str], float]:
         """Return how much is known of each account and device, 0 to 1."""
-        return {key: self.population.maturity(place) for key, place in self.places.items()}
+        return {key: self.population.confidence(place) for key, place in self.places.items()}
 
     @cached_property
     def ranges(self) -> OwnRanges:
@@ -161,12 +161,12 @@ class Profiles:
         summed["maturity"] = pd.Series(self.maturity, dtype=float)
         return summed.reset_index()
 
-    def of_account(self, min_maturity: float) -> dict[str, list[Place]]:
+    def of_account(self, min_confidence: float) -> dict[str, list[Posterior]]:
         """Return the places of each account's profiles that are mature, maybe none of them."""
-        found: dict[str, list[Place]] = {}
+        found: dict[str, list[Posterior]] = {}
         for (account, device), place in self.places.items():
             mature = found.setdefault(account, [])
-            if self.maturity[account, device] >= min_maturity:
+            if self.maturity[account, device] >= min_confidence:
                 mature.append(place)
         return found
 
@@ -191,9 +191,9 @@ def _as_lists(pixels: Float32[np.ndarray, "rows pixels"]) -> pa.ListArray:
 
 
 def compare(
-    evidence: Evidence,
+    evidence: SessionEmbeddings,
     account: Shaped[np.ndarray, " sessions"],
-    places: dict[str, list[Place]],
+    places: dict[str, list[Posterior]],
     population: Population,
 ) -> Float64[np.ndarray, " sessions"]:
     """Return log P(session | its account's owner) / P(session | anyone); NaN: no profile.
@@ -205,7 +205,9 @@ def compare(
     for code, name in enumerate(names):
         rows = np.flatnonzero(codes == code)
         of_devices = [
-            population.log_ratio(Evidence(evidence.mean[rows], evidence.n_windows[rows]), place)
+            population.log_ratio(
+                SessionEmbeddings(evidence.mean[rows], evidence.n_windows[rows]), place
+            )
             for place in places.get(name, [])
         ]
         if of_devices:

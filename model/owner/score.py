@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float32, Float64, Shaped
 
 from model.config import RunConfig
-from model.owner.population import Evidence, Population, session_means
+from model.owner.population import Population, SessionEmbeddings, session_means
 from model.owner.profiles import Profiles, compare
 from model.prints import session_prints, task_windows, window_counts
-from pipeline.sessions import Sessions
-from pipeline.windows import Windows
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import Windows
 from rasterize.draw import density
 
 
@@ -37,15 +37,15 @@ def embed(
 def compare_sessions(config: RunConfig, profiles: Profiles, sessions: Sessions) -> OwnerLogits:
     """Compare each session with the profiles of the account that it claims.
 
-    Evidence adds up in the comparison itself: a session of one window says little either way.
+    What windows say adds up in the comparison itself: one window says little either way.
     """
     windows, embeddings = embed(profiles.population, config, sessions)
     evidence = session_means(embeddings, windows.session, len(sessions))
-    places = profiles.of_account(config.owner.min_maturity)
+    places = profiles.of_account(config.owner.min_confidence)
     account = sessions.account_id
     ratio = compare(evidence, account, places, profiles.population)
     ratio[evidence.n_windows == 0] = np.nan
-    one = Evidence(embeddings, np.ones(len(windows), np.int64))
+    one = SessionEmbeddings(embeddings, np.ones(len(windows), np.int64))
     of_window = compare(one, account[windows.session], places, profiles.population)
     known = np.array([name in places for name in account], bool)
     mature = np.array([bool(places.get(name)) for name in account], bool)

@@ -12,9 +12,39 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float64, Int8, Int64, Shaped
 
-from model.owner.population import Evidence
+from model.config import OwnerConfig
+from model.owner.population import SessionEmbeddings
 from model.owner.profiles import Profiles, compare
-from pipeline.sessions import Sessions
+from pipeline.sessions.ragged import Grouping
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+
+
+def with_pseudo_speakers(sessions: Sessions, config: OwnerConfig) -> Sessions:
+    """Return `sessions`, and behind them those of the pseudo-speakers made from each."""
+    synthetic = [_named(_mirrored(sessions), "mirrored")] if config.mirrored else []
+    synthetic += [_named(_at_pace(sessions, pace), f"x{pace:g}") for pace in config.paces]
+    return concatenate_sessions([sessions, *synthetic])
+
+
+def _mirrored(sessions: Sessions) -> Sessions:
+    """Return sessions with left and right swapped, each within its own extent."""
+    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    of_session = Grouping(owner, len(sessions))
+    x_px = sessions.x_px.astype(np.float64)
+    middle = of_session.max(x_px) - of_session.max(-x_px)  # twice: right edge + left edge
+    return replace(sessions, x_px=(middle[owner] - x_px).astype(np.float32))
+
+
+def _at_pace(sessions: Sessions, times: float) -> Sessions:
+    """Return sessions that take `times` as long."""
+    return replace(sessions, t_us=np.rint(sessions.t_us * times).astype(np.int64))
+
+
+def _named(sessions: Sessions, what: str) -> Sessions:
+    """Return sessions of other accounts."""
+    accounts = [f"{account} {what}" for account in sessions.account_id]
+    return replace(sessions, account_id=np.array(accounts, object))
+
 
 STRETCHES = (1, 2, 4, 8, 16)
 """Windows of evidence; and whole sessions."""
@@ -67,7 +97,7 @@ def make_trials(
     seed: int = 0,
 ) -> Trials:
     """Try stretches of `sessions` against their own account and `others` drawn at random."""
-    places = profiles.of_account(min_maturity=0.0)
+    places = profiles.of_account(min_confidence=0.0)
     accounts = np.array(sorted(places), object)
     rng = np.random.default_rng(seed)
     session, stretch, start, stop, account = [], [], [], [], []
@@ -92,7 +122,7 @@ def make_trials(
         account=claims,
         stretch=np.array(stretch, np.int64),
         n_windows=n_windows,
-        ratio=compare(Evidence(mean, n_windows), claims, places, profiles.population),
+        ratio=compare(SessionEmbeddings(mean, n_windows), claims, places, profiles.population),
         label=(claims != sessions.account_id[whose]).astype(np.int8),
     )
 

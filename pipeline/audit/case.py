@@ -1,10 +1,10 @@
 """Labelled sessions in; out comes what they can be asked: whose sessions, or which class.
 
-`owner`: is this the account's owner? Judged are the labelled sessions that claim an account.
+`owner`: is this the account's owner? Scored are the labelled sessions that claim an account.
 They are compared with the account's unlabelled sessions; where it has none, with its
-legitimate ones, except the judged session itself.
+legitimate ones, except the session in question itself.
 
-`fraud`: is this a script, or a fraud as known ones? Judged are all labelled sessions. They
+`fraud`: is this a script, or a fraud as known ones? ScoredSessions are all labelled sessions. They
 are compared with those of other people and other generators.
 """
 
@@ -16,8 +16,8 @@ import pandas as pd
 from jaxtyping import Bool, Shaped
 
 from pipeline.errors import DataError
-from pipeline.groups import Groups, group_sessions
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
+from pipeline.splits.groups import Groups, group_sessions
 
 Task = Literal["owner", "fraud"]
 

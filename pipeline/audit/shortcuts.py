@@ -11,20 +11,22 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64
 
-from pipeline.audit.best_feature import away_from_account, best_feature
 from pipeline.audit.case import Case
-from pipeline.audit.device import DeviceFit, DeviceRule, device_fit
-from pipeline.audit.folds import Folds, deal_folds
-from pipeline.audit.nearest import (
+from pipeline.audit.device import (
     DISTANCES,
     N_NEAREST,
+    DeviceFit,
+    DeviceRule,
     away_from_own,
+    device_fit,
     devices,
     nearer_to_frauds,
 )
-from pipeline.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, session_features
-from pipeline.sessions import Sessions
-from pipeline.windows import WindowConfig, cut_windows
+from pipeline.features.best_feature import away_from_account, best_feature
+from pipeline.features.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, session_features
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.windows import WindowConfig, cut_windows
+from pipeline.splits.folds import Folds, make_folds
 
 _NEAREST = f"nearer to {N_NEAREST} frauds than to {N_NEAREST} legitimate sessions, of other groups"
 
@@ -49,7 +51,7 @@ class Shortcuts:
 
 def find_shortcuts(case: Case, rule: DeviceRule = DeviceRule(), seed: int = 0) -> Shortcuts:
     """Score the judged sessions by all that is not the path."""
-    folds = deal_folds(case.groups, case.is_fraud, seed)
+    folds = make_folds(case.groups, case.is_fraud, seed)
     if case.task == "owner":
         *by_device, best = _of_owners(case, folds)
         device = device_fit(case.judged, case.references, rule)

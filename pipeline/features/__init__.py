@@ -1,1 +1,1 @@
-"""What is measured of a motion: each quantity has its one definition here."""
+"""Features of motion: the one definition of each quantity, of movements and of rests."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import LogError, NotFoundError, UnknownFormatError, did_you_mean
-from pipeline.places import RemotePath
 from pipeline.readers.base import Format, Log, LogFile
 from pipeline.readers.opening import read_head
+from pipeline.storage.paths import RemotePath
 
 AUTO: Final = "auto"
 _MAKE_READABLE = "let this user read it, or name what is to be read"

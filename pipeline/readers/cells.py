@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int8
 
-from pipeline.columns import one_dictionary
+from pipeline.readers.columns import one_dictionary
 from pipeline.schemas import Button, Kind
 
 US_PER: Final = {"t_us": 1.0, "t_ms": 1e3, "t_s": 1e6}

@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from jaxtyping import Int64
 
-from pipeline.limits import limits
-from pipeline.overlap import overlapped, usable_cores
 from pipeline.readers import opening
 from pipeline.readers.base import REJECTED, Format, Log, LogFile, join_logs, reject, reject_file
+from pipeline.readers.limits import limits
 from pipeline.readers.opening import TextBlock
 from pipeline.readers.tabular import REQUIRED, cell_types, check_header, log_names, to_log
 from pipeline.schemas import EVENTS
+from pipeline.storage.overlap import overlapped, usable_cores
 
 SEPARATORS = ",;\t"
 _MOST_THREADS = 8  # each holds a block and what is made of it

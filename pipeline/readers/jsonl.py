@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 from jaxtyping import Int64
 
-from pipeline.limits import limits
 from pipeline.readers import opening
 from pipeline.readers.base import (
     REJECTED,
@@ -24,6 +23,7 @@ from pipeline.readers.base import (
     reject,
     reject_file,
 )
+from pipeline.readers.limits import limits
 from pipeline.readers.rrweb_json import connect
 from pipeline.readers.tabular import REQUIRED, cell_types, check_header, log_names, to_log
 from pipeline.schemas import EVENTS

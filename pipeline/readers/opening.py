@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int64
 
-from pipeline.errors import LogError
-from pipeline.limits import limits
-from pipeline.names import printable
+from pipeline.errors import LogError, printable
+from pipeline.readers.limits import limits
 
 HEAD_BYTES = 65_536
 RAW_CHARACTERS = 1000  # of a rejected row are kept

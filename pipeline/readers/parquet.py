@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from jaxtyping import Int64
 
 from pipeline.errors import LogError
-from pipeline.limits import limits
 from pipeline.readers import opening
 from pipeline.readers.base import REJECTED, Format, Log, LogFile
+from pipeline.readers.limits import limits
 from pipeline.readers.tabular import check_header, log_names, to_log
 
 MAGIC = b"PAR1"

@@ -5,13 +5,12 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.columns import constant
-from pipeline.errors import UnknownFormatError
-from pipeline.limits import limits
-from pipeline.names import printable
+from pipeline.errors import UnknownFormatError, printable
 from pipeline.readers import cells, opening
 from pipeline.readers.base import Log, LogFile, join_logs
+from pipeline.readers.columns import constant
 from pipeline.readers.csv import Columns, Rows, read_delimited, read_header
+from pipeline.readers.limits import limits
 from pipeline.readers.tabular import cell_types, check_header, to_log
 
 SCROLL: Final = "Scroll"

@@ -15,8 +15,7 @@ import pyarrow as pa
 from pipeline.readers import opening
 from pipeline.readers.base import Format, Log, LogFile, reject_file
 from pipeline.readers.rrweb_events import RECORDED, to_log
-from pipeline.readers.rrweb_json import connect
-from pipeline.readers.rrweb_text import json_lines, read_json, session_name
+from pipeline.readers.rrweb_json import connect, json_lines, read_json, session_name
 from pipeline.schemas import EVENTS
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.limits import limits
 from pipeline.readers.base import REJECTED, Log
-from pipeline.readers.rrweb_packing import unpack_events
+from pipeline.readers.limits import limits
+from pipeline.readers.rrweb_json import unpack_events
 from pipeline.schemas import EVENTS, Button, Kind
 
 if TYPE_CHECKING:

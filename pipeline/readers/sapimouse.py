@@ -5,7 +5,7 @@ Files of different accounts have the same name, so a session is called by folder
 
 from pathlib import Path
 
-from pipeline.names import printable
+from pipeline.errors import printable
 from pipeline.readers import opening
 from pipeline.readers.base import Format, Log, LogFile
 from pipeline.readers.recording import has_header, read_recording

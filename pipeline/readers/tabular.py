@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int64
 
-from pipeline.columns import constant, nothing, zeros
 from pipeline.errors import ConfigError, LogError, MissingColumnsError, did_you_mean
-from pipeline.limits import limits
 from pipeline.readers import cells
 from pipeline.readers.base import Log, reject
+from pipeline.readers.columns import constant, nothing, zeros
+from pipeline.readers.limits import limits
 from pipeline.schemas import EVENTS
 
 TIMES: Final = ("t_us", "t_ms", "t_s", "t_iso", "t")  # the first of them that is there counts
@@ -150,3 +150,14 @@ def _without(log: Log, is_bad: Bool[np.ndarray, " rows"], reason: str) -> Log:
     bad = reject(log.events["line"].to_numpy()[is_bad], reason)
     kept = log.events.filter(pa.array(~is_bad))
     return Log(kept, pa.concat_tables([log.rejected, bad]), log.ignored)
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """Return `session_id=sid,t_ms=ts` as a mapping from our names to the log's."""
+    pairs = [pair.partition("=") for pair in text.split(",")] if text else []
+    wrong = [ours for ours, equals, theirs in pairs if not (ours and equals and theirs)]
+    if wrong:
+        raise ConfigError(
+            "--columns", f"{wrong[0]!r} has no name on both sides", "such as session_id=sid,t_ms=ts"
+        )
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}

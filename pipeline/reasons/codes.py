@@ -8,7 +8,7 @@ little, and being the one percent farthest from them is no reason yet.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pipeline.replay.verdict import REPEATED, REPLAY
+from pipeline.replay.search import REPEATED, REPLAY
 
 Side = Literal["low", "high"]
 

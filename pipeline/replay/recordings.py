@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Shaped
 
-from pipeline.publish import replacing
 from pipeline.replay.signature import VIEWS, Signatures, View, concatenate_signatures, sign
-from pipeline.sessions import Sessions
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.publish import replacing
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from typing import Final, Literal, get_args
 import numpy as np
 from jaxtyping import Complex64, Float32, Float64, Int64, Shaped
 
-from pipeline.sessions import Sessions
-from pipeline.simulate.movements import Movements, find_movements
+from pipeline.features.movements import Movements, find_movements
+from pipeline.sessions.sessions import Sessions
 
 View = Literal["same", "skewed", "pair"]
 

@@ -10,16 +10,21 @@ import numpy as np
 from jaxtyping import Complex128, Float64
 from scipy.special import betainc, ndtr
 
-from pipeline.simulate.borrowed import (
+from pipeline.simulate.plan import Plan
+from pipeline.simulate.recorded import (
     borrowed_move,
     borrowed_progress,
     borrowed_shape,
     draw_sources,
 )
-from pipeline.simulate.curves import Shape, bezier_shape, waypoints_shape
-from pipeline.simulate.noise import gradient_noise
-from pipeline.simulate.plan import Plan
-from pipeline.simulate.timing import draw_easing, minimum_jerk_progress
+from pipeline.simulate.shapes import (
+    Shape,
+    bezier_shape,
+    draw_easing,
+    gradient_noise,
+    minimum_jerk_progress,
+    waypoints_shape,
+)
 
 Progress = Float64[np.ndarray, " points"]
 Path = Complex128[np.ndarray, " points"]

@@ -8,16 +8,7 @@ import numpy as np
 from jaxtyping import Complex128
 
 from pipeline.errors import ConfigError, did_you_mean
-from pipeline.simulate import (
-    composed,
-    controllers,
-    curves,
-    lines,
-    motor,
-    noise,
-    replays,
-    surrogates,
-)
+from pipeline.simulate import composed, motor, recorded, shapes
 from pipeline.simulate.plan import Plan
 
 
@@ -34,45 +25,45 @@ class Generator:
 
 _ALL = (
     Generator(
-        "constant_line", lines.constant_line, "crude", "straight, one speed", "common practice"
+        "constant_line", shapes.constant_line, "crude", "straight, one speed", "common practice"
     ),
     Generator(
-        "eased_line", lines.eased_line, "crude", "straight, by one to three easings", "Penner 2002"
+        "eased_line", shapes.eased_line, "crude", "straight, by one to three easings", "Penner 2002"
     ),
     Generator(
         "step_quantised",
-        lines.step_quantised,
+        shapes.step_quantised,
         "crude",
         "equal steps at a steady tick; straight or axis by axis",
         "operating systems' automation",
     ),
-    Generator("teleport", lines.teleport, "crude", "stands and jumps", "scripted clicks"),
-    Generator("bezier", curves.bezier, "fair", "eased cubic Bezier, bow or S", "Bezier 1968"),
+    Generator("teleport", shapes.teleport, "crude", "stands and jumps", "scripted clicks"),
+    Generator("bezier", shapes.bezier, "fair", "eased cubic Bezier, bow or S", "Bezier 1968"),
     Generator(
         "spline_through_waypoints",
-        curves.spline_through_waypoints,
+        shapes.spline_through_waypoints,
         "fair",
         "eased spline through one to five drawn points",
         "Catmull and Rom 1974",
     ),
     Generator(
         "perlin_noise_line",
-        noise.perlin_noise_line,
+        shapes.perlin_noise_line,
         "fair",
         "eased line and coherent noise in octaves",
         "Perlin 2002",
     ),
     Generator(
         "gaussian_random_walk_bridge",
-        noise.gaussian_random_walk_bridge,
+        shapes.gaussian_random_walk_bridge,
         "fair",
         "eased line and a Brownian bridge",
         "Brownian bridge",
     ),
-    Generator("windmouse", controllers.windmouse, "fair", "gravity and wind", "Land 2005"),
+    Generator("windmouse", motor.windmouse, "fair", "gravity and wind", "Land 2005"),
     Generator(
         "lagged_pid",
-        controllers.lagged_pid,
+        motor.lagged_pid,
         "fair",
         "second-order controller after a sliding target",
         "Astrom and Murray 2008",
@@ -93,7 +84,7 @@ _ALL = (
     ),
     Generator(
         "spline_overshoot",
-        curves.spline_overshoot,
+        shapes.spline_overshoot,
         "careful",
         "bowed reach past the target, a wait, a correction",
         "Woodworth 1899",
@@ -107,14 +98,14 @@ _ALL = (
     ),
     Generator(
         "jittered_replay",
-        replays.jittered_replay,
+        recorded.jittered_replay,
         "careful",
         "the person's own path with white or smooth jitter",
         "replay attack",
     ),
     Generator(
         "warped_replay",
-        replays.warped_replay,
+        recorded.warped_replay,
         "careful",
         "the person's own path, retimed, bent, stretched or mirrored",
         "replay attack",
@@ -128,21 +119,21 @@ _ALL = (
     ),
     Generator(
         "shuffled_steps",
-        surrogates.shuffled_steps,
+        recorded.shuffled_steps,
         "careful",
         "the person's own steps in another order",
         "Theiler et al. 1992",
     ),
     Generator(
         "uneven_replay",
-        surrogates.uneven_replay,
+        recorded.uneven_replay,
         "careful",
         "the person's own path at a speed that varies from step to step",
         "replay attack",
     ),
     Generator(
         "random_phases",
-        surrogates.random_phases,
+        recorded.random_phases,
         "careful",
         "the person's own movements with the phases of their velocity drawn anew",
         "Theiler et al. 1992",

@@ -1,0 +1,1 @@
+"""Prefect flows around the jobs: parameters, deployments, artifacts, the server."""

@@ -1,0 +1,141 @@
+"""What people see on Prefect's page of a run: top scores, pictures, a summary, progress."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast
+from uuid import UUID
+
+import httpx
+import pyarrow as pa
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.settings import Settings
+from pipeline.storage.paths import as_path
+
+log = logging.getLogger(__name__)
+
+_TOP: Final = 20
+_NAME: Final = 60  # characters of an account's name
+_STEP: Final = 0.05  # of the whole: progress is told so often, not for every session
+
+
+def progress_artifact(what: str) -> Callable[[int, int], None]:
+    """Return what a job calls with how much is done, shown as a bar on the run's page.
+
+    The work goes on if Prefect's server doesn't answer any more: only the bar stands still.
+    """
+    artifact = cast(UUID, create_progress_artifact(0.0, description=what))  # as called from a task
+    told, answers = 0.0, True
+
+    def show(n_done: int, n_all: int) -> None:
+        nonlocal told, answers
+        share = n_done / n_all if n_all else 0.0
+        if answers and share >= min(told + _STEP, 1.0) > told:
+            told = share
+            try:
+                update_progress_artifact(artifact, 100 * share)
+            except httpx.HTTPError as error:
+                answers = False
+                log.warning(
+                    "Prefect's server doesn't take the progress, the work goes on: %s", error
+                )
+
+    return show
+
+
+def show_day(site: Settings, day: str, partition: Path) -> None:
+    """Show a day's top scores as a table, its pictures and counts in words, and where it lies."""
+    from flows.jobs.days import day_sources
+    from flows.jobs.sheet import top_scores, top_sheet
+    from pipeline.scores.partitions import read_manifest
+
+    manifest = read_manifest(partition)
+    top = top_scores(partition, _TOP)
+    create_table_artifact(
+        [_plain(row) for row in top.to_dict("records")],
+        key="top-scores",
+        description=f"The {len(top)} highest scores of {day}",
+    )
+    to = partition.parent.with_name(f"{partition.parent.name}.pictures") / f"{partition.name}.png"
+    sheet = top_sheet(partition, day_sources(site, day), as_path(manifest["run"]), to)
+    create_markdown_artifact(
+        day_summary(day, manifest, partition, sheet),
+        key="day-summary",
+        description=f"Scores of {day}",
+    )
+    create_link_artifact(partition.as_uri(), "scores", key="scores", description=str(partition))
+    if sheet:
+        create_link_artifact(sheet.as_uri(), "pictures", key="pictures", description=str(sheet))
+
+
+def day_summary(day: str, manifest: dict[str, Any], partition: Path, sheet: Path | None) -> str:
+    """Return what there is to say of a scored day, as Markdown."""
+    n = manifest["n_sessions"]
+    rows = [
+        ("sessions", f"{n:,}"),
+        ("flagged", f"{manifest['n_flagged']:,}{_of(manifest['n_flagged'], n)}"),
+        ("abstained", f"{manifest['n_abstained']:,}{_of(manifest['n_abstained'], n)}"),
+        *((f"- {reason}", f"{count:,}") for reason, count in manifest["abstained"].items()),
+        ("accounts that abstain unusually often", ", ".join(_abstaining(manifest)) or "none"),
+        ("for review", f"{manifest['n_review']:,}{_of(manifest['n_review'], n)}"),
+        ("replays of other sessions", f"{manifest['n_replays']:,}"),
+        ("threshold", f"{manifest['threshold']:.4f}"),
+        ("model", f"`{manifest['model_id']}`"),
+        ("scores", f"`{partition}`"),
+        ("pictures of the highest", f"`{sheet}`" if sheet else "none"),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return f"# Scores of {day}\n\n| | |\n|---|---|\n{table}\n"
+
+
+def _abstaining(manifest: dict[str, Any]) -> list[str]:
+    return [
+        f"{_as_code(row['account_id'])} ({row['n_abstained']:,} of {row['n_sessions']:,})"
+        for row in manifest["abstaining_accounts"][:_TOP]
+    ]
+
+
+def _as_code(name: str) -> str:
+    """Return a name from a log as a word of Markdown that ends neither itself nor its cell."""
+    return f"`{name[:_NAME].replace('`', chr(39)).replace('|', '/')}`"
+
+
+def show_drift(drift: pa.Table, day: str, partition: Path) -> None:
+    """Show a day's changes as a table and in words."""
+    from flows.jobs.monitor import drift_text
+
+    rows = drift.drop_columns(["model_id", "checked_at"]).to_pylist()
+    create_table_artifact(
+        [_plain(row) for row in rows], key="drift", description=f"{day} beside the reference"
+    )
+    create_markdown_artifact(
+        f"# Drift on {day}\n\n```\n{drift_text(drift)}\n```\n\nTable: `{partition}`\n",
+        key="drift-summary",
+        description=f"{day} beside the reference",
+    )
+
+
+def _of(part: int, n: int) -> str:
+    return f" ({part / n:.1%})" if n else ""
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as JSON can hold it, with numbers that fit a table."""
+    return {name: _cell(value) for name, value in row.items()}
+
+
+def _cell(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # a number or an array of NumPy's
+        value = value.tolist()
+    if isinstance(value, float):
+        return round(value, 4) if value == value else None
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, (int, bool)) or value is None else str(value)

@@ -1,0 +1,107 @@
+"""Days in, a run for each: by Prefect's server if there is one, else here, one after another."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from flows.jobs.days import each_day, is_published, monitor_day, score_day
+from flows.settings import Settings
+from model.registry import resolve_run
+from pipeline.errors import WorkerError
+
+What = Literal["score", "monitor"]
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A day's run on the server."""
+
+    day: str
+    run_id: str
+    state: str
+    is_new: bool  # False: it was asked for before, and is not run again
+
+
+def missing_days(site: Settings, start: str, end: str, only_missing: bool, what: What) -> list[str]:
+    """Return the days to do: all of them, or those without a published partition."""
+    table = {"score": site.scores, "monitor": site.drift}[what]
+    days = each_day(start, end)
+    return [day for day in days if not (only_missing and is_published(table, day))]
+
+
+def backfill_here(
+    site: Settings, days: Iterable[str], what: What, tell: Callable[[str], None]
+) -> list[Path]:
+    """Do the days in this process, in their order, and return the partitions."""
+    job = {"score": score_day, "monitor": monitor_day}[what]
+    partitions = []
+    for day in days:
+        partitions.append(job(site, day))
+        tell(f"{day}: done")
+    return partitions
+
+
+def backfill_there(
+    site: Settings,
+    days: Sequence[str],
+    what: What,
+    url: str,
+    wait_s: float,
+    tell: Callable[[str], None],
+) -> list[Submitted]:
+    """Ask the server for a run of each day, once a day and model, and wait up to `wait_s`.
+
+    The key of a run is its day and model: asked for again it is the same run, however often, and
+    a new champion makes it another. One that failed gets another try, under another key.
+    """
+    os.environ["PREFECT_API_URL"] = url
+    import flows.prefect.environment  # noqa: F401 - before Prefect
+
+    # isort: split
+    from prefect import get_client
+
+    model_id = resolve_run(site.models).name
+    submitted = [_submit(day, what, model_id) for day in days]
+    for found in submitted:
+        tell(f"{found.day}: {'asked for' if found.is_new else 'known'}, {found.state.lower()}")
+    end = time.monotonic() + wait_s
+    waiting = {found.run_id: found for found in submitted} if wait_s else {}
+    done = {}
+    with get_client(sync_client=True) as client:
+        while waiting and time.monotonic() < end:
+            for run_id, found in list(waiting.items()):
+                state = client.read_flow_run(UUID(run_id)).state
+                if state is not None and state.is_final():
+                    name = state.name or state.type.value
+                    tell(f"{found.day}: {name.lower()}")
+                    done[run_id] = Submitted(found.day, run_id, name, found.is_new)
+                    del waiting[run_id]
+            time.sleep(2)
+    return [done.get(found.run_id, found) for found in submitted]
+
+
+def _submit(day: str, what: What, model_id: str) -> Submitted:
+    """Return the day's run: the one that was asked for before unless it failed, or a new one."""
+    from prefect import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+    from prefect.deployments import run_deployment
+
+    for attempt in range(1, _ATTEMPTS):
+        key = f"backfill-{what}-{day}-{model_id}" + (f"-{attempt}" if attempt > 1 else "")
+        with get_client(sync_client=True) as client:
+            same_key = FlowRunFilterIdempotencyKey(any_=[key])
+            before = client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=same_key))
+        state = before[0].state if before else None
+        if state is not None and (state.is_failed() or state.is_crashed() or state.is_cancelled()):
+            continue
+        run: Any = run_deployment(
+            f"{what}/{what}-daily", parameters={"date": day}, timeout=0, idempotency_key=key,
+            flow_run_name=f"{what}-{day}", as_subflow=False,
+        )  # fmt: skip
+        return Submitted(day, str(run.id), run.state.name if run.state else "", not before)
+    raise WorkerError("backfill", f"{day} failed {_ATTEMPTS - 1} times", "Prefect's page says why")

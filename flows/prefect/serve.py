@@ -1,0 +1,142 @@
+"""All of an installation on one machine: Prefect's server, its deployments, and a worker.
+
+`serve` runs until it is told to stop (SIGTERM, or Ctrl-C), then ends the worker before the server:
+a worker that outlives its server would poll whatever listens on that port next.
+"""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+from flows.prefect.deployments import register
+from flows.prefect.environment import ROOT, configured_url, is_healthy, own_url, process_environment
+from flows.settings import Found, Settings
+from pipeline.errors import WorkerError
+
+log = logging.getLogger(__name__)
+
+_START_S: Final = 240  # for a server's first start, which makes its database
+_STOP_S: Final = 30  # for a process to end by itself
+
+
+def serve(site: Settings, found: Found, file: Path | None, tell: Callable[[str], None]) -> None:
+    """Serve the deployments until SIGTERM or Ctrl-C; `tell` is called with what happens."""
+    site.check_logs()
+    named = configured_url(site)
+    url = named or own_url(site.server)
+    environ = process_environment(site, found, url, file)
+    with ExitStack() as running, _stoppable() as is_stopped:
+        site.server.home.mkdir(parents=True, exist_ok=True)
+        children = []
+        if named is None:
+            if is_healthy(url):
+                raise WorkerError(
+                    url,
+                    "a server runs there already",
+                    "stop it, take another server.port, or set server.api_url to use it",
+                )
+            tell(f"starting a server at {url}, its log is {site.server.home / 'server.log'}")
+            children.append(running.enter_context(_server(site, environ)))
+            _wait_for(url, children[0], site, is_stopped)
+        tell(f"using the server at {url}")
+        if not is_stopped():
+            for name in register(site, file, environ):
+                tell(f"deployed {name}")
+        if not is_stopped():
+            children.append(running.enter_context(_worker(site, environ)))
+            tell(f"serving; the page is {url.removesuffix('/api')}; stop with Ctrl-C or SIGTERM")
+        while not is_stopped():
+            ended = next((child for child in children if child.poll() is not None), None)
+            if ended is not None:
+                raise WorkerError(
+                    "serve",
+                    f"`{' '.join(map(str, ended.args[2:5]))}` ended with {ended.returncode}",
+                    "start it again; a service manager can do so by itself (docs/deploy.md)",
+                )
+            time.sleep(0.5)
+        tell("stopping")
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether this process was told to stop."""
+    told = []
+    handlers = {
+        number: signal.signal(number, lambda number, frame: told.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield lambda: bool(told)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _server(site: Settings, environ: Mapping[str, str]) -> Iterator[subprocess.Popen]:
+    command = ["server", "start", "--host", site.server.host, "--port", str(site.server.port)]
+    with (
+        (site.server.home / "server.log").open("ab") as output,
+        _child(command, environ, output) as child,
+    ):
+        yield child
+
+
+@contextmanager
+def _worker(site: Settings, environ: Mapping[str, str]) -> Iterator[subprocess.Popen]:
+    command = [
+        *("worker", "start", "--pool", site.server.pool, "--type", "process"),
+        *("--limit", str(site.server.runs_at_once)),
+    ]
+    with _child(command, environ, None) as child:
+        yield child
+
+
+@contextmanager
+def _child(
+    arguments: list[str], environ: Mapping[str, str], output: IO[bytes] | None
+) -> Iterator[subprocess.Popen]:
+    """Run a command of Prefect's; at the end ask it to stop, and if it doesn't, end it.
+
+    It has a session of its own: Ctrl-C on a terminal is for this process to pass on, in order.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-m", "prefect", *arguments],
+        cwd=ROOT, env=dict(environ), stdout=output or sys.stderr, stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            log.warning(
+                "%(command)s did not stop in %(seconds)d s",
+                {"command": arguments[0], "seconds": _STOP_S},
+            )
+            child.kill()
+            child.wait()
+
+
+def _wait_for(
+    url: str, server: subprocess.Popen, site: Settings, is_stopped: Callable[[], bool]
+) -> None:
+    """Wait until the server answers, or raise why it doesn't."""
+    end = time.monotonic() + _START_S
+    while not is_stopped() and not is_healthy(url):
+        if server.poll() is not None or time.monotonic() > end:
+            text = (site.server.home / "server.log").read_text(errors="replace").strip()
+            raise WorkerError(
+                url,
+                f"the server did not start: {(text.splitlines() or ['it said nothing'])[-1]}",
+                f"its log is {site.server.home / 'server.log'}",
+            )
+        time.sleep(0.5)

@@ -1,0 +1,110 @@
+"""The manifest of a RUN: the hash of each file that decides a score, and what it was made for.
+
+    RUN/manifest.json   {"schema": "run", "version": 1, "encoding": 1, "files": {name: [sha256]}}
+
+A model is data: what is read is JSON, Parquet and arrays, and nothing of it runs. The hashes
+show damage, a file of another model, or one that came in since; they are no signature, so who
+may write to a RUN decides what it scores (docs/security.md).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import SchemaError
+from pipeline.storage.publish import write_json
+
+MANIFEST: Final = "manifest.json"
+VERSION: Final = 1
+ENCODING: Final = 2
+"""What parameters are fitted to: how sessions are standardised, cut, drawn and looked at.
+
+Raise it with any change that makes a trained network see something else; the golden scores in
+tests/test_golden_scores.py fail then.
+"""
+
+DECIDING: Final = (
+    "config.json", "checkpoint", "calibration.json", "policy.json", "profiles", "replay",
+    "reasons.json", "prints",
+)  # fmt: skip
+_AGAIN: Final = "train the model again, or copy it anew"
+
+
+def write_manifest(run: Path, to_come: Mapping[str, Path] | None = None) -> None:
+    """Write the manifest of what lies in `run`.
+
+    A file of it that is about to be replaced by one `to_come` may be either, so that whoever
+    loads the RUN meanwhile, or after a crash, finds it whole.
+    """
+    files = {name: [digest] for name, digest in _hashes(run)}
+    for name, path in (to_come or {}).items():
+        files[name] = sorted({*files.get(name, []), _sha256(path)})
+    content = {"schema": "run", "version": VERSION, "encoding": ENCODING, "files": files}
+    write_json(content, run / MANIFEST)
+
+
+def check_manifest(run: Path, where: Path | None = None) -> None:
+    """Raise `SchemaError` unless every file that decides a score is as the manifest has it.
+
+    Read once more if it isn't: profiles may have been extended between two looks. `where` is
+    what to call the RUN, if `run` is a copy.
+    """
+    if _differences(run, _read(run)):
+        differences = _differences(run, _read(run))
+        if differences:
+            raise SchemaError(where or run, f"its manifest does not fit: {differences[0]}", _AGAIN)
+
+
+def _differences(run: Path, files: Mapping[str, list[str]]) -> list[str]:
+    found = dict(_hashes(run))
+    changed = [name for name in found if name in files and found[name] not in files[name]]
+    return [
+        *(f"{name} is missing" for name in files if name not in found),
+        *(f"{name} is not one of its files" for name in found if name not in files),
+        *(f"{name} is not what it was" for name in changed),
+    ]
+
+
+def _read(run: Path) -> dict[str, list[str]]:
+    """Return the hashes in a manifest that this version can take."""
+    path = run / MANIFEST
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+        version, encoding, files = (found[key] for key in ("version", "encoding", "files"))
+        is_run = found["schema"] == "run" and isinstance(files, dict)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        what = f"its manifest can't be read ({type(error).__name__})"
+        raise SchemaError(path, what, f"it is no whole model: {_AGAIN}") from error
+    if not is_run or version != VERSION:
+        raise SchemaError(
+            path, f"it is a model of version {version!r}, this pointerprint reads {VERSION}",
+            "train it again with this version, or score with the one it was trained with",
+        )  # fmt: skip
+    if encoding != ENCODING:
+        raise SchemaError(
+            path,
+            f"it was trained on encoding {encoding!r} of paths, this pointerprint has {ENCODING}: "
+            "its scores would be wrong",
+            "train it again with this version, or score with the one it was trained with",
+        )
+    return files
+
+
+def _hashes(run: Path) -> Iterator[tuple[str, str]]:
+    """Give the name and hash of each file that decides a score."""
+    for part in DECIDING:
+        path = run / part
+        below = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in below:
+            if file.is_file() and not file.name.startswith("."):  # hidden: in the making
+                yield file.relative_to(run).as_posix(), _sha256(file)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SchemaError(path, f"it can't be read: {error}", _AGAIN) from error

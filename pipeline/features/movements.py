@@ -1,0 +1,135 @@
+"""Sessions in, movements out: the stretches between one rest, click or turn and the next."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from pipeline.errors import ConfigError
+from pipeline.schemas import Kind
+from pipeline.sessions.sessions import Sessions
+
+_MOVING = (Kind.MOVE, Kind.DRAG, Kind.TOUCH)
+
+
+@dataclass(frozen=True)
+class MovementConfig:
+    """What ends a movement."""
+
+    rest_ms: float = 120.0  # still for longer than this is a rest ...
+    rest_intervals: float = (
+        4.0  # ... if it is also this many median intervals: some clocks are slow
+    )
+    detour: float = 0.35  # straying from the chord by more than this share of it: two movements
+    detour_px: float = 12.0  # less than this is a wobble, not a detour
+    min_events: int = 4  # on either side of a turn; fewer don't make a movement
+
+    def __post_init__(self) -> None:
+        """Refuse what can't end a movement."""
+        if min(self.rest_ms, self.rest_intervals, self.detour, self.detour_px) <= 0:
+            raise ConfigError("movements", f"{self} has a limit that is not above 0")
+
+
+@dataclass(frozen=True)
+class Movements:
+    """Movement `i` is the events `first[i]` to `last[i]`, both included, at least three.
+
+    The last event of one may be the first of the next: a click, or the point of a turn.
+    """
+
+    first: Int64[np.ndarray, " movements"]
+    last: Int64[np.ndarray, " movements"]
+
+    def __len__(self) -> int:
+        """Return the number of movements."""
+        return len(self.first)
+
+
+def find_movements(sessions: Sessions, config: MovementConfig = MovementConfig()) -> Movements:
+    """Return every movement of every session, in order of events.
+
+    A rest or a button ends one. So does a detour: somebody who went out and came back had
+    two aims, and a straight line between the ends would stand still in their place.
+    """
+    is_end = _rests(sessions, config) | ~np.isin(sessions.kind, _MOVING)
+    unsettled = _between(is_end)
+    while len(unsettled):
+        turned, turn = _detours(sessions, unsettled, config)
+        is_end[turn] = True
+        unsettled = _halves(unsettled, turned, turn)
+    return _between(is_end)
+
+
+def _between(is_end: Bool[np.ndarray, " events"]) -> Movements:
+    """Return the stretches from each end to the next that have events in between."""
+    ends = np.flatnonzero(is_end)
+    is_movement = np.diff(ends) > 1
+    return Movements(ends[:-1][is_movement], ends[1:][is_movement])
+
+
+def _halves(
+    movements: Movements, turned: Int64[np.ndarray, " turns"], turn: Int64[np.ndarray, " turns"]
+) -> Movements:
+    """Return what is before and after each turn; a single segment is no movement."""
+    first = np.concatenate([movements.first[turned], turn])
+    last = np.concatenate([turn, movements.last[turned]])
+    is_movement = last - first > 1
+    return Movements(first[is_movement], last[is_movement])
+
+
+def _rests(sessions: Sessions, config: MovementConfig) -> Bool[np.ndarray, " events"]:
+    """Mark events that stand still, and the events on both sides of a gap."""
+    n = len(sessions.t_us)
+    if n == 0:
+        return np.zeros(0, bool)
+    session = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    rest_us = _rest_us(sessions, session, config)
+    is_gap = (np.diff(session) > 0) | (np.diff(sessions.t_us) > rest_us[session[1:]])
+    is_end = np.r_[True, is_gap] | np.r_[is_gap, True]
+
+    stays = (np.diff(sessions.x_px) == 0) & (np.diff(sessions.y_px) == 0) & (np.diff(session) == 0)
+    first = np.flatnonzero(np.r_[True, ~stays])
+    last = np.append(first[1:], n) - 1
+    is_long = sessions.t_us[last] - sessions.t_us[first] > rest_us[session[first]]
+    return is_end | np.repeat(is_long, last - first + 1)
+
+
+def _rest_us(
+    sessions: Sessions, session: Int64[np.ndarray, " events"], config: MovementConfig
+) -> Float64[np.ndarray, " sessions"]:
+    """Return how long a rest is in each session, at least."""
+    is_within = np.diff(session) == 0
+    interval_us = np.diff(sessions.t_us)[is_within]
+    of_session = session[1:][is_within]
+    count = np.bincount(of_session, minlength=len(sessions))
+    middle = np.cumsum(count) - count + count // 2
+    by_length = interval_us[np.lexsort((interval_us, of_session))]
+    median_us = np.append(by_length, 0)[np.where(count > 0, middle, len(by_length))]
+    return np.maximum(config.rest_ms * 1000.0, config.rest_intervals * median_us)
+
+
+def _detours(
+    sessions: Sessions, movements: Movements, config: MovementConfig
+) -> tuple[Int64[np.ndarray, " turns"], Int64[np.ndarray, " turns"]]:
+    """Return which movements stray too far from their chord, and the event that strays most."""
+    n_inside = np.maximum(movements.last - movements.first + 1 - 2 * config.min_events, 0)
+    movement = np.repeat(np.arange(len(movements)), n_inside)
+    place = np.arange(len(movement)) - np.repeat(np.cumsum(n_inside) - n_inside, n_inside)
+    event = movements.first[movement] + config.min_events + place
+
+    position = sessions.x_px.astype(np.float64) + 1j * sessions.y_px
+    start = position[movements.first]
+    chord = position[movements.last] - start
+    length_px = np.abs(chord)
+    along = np.conj(chord)[movement] * (position[event] - start[movement])
+    share = np.clip(along.real / np.maximum(length_px[movement], 1e-9) ** 2, 0, 1)
+    stray_px = np.abs(position[event] - start[movement] - share * chord[movement])
+
+    farthest_px = np.zeros(len(movements))
+    np.maximum.at(farthest_px, movement, stray_px)
+    strays = farthest_px > np.maximum(config.detour * length_px, config.detour_px)
+    farthest = np.flatnonzero(stray_px == farthest_px[movement])
+    last_of_each = np.flatnonzero(np.diff(movement[farthest], append=-1))
+    turn = np.full(len(movements), -1)
+    turn[movement[farthest[last_of_each]]] = event[farthest[last_of_each]]
+    return np.flatnonzero(strays), turn[strays]

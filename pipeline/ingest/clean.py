@@ -1,0 +1,277 @@
+"""Events as a log has them in, clean events and what was left out: one rule for each fault.
+
+| fault | rule | counted as |
+|---|---|---|
+| no session | quarantine | `no_session_id` |
+| name of session, account or source endless, or with control characters | quarantine | `bad_name` |
+| time, x or y is null, NaN, infinite or no number | quarantine | `not_a_number` |
+| x and y are both 65535, a recorder's "nowhere" | quarantine | `no_position` |
+| x or y beyond +-32,767 px | quarantine | `absurd_position` |
+| over 30 days from the session's median time | quarantine | `absurd_time` |
+| behind a session's ten-millionth event | quarantine | `session_too_long` |
+| scroll at 0, 0 or nowhere | the last position, or else the next | `scroll_without_position` |
+| the same in a session without any position | quarantine | `no_position` |
+| 32-bit clock of milliseconds starts over | 2**32 ms are added | `clock_wrapped` |
+| time goes back by up to 5 s | sorted, equal times in file order | `backward_time` |
+| further back, the clock has dates | sorted | `backward_time` |
+| further back, it has none: it was set | go on from the last time | `clock_reset` |
+| the same in over a tenth of the steps: no order | sorted | `backward_time` |
+| position off the viewport | kept: drags, second monitors | `off_viewport` |
+| equal times | kept in file order | `repeated_time` |
+| a rest of over 5 s | kept | `gap_over_5s` |
+
+What is quarantined is in `rejected`, with the reason; the other counts are in `notes`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float32, Int8, Int32, Int64
+
+from pipeline.errors import all_fit, is_fit
+from pipeline.ingest.clock import (
+    LONG_GAP_US,
+    Clock,
+    absurd_times,
+    continue_after_resets,
+    sort_times,
+    unwrap,
+)
+from pipeline.readers.base import REJECTED
+from pipeline.readers.columns import known_words, one_dictionary
+from pipeline.readers.limits import limits
+from pipeline.schemas import EVENTS, Kind
+
+NOWHERE_PX: Final = 65_535
+FARTHEST_PX: Final = 32_767
+
+REASONS: Final = (
+    "",  # the row is fine
+    "no_session_id",
+    "not_a_number",
+    "no_position",
+    "absurd_position",
+    "absurd_time",
+    "bad_name",
+    "session_too_long",
+)
+_NO_SESSION, _NOT_A_NUMBER, _NO_POSITION, _ABSURD_POSITION, _ABSURD_TIME = range(1, 6)
+_BAD_NAME, _SESSION_TOO_LONG = 6, 7
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Every row of the log is in exactly one of the two tables."""
+
+    events: pa.Table  # EVENTS, sessions in order of appearance, each sorted by time
+    rejected: pa.Table  # REJECTED, in the order of the file
+    notes: dict[str, int]  # what was mended or only noticed -> rows
+
+
+def clean_events(events: pa.Table) -> Cleaned:
+    """Apply each rule of this module's table to the events of one log.
+
+    Nearly all logs are in order and without fault. Each rule first asks in a way that is cheap
+    whether there is anything for it to do, so that such a log costs little more than its reading.
+    """
+    words = one_dictionary(events["session_id"])
+    place = EVENTS.get_field_index("session_id")
+    events = events.set_column(place, EVENTS.field(place), words)  # nobody joins its chunks again
+    session = _session_codes(words)
+    x, y = (_positions(events[name]) for name in ("x_px", "y_px"))
+    is_lost = _lost_scrolls(events["kind"].to_numpy(), x, y)
+    reason = _row_faults(events, session, x, y, is_lost)
+    notes: dict[str, int] = {}
+
+    clock = _grouped(events, session, reason)
+    is_behind = _behind_limit(clock)
+    reason[clock.row[is_behind]] = _SESSION_TOO_LONG
+    clock = clock.only(~is_behind)
+    clock, notes["clock_wrapped"] = unwrap(clock)
+    is_absurd = absurd_times(clock)
+    reason[clock.row[is_absurd]] = _ABSURD_TIME
+    clock, notes["clock_reset"] = continue_after_resets(clock.only(~is_absurd))
+    clock, notes["backward_time"] = sort_times(clock)
+
+    if not clock.is_whole:
+        x, y, is_lost = x[clock.row], y[clock.row], is_lost[clock.row]
+    x, y, has_position = _place_scrolls(clock, x, y, is_lost)
+    if not has_position.all():
+        reason[clock.row[~has_position]] = _NO_POSITION
+        clock, x, y = clock.take(has_position), x[has_position], y[has_position]
+        is_lost = is_lost[has_position]
+    clean = _rows(events, clock, x, y)
+    notes["scroll_without_position"] = int(is_lost.sum())
+    notes |= _notice(clean, clock)
+    return Cleaned(clean, _rejected(events, reason), {k: n for k, n in notes.items() if n})
+
+
+def _session_codes(words: pa.DictionaryArray) -> Int32[np.ndarray, " events"]:
+    """Return a number per session in order of appearance; -1 where the id is missing."""
+    named = [bool(word and word.strip()) for word in words.dictionary.to_pylist()]
+    if all(named) and not words.null_count:
+        index = words.indices.to_numpy()
+        if np.all(index[1:] >= index[:-1]):
+            return index
+    index = words.indices.fill_null(len(named)).to_numpy()
+    first = np.full(len(named) + 1, len(index))
+    first[index[::-1]] = np.arange(len(index))[::-1]
+    rank = np.empty(len(named) + 1, np.int32)
+    rank[np.argsort(first, kind="stable")] = np.arange(len(rank))
+    rank[np.flatnonzero([*np.logical_not(named), True])] = -1
+    return rank[index]
+
+
+def _positions(column: pa.ChunkedArray) -> Float32[np.ndarray, " events"]:
+    """Return positions, NaN where there is none."""
+    return (column.fill_null(np.nan) if column.null_count else column).to_numpy()
+
+
+def _lost_scrolls(
+    kind: Int8[np.ndarray, " events"],
+    x: Float32[np.ndarray, " events"],
+    y: Float32[np.ndarray, " events"],
+) -> Bool[np.ndarray, " events"]:
+    """Say which rows are scrolls without a position of their own."""
+    is_scroll = kind == Kind.SCROLL
+    if not is_scroll.any():
+        return is_scroll
+    return is_scroll & (((x == 0) & (y == 0)) | ~np.isfinite(x) | ~np.isfinite(y))
+
+
+def _row_faults(
+    events: pa.Table,
+    session: Int32[np.ndarray, " events"],
+    x: Float32[np.ndarray, " events"],
+    y: Float32[np.ndarray, " events"],
+    is_lost: Bool[np.ndarray, " events"],
+) -> Int8[np.ndarray, " events"]:
+    """Return why each row can't stay, as an index into `REASONS`; the first reason counts."""
+    reason = np.zeros(len(session), np.int8)
+    if events["t_us"].null_count or not (_are_near(x) and _are_near(y)):
+        has_time = events["t_us"].is_valid().to_numpy()
+        is_number = np.isfinite(x) & np.isfinite(y)
+        is_far = (np.abs(x) > FARTHEST_PX) | (np.abs(y) > FARTHEST_PX)
+        reason[is_far & ~is_lost] = _ABSURD_POSITION
+        reason[(x == NOWHERE_PX) & (y == NOWHERE_PX)] = _NO_POSITION
+        reason[~(has_time & (is_number | is_lost))] = _NOT_A_NUMBER
+    for name in ("source", "account_id", "session_id"):
+        reason[_with_bad_name(events[name])] = _BAD_NAME
+    if session.min(initial=0) < 0:
+        reason[session < 0] = _NO_SESSION
+    return reason
+
+
+def _are_near(places: Float32[np.ndarray, " events"]) -> bool:
+    """Say whether all are numbers, and none is absurd."""
+    return not len(places) or bool(places.min() >= -FARTHEST_PX and places.max() <= FARTHEST_PX)
+
+
+def _with_bad_name(names: pa.ChunkedArray) -> Int64[np.ndarray, " bad"]:
+    """Return the rows with a name that can't be stored and shown as it is."""
+    most = limits().name_characters
+    known = [word or "" for word in known_words(names)]
+    if all_fit(known, most):
+        return np.zeros(0, np.int64)
+    is_bad = np.array([*(not is_fit(word, most) for word in known), False])
+    return np.flatnonzero(is_bad[one_dictionary(names).indices.fill_null(len(known)).to_numpy()])
+
+
+def _behind_limit(clock: Clock) -> Bool[np.ndarray, " events"]:
+    """Say which rows, in file order, come after as many as a session may have."""
+    counts = np.diff(np.append(clock.starts, len(clock.row)))
+    if counts.max(initial=0) <= limits().session_events:
+        return np.zeros(len(clock.row), bool)
+    return np.arange(len(clock.row)) - np.repeat(clock.starts, counts) >= limits().session_events
+
+
+def _grouped(
+    events: pa.Table, session: Int32[np.ndarray, " events"], reason: Int8[np.ndarray, " events"]
+) -> Clock:
+    """Return the rows without fault, grouped by session, each in file order."""
+    t_us = events["t_us"]
+    t_us = (t_us.fill_null(0) if t_us.null_count else t_us).to_numpy()
+    row, is_whole = np.arange(len(session)), True
+    if reason.any():
+        row, is_whole = np.flatnonzero(reason == 0), False
+        session, t_us = session[row], t_us[row]
+    if np.any(session[1:] < session[:-1]):
+        # NumPy sorts 16-bit numbers by counting, several times as fast.
+        few = session.astype(np.uint16) if session.max() < 2**16 else session
+        order = np.argsort(few, kind="stable")
+        row, session, t_us, is_whole = row[order], session[order], t_us[order], False
+    return Clock(row, session, t_us, is_whole)
+
+
+def _place_scrolls(
+    clock: Clock,
+    x: Float32[np.ndarray, " events"],
+    y: Float32[np.ndarray, " events"],
+    is_lost: Bool[np.ndarray, " events"],
+) -> tuple[
+    Float32[np.ndarray, " events"], Float32[np.ndarray, " events"], Bool[np.ndarray, " events"]
+]:
+    """Return positions with those of lost scrolls filled in, and which rows have one now."""
+    if not is_lost.any():
+        return x, y, ~is_lost
+    row = np.arange(len(x))
+    before = np.maximum.accumulate(np.where(is_lost, -1, row))
+    after = np.minimum.accumulate(np.where(is_lost, len(x), row)[::-1])[::-1]
+    session = np.append(clock.session, -1)  # place -1 and place len(x) belong to no session
+    source = np.where(session[before] == clock.session, before, after)
+    has_position = session[source] == clock.session
+    source[~has_position] = 0
+    return x[source], y[source], has_position
+
+
+def _rows(
+    events: pa.Table,
+    clock: Clock,
+    x: Float32[np.ndarray, " events"],
+    y: Float32[np.ndarray, " events"],
+) -> pa.Table:
+    """Return the rows that stay, in their new order, with their new times and positions."""
+    if not clock.is_whole:
+        events = events.unify_dictionaries().combine_chunks().take(pa.array(clock.row))
+    columns = {name: events[name] for name in EVENTS.names}
+    columns |= {"t_us": pa.array(clock.t_us), "x_px": pa.array(x), "y_px": pa.array(y)}
+    return pa.table([columns[name] for name in EVENTS.names], schema=EVENTS)
+
+
+def _notice(clean: pa.Table, clock: Clock) -> dict[str, int]:
+    """Count what is odd and stays."""
+    steps = clock.steps_us
+    n_unmoved = len(steps) - int(np.count_nonzero(steps))
+    return {
+        "repeated_time": n_unmoved - len(clock.starts),  # a first row repeats nothing
+        "gap_over_5s": int(np.count_nonzero(steps > LONG_GAP_US)),
+        "off_viewport": _off_viewport(clean, "x_px", "viewport_width", "y_px", "viewport_height"),
+    }
+
+
+def _off_viewport(clean: pa.Table, x: str, width: str, y: str, height: str) -> int:
+    """Count rows outside of their viewport, where that is known."""
+    if clean[width].null_count == clean.num_rows:
+        return 0
+    x_px, y_px = clean[x].to_numpy(), clean[y].to_numpy()
+    w, h = clean[width].fill_null(0).to_numpy(), clean[height].fill_null(0).to_numpy()
+    is_off = (x_px < 0) | (y_px < 0) | (x_px > w) | (y_px > h)
+    return int((is_off & (w > 0) & (h > 0)).sum())
+
+
+def _rejected(events: pa.Table, reason: Int8[np.ndarray, " events"]) -> pa.Table:
+    """Return the rows that have a reason, in the order of the file."""
+    row = np.flatnonzero(reason)
+    if not len(row):
+        return REJECTED.empty_table()
+    why = pa.DictionaryArray.from_arrays(pa.array(reason[row].astype(np.int32)), list(REASONS))
+    return pa.table(
+        [
+            pa.array(events["line"].to_numpy()[row]),
+            why.cast(pa.string()),
+            pa.nulls(len(row), pa.string()),
+        ],
+        schema=REJECTED,
+    )

@@ -1,0 +1,215 @@
+"""Log files in, a store out: each file once, each row in the store or in the quarantine."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.errors import LogError
+from pipeline.ingest.parse import (
+    NO_COLUMNS,
+    FoundFile,
+    LargeLog,
+    NotALog,
+    ParsedLog,
+    find_files,
+    open_log,
+    quarantine_table,
+    refusal,
+)
+from pipeline.ingest.report import FileReport, IngestReport, add_up, file_report, ingest_report
+from pipeline.readers import AUTO
+from pipeline.readers.tabular import check_mapping
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import as_path
+from pipeline.storage.publish import lock
+from pipeline.storage.store import (
+    Part,
+    check_date,
+    drop_unfinished,
+    known_files,
+    known_sessions,
+    part_hash,
+    write_large_part,
+    write_part,
+)
+
+PART_EVENTS: Final = 1_000_000  # a part is closed when it has as many, or as many files
+PART_FILES: Final = 64
+
+
+def _no_progress(n_done: int, n_files: int) -> None:
+    """Say nothing."""
+
+
+def ingest_logs(
+    paths: Sequence[Path],
+    store: Path,
+    *,
+    format: str = AUTO,
+    columns: Mapping[str, str] = NO_COLUMNS,
+    labels: Mapping[str, int] | None = None,
+    ingest_date: str,
+    strict: bool = False,
+    progress: Callable[[int, int], None] = _no_progress,
+) -> IngestReport:
+    """Add the logs in `paths` to `store`, under `ingest_date`, and say what came of them.
+
+    A file that the store has, known by its hash, is skipped. With `strict` one rejected row
+    is an error and nothing is written: the files are read once more, first, to see.
+    `progress` is called with the number of files that are done and of all.
+    """
+    store = as_path(store)
+    check_date(ingest_date)
+    check_mapping(columns)
+    files = find_files(paths)
+    with lock(store):
+        drop_unfinished(store)
+        known = _Known(known_files(store), known_sessions(store))
+        if strict:
+            rehearsal = _Known(set(known.files), set(known.sessions))
+            _refuse_rejected(_parse_new(files, rehearsal, format, columns, _no_progress))
+        outcomes = _parse_new(files, known, format, columns, progress)
+        return _write_parts(outcomes, store, ingest_date, labels or {})
+
+
+@dataclass
+class _Known:
+    """What the store has: hashes of files, ids of sessions."""
+
+    files: set[str]
+    sessions: set[str]
+
+
+def _parse_new(
+    files: Sequence[FoundFile],
+    known: _Known,
+    format: str,
+    columns: Mapping[str, str],
+    progress: Callable[[int, int], None],
+) -> Iterator[ParsedLog | LargeLog | NotALog | None]:
+    """Give what came of each file, None for one that is known, and add it to `known`."""
+    for i, found in enumerate(files):
+        outcome = refusal(found)
+        if outcome is None and not _is_known(found, known.files):
+            outcome = open_log(found, format, columns, known.sessions)
+        if isinstance(outcome, LargeLog):
+            known.files.add(outcome.sha256)
+            outcome = replace(outcome, pieces=_noted(outcome.pieces, known))
+        elif isinstance(outcome, ParsedLog):
+            known.files.add(outcome.sha256)
+            known.sessions.update(outcome.sessions.session_id.tolist())
+        yield outcome
+        progress(i + 1, len(files))
+
+
+def _is_known(found: FoundFile, files: Set[str]) -> bool:
+    """Say whether the store has a file. If it has none, nothing need be hashed to know."""
+    try:
+        return bool(files) and found.sha256 in files
+    except LogError:
+        return False  # reading it will say why
+
+
+def _noted(pieces: Iterator[ParsedLog], known: _Known) -> Iterator[ParsedLog]:
+    """Give the pieces of a large log, and add their sessions to `known`."""
+    for piece in pieces:
+        known.sessions.update(piece.sessions.session_id.tolist())
+        yield piece
+
+
+def _refuse_rejected(outcomes: Iterator[ParsedLog | LargeLog | NotALog | None]) -> None:
+    """Raise `LogError` for the first file with a rejected row."""
+    each = (log.pieces if isinstance(log, LargeLog) else [log] for log in outcomes)
+    for log in chain.from_iterable(each):
+        if isinstance(log, ParsedLog) and log.rejected.num_rows:
+            first = log.rejected.slice(0, 1).to_pylist()[0]
+            line = "" if first["line"] is None else f"line {first['line']}: "
+            raise LogError(
+                log.name,
+                f"{line}{first['reason']}; {log.rejected.num_rows:,} rows of the file are bad",
+                "without --strict they go to the quarantine",
+            )
+
+
+def _write_parts(
+    outcomes: Iterator[ParsedLog | LargeLog | NotALog | None],
+    store: Path,
+    ingest_date: str,
+    labels: Mapping[str, int],
+) -> IngestReport:
+    """Write the logs part by part, and give the account of all."""
+    accounts: list[FileReport] = []
+    not_logs: list[NotALog] = []
+    n_skipped = 0
+    logs: list[ParsedLog] = []
+    for outcome in outcomes:
+        if outcome is None:
+            n_skipped += 1
+        elif isinstance(outcome, NotALog):
+            not_logs.append(outcome)
+        elif isinstance(outcome, LargeLog):  # a part of its own
+            accounts.append(_write_large(outcome, store, ingest_date, labels))
+        else:
+            logs.append(replace(outcome, sessions=_labelled(outcome.sessions, labels)))
+        if _is_full(logs):
+            accounts += _write_part(logs, store, ingest_date)
+            logs = []
+    if logs:
+        accounts += _write_part(logs, store, ingest_date)
+    if not_logs and not accounts and not n_skipped:
+        raise not_logs[0].error
+    return ingest_report(accounts, n_skipped, not_logs)
+
+
+def _write_large(
+    log: LargeLog, store: Path, ingest_date: str, labels: Mapping[str, int]
+) -> FileReport:
+    """Write a large log as a part of its own, a piece at a time, and return its account."""
+    part = Part(store, ingest_date, part_hash([log.sha256]))
+    accounts: list[FileReport] = []
+
+    def pieces() -> Iterator[tuple[Sessions, pa.Table]]:
+        for piece in log.pieces:
+            piece = replace(piece, sessions=_labelled(piece.sessions, labels))
+            accounts.append(file_report(piece))
+            yield piece.sessions, quarantine_table([piece])
+
+    def manifest() -> dict[str, object]:
+        return {"ingest_date": ingest_date, "files": [asdict(add_up(accounts))]}
+
+    write_large_part(part, pieces(), manifest)
+    return add_up(accounts)
+
+
+def _is_full(logs: Sequence[ParsedLog]) -> bool:
+    n_events = sum(int(log.sessions.offsets[-1]) for log in logs)
+    return len(logs) >= PART_FILES or n_events >= PART_EVENTS
+
+
+def _labelled(sessions: Sessions, labels: Mapping[str, int]) -> Sessions:
+    """Return the sessions with the labels that are given; others keep what the log says."""
+    if not labels:
+        return sessions
+    said = zip(sessions.session_id, sessions.label.tolist(), strict=True)
+    return replace(
+        sessions,
+        label=np.array([labels.get(session_id, label) for session_id, label in said], np.int8),
+    )
+
+
+def _write_part(logs: Sequence[ParsedLog], store: Path, ingest_date: str) -> list[FileReport]:
+    """Write some logs as one part, and return the account of each."""
+    accounts = [file_report(log) for log in logs]
+    part = Part(store, ingest_date, part_hash(log.sha256 for log in logs))
+    write_part(
+        part,
+        [log.sessions for log in logs],
+        quarantine_table(logs),
+        {"ingest_date": ingest_date, "files": [asdict(account) for account in accounts]},
+    )
+    return accounts

@@ -1,0 +1,130 @@
+"""Sessions and what is usual in, the reasons table out: each with its value and what is usual."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float64, Int64
+
+from pipeline.reasons.account import OwnRanges, find_unlike
+from pipeline.reasons.codes import CODES, MEASURED, PROFILE, Code
+from pipeline.reasons.measures import HABITS, MEASURES, measure_sessions
+from pipeline.reasons.reference import LEVELS, ReferenceRanges
+from pipeline.schemas import REASONS
+from pipeline.sessions.sessions import Sessions
+
+_STRONGEST = 99.0
+_LEAST = 1e-6  # on a scale of octaves: 0 is this
+
+
+class _Found(NamedTuple):
+    """Reasons as columns, each session's strongest first."""
+
+    session: Int64[np.ndarray, " reasons"]
+    code: Int64[np.ndarray, " reasons"]  # in _CODES
+    measure: Int64[np.ndarray, " reasons"]  # in _MEASURES
+    value: Float64[np.ndarray, " reasons"]
+    low: Float64[np.ndarray, " reasons"]
+    high: Float64[np.ndarray, " reasons"]
+    strength: Float64[np.ndarray, " reasons"]
+
+
+def find_reasons(
+    sessions: Sessions, usual: ReferenceRanges, ranges: OwnRanges | None = None
+) -> pa.Table:
+    """Return the `REASONS` of sessions: in their order, each session's strongest first.
+
+    With the ranges of enrolled accounts, also in which two habits a session is unlike its own.
+    """
+    found = _find(sessions, usual, ranges)
+    columns = [
+        pa.array(sessions.session_id[found.session], pa.string()),
+        pa.array(_NAMES[found.code], pa.string()).dictionary_encode(),
+        pa.array(_MEASURE_NAMES[found.measure], pa.string()).dictionary_encode(),
+        *(pa.array(column, pa.float32()) for column in (found.value, found.low, found.high)),
+        pa.array(_UNITS[found.measure], pa.string()).dictionary_encode(),
+        pa.array(np.minimum(found.strength, _STRONGEST), pa.float32()),
+    ]
+    return pa.table(columns, schema=REASONS)
+
+
+def reason_lists(
+    sessions: Sessions, usual: ReferenceRanges, ranges: OwnRanges | None = None
+) -> pa.ListArray:
+    """Return the codes of each session, once each, as the column of `SCORES` holds them."""
+    session, code, *_ = _find(sessions, usual, ranges)
+    _, first = np.unique(session * len(_CODES) + code, return_index=True)
+    first.sort()
+    session, code = session[first], code[first]
+    offsets = np.searchsorted(session, np.arange(len(sessions) + 1)).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, pa.array(_NAMES[code], pa.string()))
+
+
+_CODES = (*MEASURED, CODES[PROFILE])
+_MEASURES = MEASURES | HABITS
+_NAMES = np.array([code.name for code in _CODES], object)
+_MEASURE_NAMES = np.array(list(_MEASURES), object)
+_UNITS = np.array([measure.unit for measure in _MEASURES.values()], object)
+_NUMBER = {name: number for number, name in enumerate(_MEASURES)}
+
+
+def _find(sessions: Sessions, usual: ReferenceRanges, ranges: OwnRanges | None) -> _Found:
+    """Compare every measure of every session with what is usual, in people and in its account."""
+    is_compared = ranges is not None and usual.own is not None
+    values, interval_ms = measure_sessions(sessions, _MEASURES if is_compared else MEASURES)
+    parts = _unlike_people(sessions, usual, values, interval_ms)
+    if ranges is not None and usual.own is not None:
+        own = find_unlike(values, interval_ms, sessions, ranges, usual.own)
+        number = np.array([_NUMBER[name] for name in HABITS])[own.habit]
+        code = np.full(len(number), len(MEASURED))
+        parts.append(_Found(own.session, code, number, *own[2:]))
+    found = _Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    order = np.lexsort((found.code, -found.strength, found.session))
+    return _Found(*(column[order] for column in found))
+
+
+def _unlike_people(
+    sessions: Sessions,
+    reference_ranges: ReferenceRanges,
+    values: Mapping[str, Float64[np.ndarray, " sessions"]],
+    interval_ms: Float64[np.ndarray, " sessions"],
+) -> list[_Found]:
+    """Return what is unusual among people, code by code.
+
+    A session from a recorder much faster or slower than all that were measured is not
+    compared in what the recorder decides.
+    """
+    knows_recorder = reference_ranges.knows(interval_ms)
+    parts = []
+    for i, code in enumerate(MEASURED):
+        value = values[code.measure]
+        if MEASURES[code.measure].of_recorder:
+            value = np.where(knows_recorder, value, np.nan)
+        levels = reference_ranges.of(code.measure, sessions.n_events)
+        strength = _strength(code, value, levels)
+        session = np.flatnonzero(strength >= 1)
+        _, low, _, high, _ = levels[session].T
+        number, measure = np.full((2, len(session)), [[i], [_NUMBER[code.measure]]])
+        found = (value[session], low, high, strength[session])
+        parts.append(_Found(session, number, measure, *found))
+    return parts
+
+
+def _strength(
+    code: Code,
+    value: Float64[np.ndarray, " sessions"],
+    levels: Float64[np.ndarray, "sessions levels"],
+) -> Float64[np.ndarray, " sessions"]:
+    """Return how far each value is from the middle, where the limit is 1; NaN: not known.
+
+    The limit is the people's or the code's own floor, whichever is farther out.
+    """
+    is_high = code.side == "high"
+    limit = levels[:, -1] if is_high else levels[:, 0]
+    limit = np.maximum(limit, code.floor) if is_high else np.minimum(limit, code.floor)
+    middle = levels[:, LEVELS.index(0.5)]
+    if MEASURES[code.measure].scale == "log":
+        value, limit, middle = (np.log(np.maximum(x, _LEAST)) for x in (value, limit, middle))
+    reach = limit - middle
+    return np.divide(value - middle, reach, out=np.full(len(value), np.nan), where=reach != 0)

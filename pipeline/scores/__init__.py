@@ -1,0 +1,1 @@
+"""The SCORES table: rows from logits, published partitions, abstentions, duplicates."""

@@ -1,0 +1,1 @@
+"""Sessions as ragged arrays: windows, resampling, labels and feedback."""

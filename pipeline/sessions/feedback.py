@@ -1,0 +1,244 @@
+"""What people say about sessions in, labels for training out; the history of it is kept.
+
+    STORE.feedback/part-<when>-<hash>.parquet       FEEDBACK, one part a file that was fed back
+
+The same beside SCORES, for whoever has no store at hand. Parts are only ever added: of what is
+said about a session the latest word counts, and one that is unsure takes its label away.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import DataError, MissingColumnsError, NotFoundError, did_you_mean
+from pipeline.readers import opening
+from pipeline.readers.parquet import MAGIC
+from pipeline.schemas import FEEDBACK, check_schema
+from pipeline.scores.partitions import open_scores
+from pipeline.sessions.labels import csv_rows, without_shield
+from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import as_path, open_parquet
+from pipeline.storage.publish import lock, write_parquet
+from pipeline.storage.store import known_sessions, load_sessions
+
+WORDS: Final[Mapping[str, int | None]] = {
+    "fraud": 1,
+    "legitimate": 0,
+    "unsure": None,
+    "1": 1,
+    "0": 0,
+}
+"""What a label may be, and what it comes to."""
+
+_SHOWN = 5  # that an error or a report names
+
+
+@dataclass(frozen=True)
+class FeedbackReport:
+    """What came of a file that was fed back."""
+
+    fraud: int
+    legitimate: int
+    unsure: int
+    n_same: int  # rows that say what was said before: nothing was added for them
+    unknown: tuple[str, ...]  # sessions that aren't there: nothing was added for them either
+    guesses: tuple[str, ...]  # what the first unknown one may have been meant to be
+
+    def to_text(self) -> str:
+        """Return it in a few lines."""
+        n_new = self.fraud + self.legitimate + self.unsure
+        lines = [
+            f"{n_new:,} labels added: {self.fraud:,} fraud, {self.legitimate:,} legitimate, "
+            f"{self.unsure:,} unsure; {self.n_same:,} known before"
+        ]
+        if self.unknown:
+            more = f" and {len(self.unknown) - _SHOWN:,} more" if len(self.unknown) > _SHOWN else ""
+            meant = f" (did you mean {self.guesses[0]!r}?)" if self.guesses else ""
+            shown = ", ".join(map(repr, self.unknown[:_SHOWN]))
+            lines.append(f"{len(self.unknown):,} unknown sessions: {shown}{more}{meant}")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a plain dict."""
+        return asdict(self)
+
+
+def feedback_folder(table: Path) -> Path:
+    """Return where the feedback on the sessions of a STORE or SCORES lies: beside it."""
+    return as_path(table).with_name(f"{table.name}.feedback")
+
+
+def add_feedback(table: Path, file: Path, given_at: datetime) -> FeedbackReport:
+    """Add what `file` says about sessions of a STORE or SCORES, and say what came of it.
+
+    A row that says what is known is passed over, so a file may be fed back again.
+    """
+    table, file = as_path(table), as_path(file)
+    rows = read_feedback_file(file, given_at)
+    known = session_ids(table)
+    is_known = np.array([session_id in known for session_id in rows["session_id"]], bool)
+    unknown = list(dict.fromkeys(rows["session_id"].to_numpy()[~is_known]))
+    if unknown and not is_known.any():
+        raise DataError(
+            file,
+            f"none of its {len(unknown):,} sessions is in {table}, such as {unknown[0]!r}",
+            "labels go by session_id",
+        )
+    with lock(feedback_folder(table)):
+        before = read_feedback(table).to_pandas()
+        new = _what_is_new(before, rows.loc[is_known])
+        if len(new):
+            part = pa.Table.from_pandas(new, schema=FEEDBACK, preserve_index=False)
+            write_parquet(part, feedback_folder(table) / _part_name(given_at, file))
+    said = [label for _, label, _ in _plain(new)]
+    return FeedbackReport(
+        fraud=said.count(1),
+        legitimate=said.count(0),
+        unsure=said.count(None),
+        n_same=int(is_known.sum()) - len(new),
+        unknown=tuple(unknown),
+        guesses=tuple(did_you_mean(unknown[0], known)) if unknown else (),
+    )
+
+
+def _what_is_new(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that change a session's latest label or note."""
+    said = {session_id: word for session_id, *word in _plain(before)}
+    is_new = []
+    for session_id, *word in _plain(rows):
+        is_new.append(said.get(session_id) != word)
+        said[session_id] = word
+    return rows.loc[np.array(is_new, bool)]
+
+
+def _plain(rows: pd.DataFrame) -> list[list[Any]]:
+    """Return session, label and note of each row; missing values equal each other."""
+    return [
+        [None if pd.isna(cell) else cell for cell in row]
+        for row in rows[["session_id", "label", "note"]].itertuples(index=False)
+    ]
+
+
+def _part_name(given_at: datetime, file: Path) -> str:
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return f"part-{given_at:%Y%m%dT%H%M%S%f}-{digest}.parquet"
+
+
+def session_ids(table: Path) -> set[str]:
+    """Return the ids of the sessions of a STORE or of all days of SCORES."""
+    if found := known_sessions(table):
+        return found
+    try:
+        scores = open_scores(table)
+    except NotFoundError as error:
+        raise NotFoundError(
+            table, "there are no sessions here", "`label` takes a STORE or SCORES folder"
+        ) from error
+    return set(scores.to_table(columns=["session_id"])["session_id"].to_pylist())
+
+
+def read_feedback(table: Path) -> pa.Table:
+    """Return all that was said about the sessions of a STORE or SCORES, the latest last."""
+    parts = [FEEDBACK.empty_table()]
+    for path in sorted(feedback_folder(table).glob("part-*.parquet")):
+        with open_parquet(path) as parquet:
+            check_schema(parquet.schema_arrow, FEEDBACK, path)
+            part = parquet.read()
+        parts.append(part.select(FEEDBACK.names).cast(FEEDBACK))
+    everything = pa.concat_tables(parts)
+    return everything.sort_by([("given_at", "ascending"), ("line", "ascending")])
+
+
+def latest_labels(tables: Iterable[Path]) -> dict[str, int | None]:
+    """Return the latest label of each session that something was said about; None: unsure."""
+    said = pa.concat_tables([FEEDBACK.empty_table(), *map(read_feedback, tables)])
+    said = said.sort_by([("given_at", "ascending"), ("line", "ascending")])
+    return dict(zip(said["session_id"].to_pylist(), said["label"].to_pylist(), strict=True))
+
+
+def labelled_sessions(stores: Sequence[Path], fed_back: Sequence[Path] = ()) -> Sessions:
+    """Return all sessions of `stores` with the labels that were fed back to them.
+
+    Labels beside the tables in `fed_back` count too.
+    """
+    return relabelled(load_sessions(stores), latest_labels(dict.fromkeys([*stores, *fed_back])))
+
+
+def relabelled(sessions: Sessions, latest: Mapping[str, int | None]) -> Sessions:
+    """Return sessions with their latest labels.
+
+    One that people were unsure of is left out: it is an example of neither kind.
+    """
+    if not latest:
+        return sessions
+    said = zip(sessions.session_id, sessions.label.tolist(), strict=True)
+    labels = [latest.get(session_id, label) for session_id, label in said]
+    sure = np.array([label is not None for label in labels], bool)
+    label = np.array([-1 if label is None else label for label in labels], np.int8)
+    return replace(sessions, label=label).take(sure)
+
+
+def read_feedback_file(path: Path, given_at: datetime) -> pd.DataFrame:
+    """Return the rows of a CSV or Parquet `session_id,label[,note]` as `FEEDBACK` has them."""
+    if not path.is_file():
+        raise NotFoundError(path, "there is no such file")
+    rows = _read_parquet(path) if opening.read_head(path).startswith(MAGIC) else _read_csv(path)
+    missing = [name for name in ("session_id", "label") if name not in rows]
+    if missing:
+        raise MissingColumnsError(path, missing, rows.columns)
+    words = rows["label"].str.strip().str.lower()
+    wrong = rows.index[~words.isin(WORDS)]
+    if len(wrong):
+        row = wrong[0]
+        raise DataError(
+            path,
+            f"line {rows['line'][row]}: label {rows['label'][row]!r} of {rows['session_id'][row]!r}"
+            f" ({len(wrong)} such rows)",
+            f"one of {', '.join(WORDS)}",
+        )
+    if "" in set(rows["session_id"]):
+        raise DataError(path, "a row has no session_id")
+    notes = rows["note"] if "note" in rows else pd.Series("", rows.index)
+    label = [WORDS[word] for word in words]
+    return pd.DataFrame(
+        {
+            "session_id": rows["session_id"],
+            "label": pd.array(label, "Int8"),
+            "note": notes.where(notes != "", None).astype(object),
+            "given_at": pd.Timestamp(given_at),
+            "source_file": path.name,
+            "line": rows["line"].astype(np.int64),
+        }
+    )
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    names, rows = csv_rows(path)
+    found = pd.DataFrame([cells for _, cells in rows], columns=pd.Index(names), dtype=str)
+    for name in set(names) & {"session_id", "note"}:
+        cells = pa.chunked_array([pa.array(found[name], pa.string())])
+        found[name] = without_shield(cells).to_pylist()
+    return found.assign(line=[line for line, _ in rows])
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    table = pq.read_table(pa.BufferReader(opening.read_unpacked(path)))
+    found = pd.DataFrame(
+        {name: _texts(table[name]) for name in table.column_names if name != "line"}
+    )
+    return found.assign(line=np.arange(1, len(found) + 1))
+
+
+def _texts(column: pa.ChunkedArray) -> pd.Series:
+    """Return a column as text; nothing is the empty text."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    return column.cast(pa.string()).fill_null("").to_pandas()

@@ -1,0 +1,212 @@
+"""Clean events in, `Sessions` out: many paths of unequal length, stored end to end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float32, Int8, Int32, Int64, Shaped
+
+from pipeline.readers.columns import one_dictionary, run_starts
+from pipeline.schemas import SESSIONS, check_schema
+
+ABSOLUTE_US = 10**14
+"""A time stamp above this (1973) counts since 1970; below, from an origin nobody knows."""
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Sessions end to end: number `i` owns events `offsets[i]:offsets[i + 1]`.
+
+    That is the layout of an Arrow list array, so a table's columns are used as they are.
+    """
+
+    session_id: Shaped[np.ndarray, " sessions"]  # str
+    account_id: Shaped[np.ndarray, " sessions"]  # str or None
+    source: Shaped[np.ndarray, " sessions"]  # str
+    started_at: Shaped[np.ndarray, " sessions"]  # datetime64[us], UTC; NaT: not known
+    label: Int8[np.ndarray, " sessions"]  # 1 fraud, 0 legitimate, -1 not known
+    viewport_width: Int32[np.ndarray, " sessions"]  # px; 0: not known
+    viewport_height: Int32[np.ndarray, " sessions"]
+    source_file: Shaped[np.ndarray, " sessions"]  # str
+    source_sha256: Shaped[np.ndarray, " sessions"]  # str
+    offsets: Int64[np.ndarray, " sessions+1"]
+    t_us: Int64[np.ndarray, " events"]  # since the session's first event
+    x_px: Float32[np.ndarray, " events"]
+    y_px: Float32[np.ndarray, " events"]
+    kind: Int8[np.ndarray, " events"]  # a schemas.Kind
+    button: Int8[np.ndarray, " events"]  # a schemas.Button
+
+    def __len__(self) -> int:
+        """Return the number of sessions."""
+        return len(self.session_id)
+
+    @property
+    def n_events(self) -> Int64[np.ndarray, " sessions"]:
+        """Return the number of events of each session."""
+        return np.diff(self.offsets)
+
+    def take(self, indices: Shaped[np.ndarray, " chosen"]) -> "Sessions":
+        """Return the sessions at `indices` (or where a boolean mask is true), in that order."""
+        indices = np.arange(len(self))[indices]
+        counts = self.n_events[indices]
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        events = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], counts)
+        return self.gather(indices, events, offsets)
+
+    def gather(
+        self,
+        indices: Shaped[np.ndarray, " chosen"],
+        events: Int64[np.ndarray, " events"],
+        offsets: Int64[np.ndarray, " chosen+1"],
+    ) -> "Sessions":
+        """Return the sessions at `indices`, of these `events` instead of all their own."""
+        columns = {}
+        for field in fields(self):
+            column = getattr(self, field.name)
+            columns[field.name] = column[events if field.name in EVENT_COLUMNS else indices]
+        return Sessions(**columns | {"offsets": offsets})
+
+
+EVENT_COLUMNS = ("t_us", "x_px", "y_px", "kind", "button")
+
+
+def concatenate_sessions(parts: Sequence[Sessions]) -> Sessions:
+    """Put several `Sessions` end to end."""
+    starts = np.cumsum([0, *(part.offsets[-1] for part in parts)])
+    columns = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Sessions)
+        if field.name != "offsets"
+    }
+    shifted = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=False)]
+    return Sessions(**columns, offsets=np.concatenate([[0], *shifted]).astype(np.int64))
+
+
+def to_sessions(events: pa.Table, source_file: str, source_sha256: str) -> Sessions:
+    """Group clean `events` (sorted by session, then time) into sessions of one file.
+
+    Of what a session says more than once (label, account, viewport) the first word counts.
+    """
+    ids = one_dictionary(events["session_id"])
+    codes = ids.indices.to_numpy()
+    starts = run_starts(codes)
+    offsets = np.r_[starts, len(codes)].astype(np.int64)
+    t_us = events["t_us"].to_numpy()
+    first_t_us = t_us[starts]
+    since_first = np.repeat(first_t_us, np.diff(offsets))
+    np.subtract(t_us, since_first, out=since_first)
+    return Sessions(
+        session_id=_chosen(ids, starts),
+        account_id=_first_said(events["account_id"], offsets),
+        source=_first_said(events["source"], offsets),
+        started_at=np.where(
+            first_t_us >= ABSOLUTE_US,
+            first_t_us.astype("datetime64[us]"),
+            np.datetime64("NaT", "us"),
+        ),
+        label=_first_said(events["label"], offsets, missing=-1).astype(np.int8),
+        viewport_width=_first_said(events["viewport_width"], offsets, missing=0).astype(np.int32),
+        viewport_height=_first_said(events["viewport_height"], offsets, missing=0).astype(np.int32),
+        source_file=np.full(len(starts), source_file, object),
+        source_sha256=np.full(len(starts), source_sha256, object),
+        offsets=offsets,
+        t_us=since_first,
+        x_px=events["x_px"].to_numpy(),
+        y_px=events["y_px"].to_numpy(),
+        kind=events["kind"].to_numpy(),
+        button=events["button"].to_numpy(),
+    )
+
+
+def _words(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return strings as an object array with None where null."""
+    return np.array(column.cast(pa.string()).to_pylist(), object)
+
+
+def _chosen(
+    column: pa.Array | pa.ChunkedArray, row: Int64[np.ndarray, " chosen"]
+) -> Shaped[np.ndarray, " chosen"]:
+    """Return the values in these rows as Python has them, None where null."""
+    chosen = column.take(pa.array(row))
+    if pa.types.is_dictionary(chosen.type):
+        chosen = chosen.cast(chosen.type.value_type)  # many times as fast to take out
+    return np.array(chosen.to_pylist(), object)
+
+
+def _first_said(
+    column: pa.ChunkedArray, offsets: Int64[np.ndarray, " bounds"], missing: object = None
+) -> np.ndarray:
+    """Return each session's first non-null value, or `missing`."""
+    if column.null_count == len(column):
+        return np.full(len(offsets) - 1, missing, object)
+    if not column.null_count:
+        return _chosen(column, offsets[:-1])
+    said = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+    first = np.searchsorted(said, offsets[:-1])
+    row = np.append(said, -1)[first]
+    has_one = (row >= 0) & (row < offsets[1:])
+    values = np.full(len(offsets) - 1, missing, object)
+    values[has_one] = _chosen(column, row[has_one])
+    return values
+
+
+def sessions_table(sessions: Sessions) -> pa.Table:
+    """Return the `SESSIONS` table: a row a session, its events in list columns."""
+
+    def events(name: str, value_type: pa.DataType) -> pa.Array:
+        values = pa.array(getattr(sessions, name), value_type)
+        # 32-bit list offsets: 2**31 events in one table; the store writes far smaller parts.
+        return pa.ListArray.from_arrays(pa.array(sessions.offsets, pa.int32()), values)
+
+    known_size = sessions.viewport_width > 0
+    columns = {
+        "session_id": pa.array(sessions.session_id, pa.string()),
+        "account_id": pa.array(sessions.account_id, pa.string()),
+        "source": pa.array(sessions.source, pa.string()).dictionary_encode(),
+        "started_at": pa.array(sessions.started_at, pa.timestamp("us")).cast(
+            pa.timestamp("us", tz="UTC")
+        ),
+        "label": pa.array(sessions.label, mask=sessions.label < 0),
+        "viewport_width": pa.array(sessions.viewport_width, mask=~known_size),
+        "viewport_height": pa.array(sessions.viewport_height, mask=~known_size),
+        **{name: events(name, SESSIONS.field(name).type.value_type) for name in EVENT_COLUMNS},
+        "n_events": pa.array(sessions.n_events, pa.int32()),
+        "source_file": pa.array(sessions.source_file, pa.string()),
+        "source_sha256": pa.array(sessions.source_sha256, pa.string()),
+    }
+    return pa.table([columns[name] for name in SESSIONS.names], schema=SESSIONS)
+
+
+def sessions_from_table(table: pa.Table, where: object = "table") -> Sessions:
+    """Return the sessions of a `SESSIONS` table; its list columns are not copied."""
+    check_schema(table.schema, SESSIONS, where)
+    table = table.combine_chunks()
+    lists = {name: _one_chunk(table[name], SESSIONS.field(name).type) for name in EVENT_COLUMNS}
+    offsets = lists["t_us"].offsets.to_numpy().astype(np.int64)
+    begin, end = (offsets[0], offsets[-1]) if len(offsets) else (0, 0)
+
+    def number(name: str, missing: int, dtype: type) -> np.ndarray:
+        return table[name].fill_null(missing).to_numpy().astype(dtype)
+
+    return Sessions(
+        session_id=_words(table["session_id"]),
+        account_id=_words(table["account_id"]),
+        source=_words(table["source"]),
+        started_at=table["started_at"].cast(pa.timestamp("us")).to_numpy().astype("datetime64[us]"),
+        label=number("label", -1, np.int8),
+        viewport_width=number("viewport_width", 0, np.int32),
+        viewport_height=number("viewport_height", 0, np.int32),
+        source_file=_words(table["source_file"]),
+        source_sha256=_words(table["source_sha256"]),
+        offsets=offsets - begin,
+        **{
+            name: array.values.to_numpy()[begin:end]  # `values` ignores a slice: cut it here
+            for name, array in lists.items()
+        },
+    )
+
+
+def _one_chunk(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ListArray:
+    """Return a list column as one array."""
+    return column.chunk(0) if column.num_chunks else pa.array([], type_)

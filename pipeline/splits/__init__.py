@@ -1,0 +1,1 @@
+"""Partitions and folds that keep groups of sessions together."""

@@ -1,0 +1,230 @@
+"""The STORE: sessions on disk, a row a session.
+
+    STORE/ingest_date=2026-11-01/part-<hash>.parquet              SESSIONS
+    STORE.quarantine/ingest_date=2026-11-01/part-<hash>.parquet   QUARANTINE, if rows were rejected
+    STORE.quarantine/ingest_date=2026-11-01/_manifest-<hash>.json what came of each file
+
+A part holds whole files, and its hash is made of theirs. It is written in the order
+quarantine, manifest, sessions: a part whose manifest promises sessions that aren't there
+was cut short, and is taken away before the next is written.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int64
+
+from pipeline.errors import ConfigError, NotFoundError
+from pipeline.schemas import QUARANTINE, SESSIONS, check_schema
+from pipeline.sessions.sessions import (
+    Sessions,
+    concatenate_sessions,
+    sessions_from_table,
+    sessions_table,
+)
+from pipeline.storage.paths import as_path, open_parquet
+from pipeline.storage.publish import parquet_writer, write_json, write_parquet
+
+GROUP_SESSIONS: Final = 4096  # of a row group, at most
+GROUP_EVENTS: Final = 2_000_000
+_DAY = "ingest_date="
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where the three files of a part of the store lie."""
+
+    store: Path
+    ingest_date: str
+    hash: str
+
+    @property
+    def sessions(self) -> Path:
+        """Return the path of its sessions."""
+        return self.store / f"ingest_date={self.ingest_date}" / f"part-{self.hash}.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        """Return the path of its rejected rows."""
+        folder = quarantine_folder(self.store) / f"ingest_date={self.ingest_date}"
+        return folder / f"part-{self.hash}.parquet"
+
+    @property
+    def manifest(self) -> Path:
+        """Return the path of its manifest."""
+        return self.quarantine.with_name(f"_manifest-{self.hash}.json")
+
+
+def quarantine_folder(store: Path) -> Path:
+    """Return the folder of rejected rows, beside the store."""
+    return store.with_name(f"{store.name}.quarantine")
+
+
+def part_hash(source_sha256: Iterable[str]) -> str:
+    """Return the name of a part with these files, in whatever order."""
+    return hashlib.sha256("".join(sorted(source_sha256)).encode()).hexdigest()[:16]
+
+
+def check_date(day: str) -> str:
+    """Return a date as it is, or raise `ConfigError` if it is not like 2026-11-01."""
+    try:
+        if date.fromisoformat(day).isoformat() == day:
+            return day
+    except ValueError:
+        pass  # said below, as for 20261101, which Python reads and the folders don't
+    raise ConfigError("date", f"{day!r} is not a date", "YYYY-MM-DD, such as 2026-11-01")
+
+
+def write_part(
+    part: Part, sessions: Sequence[Sessions], rejected: pa.Table, manifest: Mapping[str, object]
+) -> None:
+    """Write a part. Its sessions come last: with them it is there."""
+    if rejected.num_rows:
+        write_parquet(rejected, part.quarantine)
+    all_sessions = concatenate_sessions(sessions)
+    write_json({"n_sessions": len(all_sessions), **manifest}, part.manifest)
+    if len(all_sessions):
+        write_parquet(_row_groups(all_sessions), part.sessions)
+
+
+def write_large_part(
+    part: Part,
+    pieces: Iterable[tuple[Sessions, pa.Table]],
+    manifest: Callable[[], Mapping[str, object]],
+) -> None:
+    """Write a part a piece at a time: sessions, and rows that were rejected.
+
+    Its files appear in the same order as those of `write_part`; `manifest` is asked at the end.
+    """
+    n_sessions = n_rejected = 0
+    with parquet_writer(part.sessions, SESSIONS) as kept:
+        with parquet_writer(part.quarantine, QUARANTINE) as quarantine:
+            for sessions, rejected in pieces:
+                for table in _row_groups(sessions) if len(sessions) else ():
+                    kept.write_table(table)
+                if rejected.num_rows:
+                    quarantine.write_table(rejected)
+                n_sessions += len(sessions)
+                n_rejected += rejected.num_rows
+        if not n_rejected:
+            part.quarantine.unlink()
+        write_json({"n_sessions": n_sessions, **manifest()}, part.manifest)
+    if not n_sessions:
+        part.sessions.unlink()
+
+
+def _row_groups(sessions: Sessions) -> Iterator[pa.Table]:
+    """Cut sessions into tables small enough to be read one at a time."""
+    table = sessions_table(sessions)
+    bounds = group_bounds(sessions.offsets)
+    for start, stop in pairwise(bounds):
+        yield table.slice(start, stop - start)
+
+
+def group_bounds(offsets: Int64[np.ndarray, " bounds"]) -> list[int]:
+    """Return where row groups begin, and the end: by sessions or by events, whichever is first."""
+    bounds, n_sessions = [0], len(offsets) - 1
+    while bounds[-1] < n_sessions:
+        start = bounds[-1]
+        by_events = int(np.searchsorted(offsets, offsets[start] + GROUP_EVENTS, side="right")) - 1
+        bounds.append(min(max(by_events, start + 1), start + GROUP_SESSIONS, n_sessions))
+    return bounds
+
+
+def drop_unfinished(store: Path) -> None:
+    """Take away what is left of parts that were cut short."""
+    folder = quarantine_folder(store)
+    for path in folder.glob("ingest_date=*/part-*.parquet"):
+        if not _part_beside(store, path).manifest.exists():
+            path.unlink()
+    for path in folder.glob("ingest_date=*/_manifest-*.json"):
+        part = _part_beside(store, path)
+        if json.loads(path.read_text())["n_sessions"] and not part.sessions.exists():
+            part.quarantine.unlink(missing_ok=True)
+            path.unlink()
+
+
+def _part_beside(store: Path, path: Path) -> Part:
+    """Return the part to which a file in the quarantine belongs."""
+    return Part(store, path.parent.name.partition("=")[2], path.stem.rpartition("-")[2])
+
+
+def known_files(store: Path) -> set[str]:
+    """Return the hashes of the files that were ingested, those without any session too."""
+    known = {
+        file["sha256"]
+        for path in quarantine_folder(store).glob("ingest_date=*/_manifest-*.json")
+        for file in json.loads(path.read_text())["files"]
+    }
+    return known.union(*(_column(path, "source_sha256") for path in part_paths(store)))
+
+
+def known_sessions(store: Path) -> set[str]:
+    """Return the ids of the sessions in a store; none if there is no store yet."""
+    return set().union(*(_column(path, "session_id") for path in part_paths(store)))
+
+
+def _column(path: Path, name: str) -> set[str]:
+    """Return the different values of a column of a part."""
+    parquet = open_parquet(path)
+    check_schema(parquet.schema_arrow, SESSIONS, path)
+    return set(parquet.read(columns=[name])[name].to_pylist())
+
+
+def day_folder(store: Path, ingest_date: str) -> Path:
+    """Return the partition of one day: wherever a store is read, it may stand for the store."""
+    return store / f"{_DAY}{check_date(ingest_date)}"
+
+
+def ingest_days(store: Path) -> list[str]:
+    """Return the days of which a store has sessions, in their order."""
+    return sorted({path.parent.name.removeprefix(_DAY) for path in part_paths(store)})
+
+
+def is_store(path: Path) -> bool:
+    """Say whether a folder is a store, by its partitions, or one of these."""
+    path = as_path(path)
+    is_day = path.name.startswith(_DAY) and any(path.glob("part-*.parquet"))
+    return path.is_dir() and (is_day or any(path.glob(f"{_DAY}*")))
+
+
+def part_paths(store: Path, ingest_date: str | None = None) -> list[Path]:
+    """Return the parts of a store, or of one day of it, in a fixed order."""
+    store = as_path(store)
+    if store.name.startswith(_DAY):
+        return sorted(store.glob("part-*.parquet"))
+    return sorted(store.glob(f"{_DAY}{ingest_date or '*'}/part-*.parquet"))
+
+
+def read_sessions(store: Path, ingest_date: str | None = None) -> Iterator[Sessions]:
+    """Give a store's sessions, or those of one day, a row group at a time, in a fixed order."""
+    if not is_store(store):
+        raise NotFoundError(
+            store, "there is no store here", "`pointerprint ingest LOG --to STORE` makes one"
+        )
+    for path in part_paths(store, ingest_date):
+        yield from read_row_groups(path)
+
+
+def read_row_groups(path: Path, groups: range | None = None) -> Iterator[Sessions]:
+    """Give the sessions of a part, or of some of its row groups, a group at a time."""
+    with open_parquet(path) as parquet:
+        check_schema(parquet.schema_arrow, SESSIONS, path)
+        for group in range(parquet.num_row_groups) if groups is None else groups:
+            table = parquet.read_row_group(group, columns=SESSIONS.names)
+            yield sessions_from_table(table, path)
+
+
+def load_sessions(stores: Sequence[Path]) -> Sessions:
+    """Return all sessions of several stores at once, in memory."""
+    empty = sessions_from_table(SESSIONS.empty_table())
+    groups = [group for store in stores for group in read_sessions(store)]
+    return concatenate_sessions(groups or [empty])
