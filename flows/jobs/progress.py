@@ -1,0 +1,43 @@
+"""What a long job yields while it works, and how a caller drains it.
+
+A long job is a generator: `score(job) -> Generator[Progress, None, Result]`. It yields how far it
+has come and returns its result; who shows the progress (a bar, a log line, Prefect's page) is the
+caller's business.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job has come: 3 of 12 shards.
+
+    Attributes:
+        done: Units finished.
+        total: Units in all; 0 where that isn't known yet.
+        unit: What is counted, in the plural: shards, epochs, sessions.
+    """
+
+    done: int
+    total: int
+    unit: str
+
+
+def ignore(progress: Progress) -> None:
+    """Show nothing."""
+
+
+def finish(
+    events: Generator[Progress, None, Result], show: Callable[[Progress], object] = ignore
+) -> Result:
+    """Run a job to its end, call `show` with each `Progress`, and return the job's result."""
+    while True:
+        try:
+            progress = next(events)
+        except StopIteration as end:
+            return end.value
+        show(progress)
