@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.cli import app
-from pipeline import events, schemas
+from pipeline import schemas
+from pipeline.ingest import clean
 from pipeline.reasons.codes import CODES
 from pipeline.reasons.measures import HABITS, MEASURES
 
@@ -77,7 +78,7 @@ def test_every_page_is_in_the_index():
 
 
 def test_the_cleaning_rules_are_those_of_the_code():
-    rules = [line for line in events.__doc__.splitlines() if line.startswith("| ")]
+    rules = [line for line in clean.__doc__.splitlines() if line.startswith("| ")]
     page = (ROOT / "docs" / "formats.md").read_text()
     assert len(rules) > 10
     assert [rule for rule in rules if rule not in page] == []

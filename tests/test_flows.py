@@ -43,7 +43,7 @@ def prefect(tmp_path_factory):
 
 def flow_of(name: str):
     """Return the flow of that name."""
-    return getattr(importlib.import_module(f"flows.{name}"), name)
+    return getattr(importlib.import_module("flows.prefect.flows"), name)
 
 
 @pytest.fixture(scope="session")
@@ -167,7 +167,7 @@ def test_a_deployment_fits_its_flow(prefect, deployment):
     path, _, name = deployment["entrypoint"].partition(":")
     flow = flow_of(name)
 
-    assert path == f"flows/{name}.py"
+    assert path == "flows/prefect/flows.py"
     assert (ROOT / path).is_file()
     assert isinstance(flow, prefect.Flow)
     assert flow.validate_parameters(deployment.get("parameters", {})) is not None

@@ -46,7 +46,7 @@ for _name, _value in DEFAULTS.items():  # Prefect reads the environment when it 
     os.environ.setdefault(_name, _value)
 
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 """The checkout: where flows run, since entrypoints are seen from it."""
 
 
