@@ -34,7 +34,7 @@ from model.print_reasons import reference_print
 from model.prints import session_prints, task_windows, window_counts
 from model.run import TrainedModel, load_model
 from model.score import predict_sessions
-from pipeline.reasons.account import cut_stretches
+from pipeline.reasons.account import cut_sub_sessions
 from pipeline.scores.table import pool_logits
 from pipeline.sessions.sessions import Sessions
 from pipeline.simulate.generators import ALL
@@ -60,7 +60,7 @@ def logits_of(model: TrainedModel, sessions: Sessions) -> Logits:
 def suspicious(model: TrainedModel, sessions: Sessions, n: int, seed: int) -> Sessions:
     """Return sessions with a logit above 0: synthetic bots, or impostors."""
     rng = np.random.default_rng(seed)
-    parts, _ = cut_stretches(sessions, LENGTH)
+    parts, _ = cut_sub_sessions(sessions, LENGTH)
     chosen = parts.take(np.sort(rng.permutation(len(parts))[: 3 * n]))
     if model.profiles is None:
         chosen = simulate_sessions(chosen, ALL, 1, seed)

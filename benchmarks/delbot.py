@@ -33,14 +33,14 @@ from model.metrics import roc_auc
 from model.run import load_model
 from model.score import score_sessions
 from pipeline.features.best_feature import rank_auc
-from pipeline.features.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, session_features
+from pipeline.features.kinematics import KINEMATIC_FEATURES, MOTION_FEATURES, session_features
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import WindowConfig, cut_windows
 
 PEOPLE = "circles_human_pc1"
 WIDE = 1920  # px: the people's usual screen
-HAND = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
+HAND = [KINEMATIC_FEATURES.index(name) for name in MOTION_FEATURES]
 COLUMNS = (
     *("session_id", "account_id", "t_ms", "event", "x", "y"),
     *("viewport_width", "viewport_height"),
@@ -153,7 +153,7 @@ def best_cell(hand: np.ndarray, label: np.ndarray) -> str:
     has_one = np.isfinite(hand).all(axis=1)
     auc = rank_auc(hand[has_one].astype(np.float32), label[has_one])
     best = int(np.maximum(auc, 1 - auc).argmax())
-    return f"{max(auc[best], 1 - auc[best]):.3f} `{HAND_FEATURES[best]}`"
+    return f"{max(auc[best], 1 - auc[best]):.3f} `{MOTION_FEATURES[best]}`"
 
 
 def flagged_cell(flagged: np.ndarray) -> str:

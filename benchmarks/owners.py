@@ -28,7 +28,7 @@ from model.prints import session_prints
 from pipeline.audit.case import find_case
 from pipeline.audit.device import device_matched
 from pipeline.audit.shortcuts import find_shortcuts
-from pipeline.features.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
+from pipeline.features.kinematics import KINEMATIC_FEATURES, MOTION_FEATURES, kinematic_features
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.sessions.windows import Windows, cut_windows, subsample_windows
 
@@ -37,7 +37,7 @@ Scores = Float64[np.ndarray, " claims"]
 PRINT = "**print (default)**"
 STRANGERS = "**print, accounts that the population has not seen**"
 FEATURES = "features against profiles"
-HAND = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
+HAND = [KINEMATIC_FEATURES.index(name) for name in MOTION_FEATURES]
 EVIDENCE_SECONDS = (15, 60)
 STRETCHES_A_SESSION = 4  # of each length
 MOST_WINDOWS = 256  # of a session, of those that boosting learns from

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from flows.jobs.inputs import each_sessions
-from pipeline.reasons.account import cut_stretches
+from pipeline.reasons.account import cut_sub_sessions
 from pipeline.reasons.codes import MEASURED
 from pipeline.reasons.find import find_reasons
 from pipeline.reasons.measures import measure_sessions
@@ -30,7 +30,7 @@ from pipeline.simulate.generators import ALL
 from pipeline.simulate.synthetic import simulate_sessions
 
 FOLDS = 4
-STRETCH = 300  # events: what other sessions commonly have
+SUB_SESSION = 300  # events: what other sessions commonly have
 TWINS_OF = 200  # stretches of people
 NAMES = [code.name for code in MEASURED]
 
@@ -56,7 +56,7 @@ def on_people(people: Sessions) -> pd.DataFrame:
         usual = fit_reference_ranges(people.take(fold != k), account[fold != k])
         unseen = people.take(fold == k)
         lengths = {
-            f"{size} events": cut_stretches(unseen, size)[0] for size in (32, 128, 300, 1000)
+            f"{size} events": cut_sub_sessions(unseen, size)[0] for size in (32, 128, 300, 1000)
         }
         for name, sessions in (lengths | {"whole": unseen}).items():
             counts[name] = counts.get(name, 0) + share(sessions, usual) * len(sessions)
@@ -133,7 +133,7 @@ def main() -> None:
 
     sample = read(root / "sample_data" / "logs")
     sample = sample.take(np.array(["~" not in name for name in sample.session_id]))
-    balabit, _ = cut_stretches(read(recordings / "balabit" / "training_files"), STRETCH)
+    balabit, _ = cut_sub_sessions(read(recordings / "balabit" / "training_files"), SUB_SESSION)
     others = pd.DataFrame(
         {
             f"sample_data ({len(sample)})": share(sample, usual),
@@ -153,7 +153,7 @@ def main() -> None:
     of_families = pd.DataFrame(families).T
     print(listed(of_families))
 
-    stretches, _ = cut_stretches(people, STRETCH)
+    stretches, _ = cut_sub_sessions(people, SUB_SESSION)
     chosen = np.random.default_rng(0).choice(len(stretches), TWINS_OF, replace=False)
     origin = stretches.take(np.sort(chosen))
     twins = pd.DataFrame(

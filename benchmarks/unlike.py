@@ -19,15 +19,15 @@ from benchmarks.balabit import read_balabit
 from benchmarks.sources import read_all, recordings_folder
 from model.owner.train import assign_folds
 from pipeline.reasons.account import (
+    AccountRanges,
     Constancy,
-    OwnRanges,
-    cut_stretches,
-    find_unlike,
+    account_ranges,
+    cut_sub_sessions,
+    find_deviations,
     measure_constancy,
-    own_ranges,
-    stretches_column,
+    sub_sessions_column,
 )
-from pipeline.reasons.measures import HABITS, measure_sessions
+from pipeline.reasons.measures import ACCOUNT_MEASURES, measure_sessions
 from pipeline.sessions.sessions import Sessions
 
 FOLDS = 4
@@ -43,13 +43,15 @@ class Claims:
     habits: Counter[str] = field(default_factory=Counter)  # named in somebody else's sessions
 
     def add(
-        self, claims: Sessions, is_own: np.ndarray, ranges: OwnRanges, constancy: Constancy
+        self, claims: Sessions, is_own: np.ndarray, ranges: AccountRanges, constancy: Constancy
     ) -> None:
         """Measure claims and keep the result."""
-        found = find_unlike(*measure_sessions(claims, HABITS), claims, ranges, constancy)
+        found = find_deviations(
+            *measure_sessions(claims, ACCOUNT_MEASURES), claims, ranges, constancy
+        )
         self.is_unlike.append(np.isin(np.arange(len(claims)), found.session))
         self.is_own.append(is_own)
-        names = np.array(list(HABITS), object)[found.habit[~is_own[found.session]]]
+        names = np.array(list(ACCOUNT_MEASURES), object)[found.habit[~is_own[found.session]]]
         self.habits.update(names.tolist())
 
     def row(self, name: str) -> str:
@@ -63,14 +65,14 @@ class Claims:
         return f"| {name} | {' | '.join(cells)} | {named} |"
 
 
-def enrolled(sessions: Sessions) -> OwnRanges:
+def enrolled(sessions: Sessions) -> AccountRanges:
     """Return between what the habits of accounts range, as enrolment of `sessions` has it."""
     columns = {
         "account_id": pa.array(sessions.account_id, pa.string()),
         "device": pa.array(np.full(len(sessions), "", object), pa.string()),
-        "stretches": stretches_column(sessions),
+        "stretches": sub_sessions_column(sessions),
     }
-    return own_ranges(pa.table(columns))
+    return account_ranges(pa.table(columns))
 
 
 def on_sapimouse(people: Sessions) -> dict[str, Claims]:
@@ -83,7 +85,7 @@ def on_sapimouse(people: Sessions) -> dict[str, Claims]:
         constancy = measure_constancy(people.take(fold != k))
         ranges = enrolled(people.take((fold == k) & is_long))
         tried = people.take((fold == k) & ~is_long)
-        parts = [*(cut_stretches(tried, size)[0] for size in LENGTHS), tried]
+        parts = [*(cut_sub_sessions(tried, size)[0] for size in LENGTHS), tried]
         for of_length, sessions in zip(claims.values(), parts, strict=True):
             for account in np.unique(tried.account_id.astype(str)):
                 claimed = np.full(len(sessions), account, object)

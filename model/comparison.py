@@ -15,6 +15,7 @@ from model.config import PromotionConfig
 from model.metrics import roc_auc
 from pipeline.errors import SchemaError
 from pipeline.sessions.sessions import Sessions
+from pipeline.splits.groups import first_known
 from pipeline.splits.split import Split
 
 
@@ -204,15 +205,13 @@ def choose_held_out(
     """Return the sessions to compare a champion and the challenger of `split` on."""
     ids = sessions.session_id.astype(str)
     used = np.isin(ids, sorted(champion_used))
-    in_test = np.zeros(len(sessions), bool)
-    in_test[split.indices("test")] = True
-    untrained = in_test & ~used & (sessions.label >= 0)
+    untrained = split.is_in("test") & ~used & (sessions.label >= 0)
     fresh = untrained & ~_known(split, used)
     n_each = [int((sessions.label[fresh] == kind).sum()) for kind in (0, 1)]
     chosen, rule = (fresh, NEW_TO_BOTH) if min(n_each) >= min_each else (untrained, UNTRAINED)
-    maker = _first(split.groups.generator, split.groups.person, sessions.session_id)
-    person = _first(split.groups.person, sessions.session_id)
-    group = np.where(sessions.label == 1, maker, person)
+    made_by = first_known(split.groups.generator, split.groups.person, sessions.session_id)
+    person = first_known(split.groups.person, sessions.session_id)
+    group = np.where(sessions.label == 1, made_by, person)
     label = sessions.label[chosen].astype(np.int64)
     return sessions.take(chosen), HeldOut(label, group[chosen], rule)
 
@@ -225,11 +224,3 @@ def _known(split: Split, used: Bool[np.ndarray, " sessions"]) -> Bool[np.ndarray
             seen = pd.unique(names[used & pd.notna(names)])
             known |= np.asarray(pd.Series(names, dtype=object).isin(seen), bool)
     return known
-
-
-def _first(*columns: Shaped[np.ndarray, " sessions"]) -> Shaped[np.ndarray, " sessions"]:
-    """Return the first of `columns` that says something, as a name with its kind."""
-    words = columns[-1]
-    for column in reversed(columns[:-1]):
-        words = np.where(pd.notna(column), column, words)
-    return words

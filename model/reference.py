@@ -25,9 +25,7 @@ def training_reference(
     legitimate = sessions.label != 1
     people = sessions.take(legitimate)
     reference = summarise(session_measures(people), split.groups.person[legitimate])
-    chosen = (
-        np.concatenate([split.indices(part) for part in scored]) if scored else np.zeros(0, int)
-    )
+    chosen = split.indices(*scored)
     held_out = chosen[legitimate[chosen]].astype(np.int64)
     if len(held_out):
         held_out = held_out[:: -(-len(held_out) // _SCORED)]

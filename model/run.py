@@ -34,8 +34,8 @@ from model.policy import Policy
 from model.prints import Prints
 from model.registry import resolve_run
 from pipeline.errors import NotFoundError, SchemaError
-from pipeline.reasons.account import OwnRanges
-from pipeline.reasons.reference import USUAL, ReferenceRanges, read_reference_ranges
+from pipeline.reasons.account import AccountRanges
+from pipeline.reasons.reference import REFERENCE_RANGES_FILE, ReferenceRanges, read_reference_ranges
 from pipeline.replay.null_model import NullModel, null_model_from, null_model_json, reference_table
 from pipeline.storage.paths import RemotePath, local_copy
 from pipeline.storage.publish import replacing, write_json, write_parquet
@@ -78,7 +78,7 @@ class TrainedModel:
         return self.profiles
 
     @property
-    def ranges(self) -> OwnRanges | None:
+    def ranges(self) -> AccountRanges | None:
         """Return between what the habits of enrolled accounts range; None: nobody enrols."""
         return None if self.profiles is None else self.profiles.ranges
 
@@ -140,7 +140,7 @@ def save_model(model: TrainedModel, folder: Path) -> None:
         write_json(null_model_json(model.null_model), folder / CHANCE)
         write_parquet(reference_table(model.null_model), folder / REFERENCE)
     if model.reference_ranges is not None:
-        write_json(model.reference_ranges.to_json(), folder / USUAL)
+        write_json(model.reference_ranges.to_json(), folder / REFERENCE_RANGES_FILE)
     if model.people is not None:
         (folder / PEOPLE).parent.mkdir(parents=True, exist_ok=True)
         model.people.save(folder / PEOPLE)

@@ -35,7 +35,7 @@ from pipeline.sessions.windows import (
     pad_windows,
     subsample_windows,
 )
-from pipeline.splits.split import PARTS, Split
+from pipeline.splits.split import Split
 from rasterize.motion import Paths, to_device
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def fit_split(
     """Train on the TRAIN part of recorded sessions, stop by their VALID part (see `fit`)."""
     standard = resample(sessions, config.resample).sessions
     windows = cut_windows(standard, config.window)
-    is_train, is_valid = (split.part == PARTS.index(name) for name in ("train", "valid"))
+    is_train, is_valid = split.is_in("train"), split.is_in("valid")
     groups = balance_groups(split)
     return fit(standard, windows, groups, is_train, is_valid, config, state_dir, resume, progress)
 

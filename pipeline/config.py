@@ -57,10 +57,15 @@ class WindowConfig:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """How sessions are dealt out."""
+    """How sessions are assigned to train, valid, calib and test."""
 
     by: tuple[GroupKind, ...] = ("person", "generator")  # what is kept apart
-    shares: tuple[float, float, float, float] = (0.5, 0.15, 0.15, 0.2)  # of groups, as in PARTS
+    shares: tuple[float, float, float, float] = (
+        0.5,
+        0.15,
+        0.15,
+        0.2,
+    )  # of groups
     task: Literal["fraud", "owner"] = "fraud"  # "owner": labels are not needed
     seed: int = 0
 

@@ -126,7 +126,7 @@ SCORES = pa.schema(
 )
 
 # A row a stretch of an enrolled session: what an account's own habits range over.
-STRETCH = pa.struct(
+SUB_SESSION = pa.struct(
     [
         pa.field("n_events", pa.int32(), nullable=False),
         pa.field("interval_ms", pa.float32()),  # median, of the recorder
@@ -149,7 +149,7 @@ PROFILES = pa.schema(
         pa.field("n_events", pa.int32(), nullable=False),
         pa.field("n_windows", pa.int32(), nullable=False),
         pa.field("embedding", pa.list_(pa.float32()), nullable=False),  # mean of the windows'
-        pa.field("stretches", pa.list_(STRETCH), nullable=False),
+        pa.field("stretches", pa.list_(SUB_SESSION), nullable=False),
     ],
     metadata={"schema": "profiles", "version": "3"},
 )

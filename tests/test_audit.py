@@ -21,9 +21,9 @@ from pipeline.audit.device import (
     DeviceRule,
     away_from_own,
     clock_shares,
+    device_features,
     device_fit,
     device_matched,
-    devices,
     screen_reach,
     window_clock_shares,
 )
@@ -463,7 +463,7 @@ def test_balabit_is_decided_by_its_devices(data_dir):
     case = find_case(replace(sessions, label=label.to_numpy(np.int8)))
 
     fit = device_fit(case.judged, case.references)
-    judged, references = devices(case.judged), devices(case.references)
+    judged, references = device_features(case.judged), device_features(case.references)
     found = {
         name: roc_auc(
             away_from_own(case, judged, references, distance), case.is_fraud.astype(np.int64)

@@ -11,7 +11,7 @@ from flows.cli import app
 from pipeline import schemas
 from pipeline.ingest import clean
 from pipeline.reasons.codes import CODES
-from pipeline.reasons.measures import HABITS, MEASURES
+from pipeline.reasons.measures import ACCOUNT_MEASURES, MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -99,5 +99,5 @@ def test_every_reason_and_its_measure_are_described_as_the_code_has_them():
         assert f"| `{code.name}` | {code.words} | {code.misleads} |" in page
     for measure in MEASURES.values():
         assert f"| `{measure.name}` | {measure.summary} | {measure.unit or '-'} |" in page
-    for habit in HABITS.values():
+    for habit in ACCOUNT_MEASURES.values():
         assert f"| `{habit.name}` | {habit.summary} | {habit.unit or '-'} | {habit.words} |" in page

@@ -11,8 +11,8 @@ from pipeline.features.best_feature import best_single_feature, rank_auc
 from pipeline.features.kinematics import (
     CLOCK_FEATURES,
     FEATURES,
-    HAND_FEATURES,
     KINEMATIC_FEATURES,
+    MOTION_FEATURES,
     SCREEN_FEATURES,
     kinematic_features,
     session_features,
@@ -107,12 +107,12 @@ def test_a_jump_within_one_time_stamp_takes_a_millisecond():
 def test_a_window_that_stands_is_all_numbers():
     path = features_of((0, 5, 5), (10, 5, 5), (20, 5, 5))
 
-    moved = [name for name in HAND_FEATURES if path[name] != 0]
+    moved = [name for name in MOTION_FEATURES if path[name] != 0]
     assert moved == ["repeated_share"]
 
 
 def test_every_feature_is_described_and_of_one_kind():
-    assert tuple(FEATURES) == HAND_FEATURES + CLOCK_FEATURES + SCREEN_FEATURES
+    assert tuple(FEATURES) == MOTION_FEATURES + CLOCK_FEATURES + SCREEN_FEATURES
     assert tuple(FEATURES) == KINEMATIC_FEATURES
     assert len(set(KINEMATIC_FEATURES)) == len(KINEMATIC_FEATURES)
     assert all(FEATURES.values())

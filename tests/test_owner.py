@@ -39,7 +39,7 @@ from model.run import load_model, save_model
 from model.score import score_sessions
 from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.reasons.account import measure_constancy
-from pipeline.reasons.codes import PROFILE
+from pipeline.reasons.codes import UNLIKE_PROFILE
 from pipeline.schemas import QUARANTINE
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.store import Part, write_part
@@ -640,7 +640,7 @@ def test_what_is_unlike_its_account_is_so_whatever_the_score_says(model):
         for sessions, is_unlike in ((own, False), (stranger, True)):
             table = score_sessions(changed, "m", sessions, "r", datetime(2026, 11, 1, tzinfo=UTC))
             assert table["is_flagged"].to_pylist() == [is_flagged] * 4
-            said = [PROFILE in reasons for reasons in table["reasons"].to_pylist()]
+            said = [UNLIKE_PROFILE in reasons for reasons in table["reasons"].to_pylist()]
             assert said == [is_unlike] * 4
 
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SchemaError
-from pipeline.features.motion import find_motion
-from pipeline.reasons.account import cut_stretches
+from pipeline.features.motion import measure_motion
+from pipeline.reasons.account import cut_sub_sessions
 from pipeline.reasons.codes import CODES, MEASURED
 from pipeline.reasons.find import find_reasons, reason_lists
 from pipeline.reasons.measures import MEASURES, measure_sessions
 from pipeline.reasons.reference import (
     LENGTHS,
-    LEVELS,
+    QUANTILES,
     ReferenceRanges,
     fit_reference_ranges,
     read_reference_ranges,
@@ -249,8 +249,8 @@ def test_each_person_counts_alike():
     sessions = concatenate_sessions([many, other])
     person = np.array(["a"] * 9 + ["b"], object)
 
-    middle = fit_reference_ranges(sessions, person).levels["stray_share"][1][LEVELS.index(0.5)]
-    alone = fit_reference_ranges(one, person[:1]).levels["stray_share"][1][LEVELS.index(0.5)]
+    middle = fit_reference_ranges(sessions, person).levels["stray_share"][1][QUANTILES.index(0.5)]
+    alone = fit_reference_ranges(one, person[:1]).levels["stray_share"][1][QUANTILES.index(0.5)]
     assert middle > alone or np.isnan(alone)
 
 
@@ -283,7 +283,7 @@ def test_a_broken_file_is_named(tmp_path, text):
 
 def test_stretches_are_spread_over_the_session():
     rows = [(10 * i, i, 0) for i in range(100)]
-    stretches, of_session = cut_stretches(make_sessions(rows, rows[:20]), 32)
+    stretches, of_session = cut_sub_sessions(make_sessions(rows, rows[:20]), 32)
 
     assert of_session.tolist() == [0, 0, 0]
     assert stretches.n_events.tolist() == [32, 32, 32]
@@ -315,7 +315,7 @@ def test_no_measure_is_ever_infinite(paths):
 
 
 def test_movements_are_those_of_their_session():
-    motion = find_motion(make_sessions(walk([EVEN] * 3), walk([EVEN] * 5)))
+    motion = measure_motion(make_sessions(walk([EVEN] * 3), walk([EVEN] * 5)))
 
     assert np.bincount(motion.session_of_movement).tolist() == [3, 5]
     n_steps = np.bincount(motion.movement.of)

@@ -24,7 +24,7 @@ from model.prints import print_of_people, session_prints
 from model.run import save_model
 from pipeline.config import AS_RECORDED, WindowConfig
 from pipeline.errors import ConfigError, NotFoundError
-from pipeline.report.cases import N_USUAL, gather
+from pipeline.report.cases import N_REFERENCE_SESSIONS, gather
 from pipeline.report.page import day_json, drift, page_html, path_json
 from pipeline.sessions.feedback import add_feedback
 from rasterize.print_json import print_json
@@ -171,7 +171,7 @@ def test_each_case_has_its_path_and_the_accounts_other_sessions(page):
 
 
 def test_usual_sessions_are_the_latest_that_nobody_suspects():
-    n = N_USUAL + 4
+    n = N_REFERENCE_SESSIONS + 4
     sessions = make_sessions(
         *([(0, i, 0), (9, 5, 5)] for i in range(n)),
         account_id=np.full(n, "a", object),
@@ -182,7 +182,7 @@ def test_usual_sessions_are_the_latest_that_nobody_suspects():
     found = gather([sessions], cases, suspected={f"s{n - 2}"})
 
     assert [one["id"] for one in found.usual["a"]] == [
-        f"s{i}" for i in range(n - 3, n - 4 - N_USUAL, -1)
+        f"s{i}" for i in range(n - 3, n - 4 - N_REFERENCE_SESSIONS, -1)
     ]
     assert found.sessions().session_id.tolist() == ["s0"]
     assert found.labels == {f"s{n - 1}": 1}
@@ -348,7 +348,7 @@ def test_a_log_without_accounts_is_compared_with_anybody(tmp_path):
     bands = {row["id"]: row["band"] for row in block(page, "report")["queue"]}
     assert block(page, "case-0")["account_block"] == 0
     beside = block(page, "account-0")["usual"]
-    assert len(beside) == N_USUAL + 1
+    assert len(beside) == N_REFERENCE_SESSIONS + 1
     assert {bands[one["id"]] for one in beside} <= {"low", "abstained"}
 
 

@@ -1,4 +1,4 @@
-"""Groups of sessions, and that none of them is ever in two parts."""
+"""Groups of sessions, and that none of them is ever in two partitions."""
 
 import json
 from typing import get_args
@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 from pipeline.config import GroupKind, SplitConfig
 from pipeline.errors import ConfigError, DataError
 from pipeline.sessions.sessions import Sessions
-from pipeline.splits.assign import assign_by_time, cut_shares, lies_within
+from pipeline.splits.assign import LEFT_OUT, assign_by_time, cut_shares, lies_within
 from pipeline.splits.groups import group_sessions, parse_synthetic
 from pipeline.splits.split import (
-    LEFT_OUT,
-    PARTS,
+    PARTITIONS,
     assert_no_crossing,
     split_sessions,
 )
 
 BOTS = ("pyclick", "teleport", "wind-mouse", "bezier", "replay")
-THREE_PARTS = (0.6, 0.0, 0.2, 0.2)
+THREE_PARTITIONS = (0.6, 0.0, 0.2, 0.2)
 
 
 def words(*values: str | None) -> np.ndarray:
@@ -44,14 +43,14 @@ def name_sessions(names, accounts, labels, sources=None, **columns) -> Sessions:
 
 
 def make_people(n_people: int, n_each: int, bots: tuple[str, ...] = BOTS) -> Sessions:
-    """Return `n_each` sessions of each person, and a twin by every bot of each session."""
+    """Return `n_each` sessions of each person, and a synthetic one by every bot of each session."""
     people = [f"p{i}" for i in range(n_people) for _ in range(n_each)]
     names = [f"s{i}" for i in range(len(people))]
-    twins = [f"{name}~{bot}-0" for name in names for bot in bots]
+    synthetic = [f"{name}~{bot}-0" for name in names for bot in bots]
     return name_sessions(
-        names + twins,
+        names + synthetic,
         people + list(np.repeat(people, len(bots))),
-        [0] * len(names) + [1] * len(twins),
+        [0] * len(names) + [1] * len(synthetic),
         ["csv"] * len(names) + [f"simulated:{bot}" for _ in names for bot in bots],
     )
 
@@ -85,10 +84,10 @@ def make_accounts(**n_sessions: int) -> Sessions:
 
 def parts_of(split, account: str) -> list[int]:
     """Return how many sessions of an account each part has."""
-    return np.bincount(split.part[split.groups.person == account], minlength=4).tolist()
+    return np.bincount(split.partition[split.groups.person == account], minlength=4).tolist()
 
 
-def test_a_twin_names_its_parent_and_its_generator():
+def test_a_synthetic_session_names_its_parent_and_its_generator():
     parent, generator = parse_synthetic(
         words("s1~pyclick-3", "a~b~wind-mouse-0", "s1", "s1~", "x-1")
     )
@@ -102,7 +101,7 @@ def test_a_person_is_an_account_or_a_recording():
     assert groups.generator.tolist() == [None, None]
 
 
-def test_a_twin_is_its_parents_persons_and_its_generators():
+def test_a_synthetic_session_is_its_parents_persons_and_its_generators():
     names = words("s1", "s1~pyclick-0", "s2", "s2~pyclick-0", "lost~pyclick-0")
     accounts = words("ann", "pyclick", None, None, None)
     groups = group_sessions(names, accounts, np.array([False, True, False, True, True]))
@@ -133,13 +132,13 @@ def test_a_source_names_a_generator_too():
 def test_shares_are_cut_by_rank():
     split = split_sessions(make_people(20, 1), SplitConfig(by=("person",)))
     people = split.to_json()["parts"]
-    assert [people[name]["n_people"] for name in PARTS] == [10, 3, 3, 4]
-    assert [people[name]["n_fraud"] for name in PARTS] == [50, 15, 15, 20]
+    assert [people[name]["n_people"] for name in PARTITIONS] == [10, 3, 3, 4]
+    assert [people[name]["n_fraud"] for name in PARTITIONS] == [50, 15, 15, 20]
 
 
-def test_four_groups_fill_four_parts():
+def test_four_groups_fill_four_partitions():
     split = split_sessions(make_people(4, 2, BOTS[:4]), SplitConfig())
-    for name in PARTS:
+    for name in PARTITIONS:
         described = split.to_json()["parts"][name]
         assert (described["n_legitimate"], described["n_fraud"]) == (2, 2)
         assert len(described["generators"]) == 1
@@ -147,9 +146,9 @@ def test_four_groups_fill_four_parts():
 
 def test_sessions_whose_groups_disagree_are_left_out_and_counted():
     split = split_sessions(make_people(4, 2, BOTS[:4]))
-    # 8 sessions with 4 twins each: one in four is where both person and bot are.
-    assert split.left_out["person and generator are for different parts"] == 24
-    assert (split.part == LEFT_OUT).sum() == 24
+    # 8 sessions with 4 synthetic ones each: one in four is where both person and bot are.
+    assert split.left_out["person and generator are in different partitions"] == 24
+    assert (split.partition == LEFT_OUT).sum() == 24
 
 
 def test_a_label_that_is_not_known_is_left_out():
@@ -159,28 +158,28 @@ def test_a_label_that_is_not_known_is_left_out():
     split = split_sessions(
         Sessions(**vars(sessions) | {"label": label}), SplitConfig(by=("person",))
     )
-    assert split.part[0] == LEFT_OUT
+    assert split.partition[0] == LEFT_OUT
     assert split.left_out["unlabelled"] == 1
 
 
 @given(
     st.lists(st.sampled_from(get_args(GroupKind)), min_size=1, unique=True),
     st.sampled_from(["fraud", "owner"]),
-    st.sampled_from([(0.5, 0.15, 0.15, 0.2), THREE_PARTS, (0.5, 0.0, 0.0, 0.5)]),
+    st.sampled_from([(0.5, 0.15, 0.15, 0.2), THREE_PARTITIONS, (0.5, 0.0, 0.0, 0.5)]),
     st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=60, deadline=None)
 def test_nothing_crosses_and_every_session_is_counted(by, task, shares, seed):
     sessions = make_anything(seed)
     config = SplitConfig(by=tuple(by), task=task, shares=shares, seed=seed)
-    with patch("pipeline.splits.split._check_parts"):  # it refuses parts that are too small
+    with patch("pipeline.splits.split._check_partitions"):  # too small ones are refused
         split = split_sessions(sessions, config)
-    assert list(split.kept_apart()) == by
-    for kind, names in split.kept_apart().items():
-        homes = [set(names[split.indices(part)]) - {None} for part in PARTS]
+    assert list(split.kept) == by
+    for kind, names in split.kept.items():
+        homes = [set(names[split.indices(part)]) - {None} for part in PARTITIONS]
         assert sum(map(len, homes)) == len(set().union(*homes)), kind
-    assert sum(split.left_out.values()) == (split.part == LEFT_OUT).sum()
-    for part, share in zip(PARTS, shares, strict=True):
+    assert sum(split.left_out.values()) == (split.partition == LEFT_OUT).sum()
+    for part, share in zip(PARTITIONS, shares, strict=True):
         assert share or not len(split.indices(part))
 
 
@@ -193,36 +192,36 @@ def test_nothing_crosses_and_every_session_is_counted(by, task, shares, seed):
 def test_the_order_of_the_sessions_does_not_count(by, task, seed):
     sessions = make_anything(seed)
     order = np.random.default_rng(seed).permutation(len(sessions))
-    with patch("pipeline.splits.split._check_parts"):
+    with patch("pipeline.splits.split._check_partitions"):
         config = SplitConfig(by=by, task=task)
         split, shuffled = (split_sessions(s, config) for s in (sessions, sessions.take(order)))
-    np.testing.assert_array_equal(shuffled.part, split.part[order])
+    np.testing.assert_array_equal(shuffled.partition, split.partition[order])
     assert shuffled.to_json() == split.to_json()
 
 
 def test_the_seed_decides():
     sessions = make_people(10, 2)
-    first, second = (split_sessions(sessions, SplitConfig(seed=seed)).part for seed in (0, 1))
+    first, second = (split_sessions(sessions, SplitConfig(seed=seed)).partition for seed in (0, 1))
     assert (first != second).any()
 
 
 def test_a_split_does_not_change_between_versions():
-    # A change here makes the test parts of old runs training data.
+    # A change here makes the test partitions of old runs training data.
     config = SplitConfig(by=("person",), task="owner", shares=(0.5, 0.0, 0.0, 0.5))
     split = split_sessions(make_people(6, 1, ()), config)
     people = [str(name) for name in split.groups.person[split.indices("train")]]
     assert people == ["p0", "p3", "p5"]
-    config = SplitConfig(by=("session",), task="owner", shares=THREE_PARTS)
+    config = SplitConfig(by=("session",), task="owner", shares=THREE_PARTITIONS)
     split = split_sessions(make_accounts(ann=6, bob=6), config)
-    assert split.part.tolist() == [0, 0, 0, 3, 0, 2, 0, 3, 2, 0, 2, 0]
+    assert split.partition.tolist() == [0, 0, 0, 3, 0, 2, 0, 3, 2, 0, 2, 0]
 
 
 def test_an_accounts_sessions_are_in_every_part_it_can_fill():
     split = split_sessions(
         make_accounts(ann=10, bob=5, cid=3, dan=2, eve=1),
-        SplitConfig(by=("session",), task="owner", shares=THREE_PARTS),
+        SplitConfig(by=("session",), task="owner", shares=THREE_PARTITIONS),
     )
-    # In the order of PARTS: train, valid, calib, test.
+    # In the order of PARTITIONS: train, valid, calib, test.
     assert [parts_of(split, name) for name in ("ann", "bob", "cid", "dan", "eve")] == [
         [6, 0, 2, 2],
         [3, 0, 1, 1],
@@ -231,7 +230,7 @@ def test_an_accounts_sessions_are_in_every_part_it_can_fill():
         [1, 0, 0, 0],
     ]
     assert split.notes == (
-        "4 of 5 people are in several parts, since the split is by session: "
+        "4 of 5 people are in several partitions, since the split is by session: "
         "figures do not hold for new people",
     )
 
@@ -239,9 +238,9 @@ def test_an_accounts_sessions_are_in_every_part_it_can_fill():
 def test_what_rounding_denies_a_part_it_gets_from_the_next_account():
     # Ten accounts of 6: by themselves each would give 4, 0, 1, 1.
     accounts = {f"a{i}": 6 for i in range(10)}
-    config = SplitConfig(by=("session",), task="owner", shares=THREE_PARTS)
+    config = SplitConfig(by=("session",), task="owner", shares=THREE_PARTITIONS)
     split = split_sessions(make_accounts(**accounts), config)
-    assert [len(split.indices(name)) for name in PARTS] == [36, 0, 12, 12]
+    assert [len(split.indices(name)) for name in PARTITIONS] == [36, 0, 12, 12]
     assert {min(parts_of(split, name)[i] for name in accounts) for i in (0, 2, 3)} <= {1, 3}
 
 
@@ -251,10 +250,10 @@ def test_an_accounts_frauds_do_not_take_its_place():
         [f"s{i}" for i in range(12)], ["ann"] * 6 + ["bob"] * 6, [0] + [1] * 5 + [0] * 6
     )
     config = SplitConfig(by=("session",), task="owner", shares=(1.0, 0.0, 0.0, 0.0))
-    assert split_sessions(sessions, config).part.tolist() == [0] * 12
+    assert split_sessions(sessions, config).partition.tolist() == [0] * 12
     config = SplitConfig(by=("session",), task="owner", shares=(0.5, 0.0, 0.0, 0.5))
-    with patch("pipeline.splits.split._check_parts"):
-        assert split_sessions(sessions, config).part[0] == PARTS.index("train")
+    with patch("pipeline.splits.split._check_partitions"):
+        assert split_sessions(sessions, config).partition[0] == PARTITIONS.index("train")
 
 
 def test_too_few_accounts_to_keep_apart_can_be_split_by_session():
@@ -269,41 +268,41 @@ def test_too_few_accounts_to_keep_apart_can_be_split_by_session():
     assert "2 accounts with sessions in every part" in caught.value.hint
 
 
-def test_a_twin_goes_with_the_session_it_was_made_from():
+def test_a_synthetic_session_goes_with_the_session_it_was_made_from():
     split = split_sessions(make_people(3, 8), SplitConfig(by=("session",)))
-    np.testing.assert_array_equal(split.part[24:], np.repeat(split.part[:24], len(BOTS)))
-    assert "3 of 3 people are in several parts" in split.notes[0]
-    assert "5 of 5 generators are in several parts" in split.notes[1]
+    np.testing.assert_array_equal(split.partition[24:], np.repeat(split.partition[:24], len(BOTS)))
+    assert "3 of 3 people are in several partitions" in split.notes[0]
+    assert "5 of 5 generators are in several partitions" in split.notes[1]
 
 
-def test_twins_made_after_the_split_go_with_their_parents():
+def test_synthetic_sessions_made_after_the_split_go_with_their_parents():
     sessions = make_people(8, 1, BOTS[:4])
     split = split_sessions(sessions)
-    parent = np.flatnonzero((split.part == 0) & ~split.is_fraud)
+    parent = np.flatnonzero((split.partition == 0) & ~split.is_fraud)
     names = [*sessions.session_id, *(f"{sessions.session_id[i]}~new-0" for i in parent)]
     accounts = [*sessions.account_id, *sessions.account_id[parent]]
-    with_twins = name_sessions(names, accounts, [*sessions.label, *[1] * len(parent)])
-    extended = split.extended(with_twins, parent)
-    assert extended.part.tolist() == [*split.part, *[0] * len(parent)]
-    assert_no_crossing(extended.kept_apart(), extended.part)
+    with_synthetic = name_sessions(names, accounts, [*sessions.label, *[1] * len(parent)])
+    extended = split.extended(with_synthetic, parent)
+    assert extended.partition.tolist() == [*split.partition, *[0] * len(parent)]
+    extended.check_no_crossing()
     assert "new" in extended.to_json()["parts"]["train"]["generators"]
-    # A generator that is tested on must not be trained on through twins.
+    # A generator that is tested on must not be trained on through synthetic sessions.
     tested = split.groups.generator[split.indices("test")]
     bot = next(name for name in tested if name is not None)
     renamed = words(*(name.replace("~new-0", f"~{bot}-1") for name in names))
-    extended = split.extended(Sessions(**vars(with_twins) | {"session_id": renamed}), parent)
+    extended = split.extended(Sessions(**vars(with_synthetic) | {"session_id": renamed}), parent)
     with pytest.raises(DataError, match=f"generator '{bot}' is in train and test"):
-        assert_no_crossing(extended.kept_apart(), extended.part)
+        extended.check_no_crossing()
 
 
 def test_an_account_is_what_the_log_names():
     names = [f"s{i}" for i in range(8)] + [f"s{i}~bot-0" for i in range(8)]
     sessions = name_sessions(names, [None] * 8 + ["bot"] * 8, [0] * 8 + [1] * 8)
-    with patch("pipeline.splits.split._check_parts"):
+    with patch("pipeline.splits.split._check_partitions"):
         split = split_sessions(sessions, SplitConfig(by=("account",)))
-    # The bot is one account; its twins' people are eight, and each is a recording.
-    assert len(set(split.part[8:])) == 1
-    assert np.bincount(split.part[:8]).tolist() == [4, 1, 1, 2]
+    # The bot is one account; its synthetic sessions' people are eight, and each is a recording.
+    assert len(set(split.partition[8:])) == 1
+    assert np.bincount(split.partition[:8]).tolist() == [4, 1, 1, 2]
 
 
 def test_a_file_is_its_content():
@@ -315,7 +314,7 @@ def test_a_file_is_its_content():
         source_sha256=words(*"aabbccddeeffgghh"),
     )
     split = split_sessions(sessions, SplitConfig(by=("source_file",)))
-    np.testing.assert_array_equal(split.part[::2], split.part[1::2])
+    np.testing.assert_array_equal(split.partition[::2], split.partition[1::2])
     assert [part["n_groups"] for part in split.to_json()["parts"].values()] == [
         {"source_file": 2}
     ] * 4
@@ -323,18 +322,18 @@ def test_a_file_is_its_content():
 
 def test_time_cuts_old_from_new():
     day = np.array([3, 1, 4, 0, 5, 9, 2, 6, 8, 7])
-    started_at = days(*day, *day)  # each session and its twin
+    started_at = days(*day, *day)  # each session and its synthetic one
     names = [f"s{i}" for i in range(10)] + [f"s{i}~bot-0" for i in range(10)]
     sessions = name_sessions(names, ["ann"] * 20, [0] * 10 + [1] * 10, started_at=started_at)
     split = split_sessions(sessions, SplitConfig(by=("time",)))
     # 10, 3, 3 and 4 of 20; the 11th to 13th are day 5's two and one of day 6, which stay together.
-    assert [sorted(day[split.part[:10] == i]) for i in range(4)] == [
+    assert [sorted(day[split.partition[:10] == i]) for i in range(4)] == [
         [0, 1, 2, 3, 4],
         [5, 6],
         [7],
         [8, 9],
     ]
-    np.testing.assert_array_equal(split.part[:10], split.part[10:])
+    np.testing.assert_array_equal(split.partition[:10], split.partition[10:])
     assert split.to_json()["parts"]["valid"]["started_at"] == [
         "2026-01-06T12:00:00.000000",
         "2026-01-07T12:00:00.000000",
@@ -365,8 +364,8 @@ def test_time_and_people_have_to_agree():
     split = split_sessions(
         sessions, SplitConfig(by=("person", "time"), shares=(0.5, 0.0, 0.0, 0.5))
     )
-    assert split.left_out["person and time are for different parts"] == 16
-    assert np.bincount(split.part[split.part >= 0], minlength=4).tolist() == [8, 0, 0, 8]
+    assert split.left_out["person and time are in different partitions"] == 16
+    assert np.bincount(split.partition[split.partition >= 0], minlength=4).tolist() == [8, 0, 0, 8]
 
 
 @pytest.mark.parametrize("task", ["fraud", "owner"])
@@ -381,9 +380,9 @@ def test_groups_within_wider_ones_cost_nothing(task):
     )
     by = ("session", "source_file", "account", "person")
     split = split_sessions(sessions, SplitConfig(by=by, task=task))
-    assert not (split.part == LEFT_OUT).any()
+    assert not (split.partition == LEFT_OUT).any()
     alone = split_sessions(sessions, SplitConfig(by=("person",), task=task))
-    np.testing.assert_array_equal(split.part, alone.part)
+    np.testing.assert_array_equal(split.partition, alone.partition)
 
 
 def test_within_is_one_wider_group_that_is_known():
@@ -408,14 +407,14 @@ def test_shares_are_cut_whole(n, weights):
     assert sizes[has_share].all() or n < has_share.sum()
 
 
-def test_frauds_that_nobody_is_named_for_are_dealt_out_and_it_is_said():
+def test_frauds_that_nobody_is_named_for_are_assigned_with_a_message():
     sessions = name_sessions(
         [f"s{i}" for i in range(16)],
         [f"p{i}" for i in range(8)] + [None] * 8,
         [0] * 8 + [1] * 8,
     )
     split = split_sessions(sessions)
-    assert np.bincount(split.part[8:]).tolist() == [4, 1, 1, 2]
+    assert np.bincount(split.partition[8:]).tolist() == [4, 1, 1, 2]
     assert "8 of 8 fraud sessions name neither account nor generator" in split.notes[0]
 
 
@@ -431,21 +430,23 @@ def test_a_split_that_would_let_a_group_cross_is_never_given():
 def test_one_kind_kept_apart_leaves_nothing_out():
     for kind in ("person", "generator"):
         split = split_sessions(make_people(8, 2), SplitConfig(by=(kind,)))
-        assert not (split.part == LEFT_OUT).any()
-        assert list(split.kept_apart()) == [kind]
-        assert_no_crossing(split.kept_apart(), split.part)
+        assert not (split.partition == LEFT_OUT).any()
+        assert list(split.kept) == [kind]
+        split.check_no_crossing()
 
 
-def test_recordings_without_an_account_are_kept_apart_and_it_is_said():
+def test_recordings_without_an_account_are_kept_apart_with_a_message():
     names = [f"s{i}" for i in range(8)] + [f"s{i}~bot{i % 4}-0" for i in range(8)]
     sessions = name_sessions(names, [None] * 16, [0] * 8 + [1] * 8)
     split = split_sessions(sessions, SplitConfig(by=("person",)))
     assert "8 of 8 legitimate sessions have no account_id" in split.notes[0]
-    np.testing.assert_array_equal(split.part[:8], split.part[8:])
+    np.testing.assert_array_equal(split.partition[:8], split.partition[8:])
 
 
-def test_a_part_without_frauds_is_refused_and_the_way_out_said():
-    with pytest.raises(DataError, match=r"20 people .* and 1 generators for 4 parts") as caught:
+def test_a_partition_without_frauds_is_refused_with_a_way_out():
+    with pytest.raises(
+        DataError, match=r"20 people .* and 1 generators for 4 partitions"
+    ) as caught:
         split_sessions(make_people(20, 1, BOTS[:1]))
     assert "no fraud sessions" in caught.value.what
     assert "--split.by person" in caught.value.hint
@@ -466,7 +467,7 @@ def test_the_owner_task_needs_people_not_labels():
     sessions = make_people(12, 2, ())
     unlabelled = Sessions(**vars(sessions) | {"label": np.full(24, -1, np.int8)})
     split = split_sessions(unlabelled, SplitConfig(task="owner"))
-    assert [len(split.indices(name)) for name in PARTS] == [12, 4, 4, 4]
+    assert [len(split.indices(name)) for name in PARTITIONS] == [12, 4, 4, 4]
     with pytest.raises(DataError, match="fewer than 2 people"):
         split_sessions(make_people(5, 2, ()), SplitConfig(task="owner"))
 
@@ -495,7 +496,7 @@ def test_time_that_is_not_known_may_overlap():
 def test_a_run_keeps_who_went_where():
     split = split_sessions(make_people(8, 2))
     kept = split.to_json()["sessions"]
-    assert list(kept) == [*PARTS, "left_out"]
+    assert list(kept) == [*PARTITIONS, "left_out"]
     assert kept["test"] == sorted(split.session_id[split.indices("test")])
     assert sorted(i for ids in kept.values() for i in ids) == sorted(split.session_id)
 

@@ -11,8 +11,9 @@ from model.config import RunConfig, SimulateConfig
 from pipeline.errors import DataError
 from pipeline.sessions.sessions import Sessions
 from pipeline.simulate.generators import ALL
+from pipeline.splits.assign import LEFT_OUT
 from pipeline.splits.groups import SIMULATED
-from pipeline.splits.split import LEFT_OUT, PARTS, assert_no_crossing
+from pipeline.splits.split import PARTITIONS
 
 CONFIG = RunConfig(simulate=SimulateConfig(per_session=3))
 
@@ -45,18 +46,18 @@ def test_beside_many_makers_twins_are_of_those_trained_on_and_for_training():
     legitimate = trained_on[sessions.label[trained_on] == 0]
 
     np.testing.assert_array_equal(sessions.session_id[~twin], given.session_id)
-    assert (split.part[twin] == PARTS.index("train")).all()
+    assert (split.partition[twin] == PARTITIONS.index("train")).all()
     assert twin.sum() == 3 * len(legitimate)
     assert set(sessions.account_id[twin]) == set(sessions.account_id[legitimate])
     assert len(set(sessions.source[twin])) > 10  # of 16: none is kept back
-    assert_no_crossing(split.kept_apart(), split.part)
+    split.check_no_crossing()
 
 
 def test_other_parts_are_dealt_as_without_twins():
     given = people_and_makers(20, ENOUGH_MAKERS)
     _, without = training_sessions(given, CONFIG, simulate=False)
     _, split = training_sessions(given, CONFIG, simulate=True)
-    np.testing.assert_array_equal(split.part[: len(given)], without.part)
+    np.testing.assert_array_equal(split.partition[: len(given)], without.partition)
     assert split.to_json()["parts"]["test"] == without.to_json()["parts"]["test"]
 
 
@@ -73,10 +74,10 @@ def test_without_other_frauds_twins_are_dealt_out_person_and_generator_apart():
     twin = is_twin(sessions)
     assert (sessions.label[~twin] == 0).all()  # no label counts as legitimate
     assert twin.sum() == 3 * 160
-    for part in range(len(PARTS)):
-        assert (twin & (split.part == part)).any()
-    assert (split.part[twin] == LEFT_OUT).any()
-    assert_no_crossing(split.kept_apart(), split.part)
+    for part in range(len(PARTITIONS)):
+        assert (twin & (split.partition == part)).any()
+    assert (split.partition[twin] == LEFT_OUT).any()
+    split.check_no_crossing()
 
 
 def test_bots_that_are_named_are_the_only_ones():

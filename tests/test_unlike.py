@@ -13,18 +13,18 @@ from people import hand, people
 
 from pipeline.errors import SchemaError
 from pipeline.reasons.account import (
-    OWN_LENGTHS,
+    SUB_SESSION_LENGTHS,
     Constancy,
-    find_unlike,
+    account_ranges,
+    find_deviations,
     measure_constancy,
-    own_ranges,
-    stretches_column,
+    sub_sessions_column,
 )
-from pipeline.reasons.codes import PROFILE
+from pipeline.reasons.codes import UNLIKE_PROFILE
 from pipeline.reasons.find import find_reasons, reason_lists
-from pipeline.reasons.measures import HABITS, MEASURES, measure_sessions
-from pipeline.reasons.reference import LENGTHS, LEVELS, ReferenceRanges, read_reference_ranges
-from pipeline.schemas import PROFILES, REASONS, STRETCH, Kind
+from pipeline.reasons.measures import ACCOUNT_MEASURES, MEASURES, measure_sessions
+from pipeline.reasons.reference import LENGTHS, QUANTILES, ReferenceRanges, read_reference_ranges
+from pipeline.schemas import PROFILES, REASONS, SUB_SESSION, Kind
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.resample import throttle_sessions
 from pipeline.sessions.sessions import Sessions
@@ -40,7 +40,7 @@ def profiles(sessions: Sessions, device: str = "") -> pa.Table:
         "n_events": sessions.n_events,
         "n_windows": [1] * n,
         "embedding": [[0.0]] * n,
-        "stretches": stretches_column(sessions),
+        "stretches": sub_sessions_column(sessions),
     }
     arrays = [pa.array(columns[field.name], field.type) for field in PROFILES]
     return pa.table(arrays, schema=PROFILES)
@@ -78,18 +78,18 @@ def slow() -> Sessions:
 
 def unlike(sessions: Sessions, table: pa.Table, constancy: Constancy) -> dict[str, set[str]]:
     """Return by session the habits that are named."""
-    measures, interval_ms = measure_sessions(sessions, HABITS)
-    found = find_unlike(measures, interval_ms, sessions, own_ranges(table), constancy)
+    measures, interval_ms = measure_sessions(sessions, ACCOUNT_MEASURES)
+    found = find_deviations(measures, interval_ms, sessions, account_ranges(table), constancy)
     named: dict[str, set[str]] = {}
     for session, habit in zip(found.session, found.habit, strict=True):
-        named.setdefault(sessions.session_id[session], set()).add(list(HABITS)[habit])
+        named.setdefault(sessions.session_id[session], set()).add(list(ACCOUNT_MEASURES)[habit])
     return named
 
 
 def usual_with(own: Constancy | None) -> ReferenceRanges:
     """Return what is usual where nothing is odd among people."""
     never = np.tile((-np.inf, 0.0, 0.5, 1.0, np.inf), (len(LENGTHS), 1))
-    assert never.shape == (len(LENGTHS), len(LEVELS))
+    assert never.shape == (len(LENGTHS), len(QUANTILES))
     return ReferenceRanges(dict.fromkeys(MEASURES, never), (8.0, 32.0), own)
 
 
@@ -106,7 +106,7 @@ def test_a_hand_of_another_pace_is_unlike_and_pace_is_what_is_named(slow, enroll
 
 
 def test_another_persons_sessions_are_unlike_where_they_differ(tried, enrolled, constancy):
-    pace = np.argsort(measure_sessions(tried, HABITS)[0]["movement_s"])
+    pace = np.argsort(measure_sessions(tried, ACCOUNT_MEASURES)[0]["movement_s"])
     other = np.empty_like(pace)
     other[pace] = np.roll(pace, len(pace) // 2)  # the slowest claims to be one of the middle
     others = replace(tried, account_id=tried.account_id[other])
@@ -117,19 +117,19 @@ def test_one_habit_is_not_enough(tried, enrolled, constancy):
     held = tried.t_us.copy()
     pressed = np.flatnonzero(tried.kind == Kind.DOWN)
     held[pressed] -= 150_000  # pressed earlier, in the rest before
-    measures, _ = measure_sessions(replace(tried, t_us=held), HABITS)
+    measures, _ = measure_sessions(replace(tried, t_us=held), ACCOUNT_MEASURES)
     assert measures["hold_ms"].min() > 200
 
     assert unlike(replace(tried, t_us=held), enrolled, constancy) == {}
 
 
 def test_the_reason_says_what_was_measured_and_the_accounts_own_range(slow, enrolled, constancy):
-    ranges = own_ranges(enrolled)
+    ranges = account_ranges(enrolled)
     found = find_reasons(slow, usual_with(constancy), ranges)
     rows = found.to_pandas()
 
     assert found.schema.equals(REASONS, check_metadata=True)
-    assert set(rows["code"]) == {PROFILE}
+    assert set(rows["code"]) == {UNLIKE_PROFILE}
     assert rows.groupby("session_id", sort=False)["strength"].apply(list).map(
         lambda both: both[0] >= both[1] >= 1
     ).all()  # fmt: skip
@@ -139,24 +139,24 @@ def test_the_reason_says_what_was_measured_and_the_accounts_own_range(slow, enro
     assert (speeds["value"] < speeds["usual_low"]).all()
     assert (speeds["usual_low"] < speeds["usual_high"]).all()
     mine = slow.session_id.tolist().index(speeds["session_id"].iloc[0])
-    own = measure_sessions(slow, HABITS)[0]["speed_px_s"][mine]
+    own = measure_sessions(slow, ACCOUNT_MEASURES)[0]["speed_px_s"][mine]
     assert speeds["value"].iloc[0] == pytest.approx(own)
     lists = reason_lists(slow, usual_with(constancy), ranges).to_pylist()
-    assert lists == [[PROFILE]] * len(slow)
+    assert lists == [[UNLIKE_PROFILE]] * len(slow)
 
 
 def test_without_a_reference_profiles_or_stretches_there_is_no_such_reason(
     slow, enrolled, constancy
 ):
-    ranges = own_ranges(enrolled)
+    ranges = account_ranges(enrolled)
     column = enrolled.schema.get_field_index("stretches")
     nothing = pa.nulls(enrolled.num_rows, PROFILES.field("stretches").type)
     earlier = enrolled.set_column(column, PROFILES.field("stretches"), nothing)
 
     assert find_reasons(slow, usual_with(None), ranges).num_rows == 0
     assert find_reasons(slow, usual_with(constancy), None).num_rows == 0
-    assert find_reasons(slow, usual_with(constancy), own_ranges(earlier)).num_rows == 0
-    assert find_reasons(slow, usual_with(constancy), own_ranges(enrolled[:0])).num_rows == 0
+    assert find_reasons(slow, usual_with(constancy), account_ranges(earlier)).num_rows == 0
+    assert find_reasons(slow, usual_with(constancy), account_ranges(enrolled[:0])).num_rows == 0
 
 
 def test_a_session_without_account_or_profile_is_unlike_nobody(slow, enrolled, constancy):
@@ -239,10 +239,10 @@ def test_quantiles_of_groups_are_numpys(rows, share):
 
 
 def test_profiles_keep_the_habits_by_name_and_no_path():
-    assert [field.name for field in STRETCH] == ["n_events", "interval_ms", *HABITS]
-    assert {habit.words for habit in HABITS.values()} >= {"typical speed"}
-    column = stretches_column(people(0, 1, 1))
+    assert [field.name for field in SUB_SESSION] == ["n_events", "interval_ms", *ACCOUNT_MEASURES]
+    assert {habit.words for habit in ACCOUNT_MEASURES.values()} >= {"typical speed"}
+    column = sub_sessions_column(people(0, 1, 1))
     stretches = column.to_pylist()[0]
-    assert {stretch["n_events"] for stretch in stretches} == set(OWN_LENGTHS)
+    assert {stretch["n_events"] for stretch in stretches} == set(SUB_SESSION_LENGTHS)
     assert stretches[-1]["speed_px_s"] > 0
     assert stretches[0]["hold_ms"] is None  # of too few presses

@@ -19,7 +19,7 @@ from model.policy import fit_policy
 from model.run import TrainedModel
 from model.score import predict_sessions
 from model.train import balance_groups, fit_split, window_weights
-from pipeline.features.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, kinematic_features
+from pipeline.features.kinematics import KINEMATIC_FEATURES, MOTION_FEATURES, kinematic_features
 from pipeline.scores.table import goes_somewhere
 from pipeline.sessions.resample import resample
 from pipeline.sessions.sessions import Sessions
@@ -27,7 +27,7 @@ from pipeline.sessions.windows import cut_windows
 from pipeline.splits.split import Split
 
 BUDGET = 0.01
-FEATURES = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
+FEATURES = [KINEMATIC_FEATURES.index(name) for name in MOTION_FEATURES]
 
 Scores = Float64[np.ndarray, " sessions"]
 

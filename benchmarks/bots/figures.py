@@ -10,7 +10,7 @@ from model.bootstrap import cluster_bootstrap, rate_interval
 from model.config import RunConfig
 from model.metrics import ece, roc_auc, roc_curve
 from pipeline.features.best_feature import rank_auc
-from pipeline.features.kinematics import HAND_FEATURES, session_features
+from pipeline.features.kinematics import MOTION_FEATURES, session_features
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import cut_windows
 
@@ -34,7 +34,7 @@ def best_feature(sessions: Sessions) -> dict[str, Any]:
     best = int(np.maximum(auc, 1 - auc).argmax())
     value = described[:, best] if auc[best] > 0.5 else -described[:, best]
     return {
-        "name": HAND_FEATURES[best],
+        "name": MOTION_FEATURES[best],
         "auc": float(max(auc[best], 1 - auc[best])),
         "caught": caught_at_budget(value, labels, np.ones(len(labels))),
     }

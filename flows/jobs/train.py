@@ -40,7 +40,7 @@ from pipeline.sessions.windows import cut_windows
 from pipeline.simulate.generators import ALL
 from pipeline.simulate.synthetic import simulate_sessions
 from pipeline.splits.groups import group_sessions
-from pipeline.splits.split import Split, assert_no_crossing, split_sessions
+from pipeline.splits.split import Split, split_sessions
 from pipeline.storage.paths import as_path
 from pipeline.storage.publish import publish_partition, staging, write_json
 
@@ -74,10 +74,10 @@ def train(
         return train_owner(labelled_sessions(stores, feedback), run, config)
     known = labelled_sessions(stores, feedback)
     sessions, split = training_sessions(known, config, simulate)
-    assert_no_crossing(split.kept_apart(), split.part)
+    split.check_no_crossing()
     state_dir = training_folder(run)
     network, history = fit_split(sessions, split, config, state_dir, resume, progress)
-    legitimate = _mask(split, "train") & (sessions.label == 0)
+    legitimate = split.is_in("train") & (sessions.label == 0)
     model = calibrated(network, config, sessions, split)
     people = sessions.take(legitimate)
     usual = fit_reference_ranges(people, split.groups.person[legitimate])
@@ -122,7 +122,7 @@ def training_sessions(
         sessions, _ = _with_twins(sessions, sessions.label == 0, bots, config)
         return sessions, split_sessions(sessions, dealt)
     split = split_sessions(sessions, dealt)
-    legitimate = _mask(split, "train") & (sessions.label == 0)
+    legitimate = split.is_in("train") & (sessions.label == 0)
     unseen = [name for name in bots if name not in makers]
     if not unseen:
         return sessions, split
@@ -208,9 +208,3 @@ def labels_table(sessions: Sessions) -> pa.Table:
         ],
         schema=LABELS,
     )
-
-
-def _mask(split: Split, part: str) -> Bool[np.ndarray, " sessions"]:
-    mask = np.zeros(len(split.part), bool)
-    mask[split.indices(part)] = True
-    return mask

@@ -18,7 +18,7 @@ from jaxtyping import Float32, Float64, Shaped
 
 from model.owner.population import Population, Posterior, SessionEmbeddings
 from model.prints import Prints
-from pipeline.reasons.account import OwnRanges, own_ranges, stretches_column
+from pipeline.reasons.account import AccountRanges, account_ranges, sub_sessions_column
 from pipeline.schemas import PRINTS, PROFILES, check_schema
 from pipeline.sessions.sessions import Sessions
 
@@ -63,7 +63,7 @@ class Profiles:
                 pa.array(sessions.n_events, pa.int32()),
                 pa.array(prints.n_windows, pa.int32()),
                 pa.array(list(embeddings), pa.list_(pa.float32())),
-                stretches_column(sessions),
+                sub_sessions_column(sessions),
             ],
             schema=PROFILES,
         )
@@ -145,9 +145,9 @@ class Profiles:
         return {key: self.population.confidence(place) for key, place in self.places.items()}
 
     @cached_property
-    def ranges(self) -> OwnRanges:
+    def ranges(self) -> AccountRanges:
         """Return between what the measures of each account and device range, for reasons."""
-        return own_ranges(self.table)
+        return account_ranges(self.table)
 
     def summary(self) -> pd.DataFrame:
         """Return a row for each account and device: sessions, windows, events, maturity."""

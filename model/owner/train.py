@@ -37,7 +37,7 @@ from pipeline.reasons.reference import fit_reference_ranges
 from pipeline.replay.null_model import fit_null_model
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows
-from pipeline.splits.split import PARTS, Split, assert_no_crossing, split_sessions
+from pipeline.splits.split import PARTITIONS, Split, assert_no_crossing, split_sessions
 from pipeline.storage.publish import publish_partition, staging, write_json
 from rasterize.draw import density
 
@@ -295,7 +295,7 @@ def in_folds(sessions: Sessions, config: RunConfig, fold: Int64[np.ndarray, " se
     kind = "person" if config.owner.hold_out == "people" else "session"
     settings = replace(config.split, task="owner", seed=config.seed, by=(kind,))
     split = split_sessions(sessions, settings)
-    assert_no_crossing(split.kept_apart(), fold.astype(np.int8))
+    assert_no_crossing(split.kept, fold.astype(np.int8))
     what = f"{len(np.unique(fold))} folds of {config.owner.hold_out}"
-    part = np.full(len(fold), PARTS.index("test"), np.int8)
+    part = np.full(len(fold), PARTITIONS.index("test"), np.int8)
     return replace(split, part=part, notes=(f"{what}, each tested by what the others teach",))

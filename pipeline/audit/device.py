@@ -24,7 +24,7 @@ from pipeline.splits.folds import Folds
 
 BINS_PER_OCTAVE = 2
 SHORTEST_MS, N_OCTAVES = 1.0, 13  # to 8 s; what is shorter or longer goes to the outermost bins
-N_BINS = 1 + N_OCTAVES * BINS_PER_OCTAVE + 1  # the first is for events with one time stamp
+N_CLOCK_BINS = 1 + N_OCTAVES * BINS_PER_OCTAVE + 1  # the first is for events with one time stamp
 BLOCK = 1024  # sessions that are compared at once: memory
 
 
@@ -132,13 +132,13 @@ def _shares(
     interval_ms: Float64[np.ndarray, " intervals"], row: Int64[np.ndarray, " intervals"], n: int
 ) -> Float64[np.ndarray, "rows bins"]:
     octave = np.log2(np.maximum(interval_ms, SHORTEST_MS) / SHORTEST_MS)
-    place = 1 + np.minimum(octave * BINS_PER_OCTAVE, N_BINS - 2)
+    place = 1 + np.minimum(octave * BINS_PER_OCTAVE, N_CLOCK_BINS - 2)
     place[interval_ms <= 0] = 0
     low = np.floor(place).astype(np.int64)
-    high = np.minimum(low + 1, N_BINS - 1)
-    count = np.bincount(row * N_BINS + low, 1 - (place - low), n * N_BINS)
-    count += np.bincount(row * N_BINS + high, place - low, n * N_BINS)
-    count = count.reshape(n, N_BINS)
+    high = np.minimum(low + 1, N_CLOCK_BINS - 1)
+    count = np.bincount(row * N_CLOCK_BINS + low, 1 - (place - low), n * N_CLOCK_BINS)
+    count += np.bincount(row * N_CLOCK_BINS + high, place - low, n * N_CLOCK_BINS)
+    count = count.reshape(n, N_CLOCK_BINS)
     return count / np.maximum(count.sum(axis=1, keepdims=True), 1)
 
 
@@ -156,34 +156,34 @@ SHORT_OF_WEIGHT: Final = 0.01  # a screen can't be left, but a session need not 
 
 
 @dataclass(frozen=True)
-class Device:
+class DeviceFeatures:
     """What sessions show of the device that recorded them."""
 
     clock: Float64[np.ndarray, "sessions bins"]  # shares
     reach_px: Float64[np.ndarray, "sessions 2"]
 
-    def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Device":
+    def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "DeviceFeatures":
         """Return the sessions that are chosen."""
-        return Device(self.clock[chosen], self.reach_px[chosen])
+        return DeviceFeatures(self.clock[chosen], self.reach_px[chosen])
 
 
-Distance = Callable[[Device, Device], Float64[np.ndarray, "sessions references"]]
+Distance = Callable[[DeviceFeatures, DeviceFeatures], Float64[np.ndarray, "sessions references"]]
 
 
-def devices(sessions: Sessions) -> Device:
+def device_features(sessions: Sessions) -> DeviceFeatures:
     """Return the clock and the screen of each session."""
-    return Device(clock_shares(sessions), screen_reach(sessions))
+    return DeviceFeatures(clock_shares(sessions), screen_reach(sessions))
 
 
 def clock_distance(
-    sessions: Device, references: Device
+    sessions: DeviceFeatures, references: DeviceFeatures
 ) -> Float64[np.ndarray, "sessions references"]:
     """Return the share of the times between events that two clocks don't have in common."""
     return cdist(sessions.clock, references.clock, "cityblock") / 2
 
 
 def screen_distance(
-    sessions: Device, references: Device
+    sessions: DeviceFeatures, references: DeviceFeatures
 ) -> Float64[np.ndarray, "sessions references"]:
     """Return how far a session reaches beyond a reference, as a share of the reference's reach.
 
@@ -195,7 +195,7 @@ def screen_distance(
 
 
 def device_distance(
-    sessions: Device, references: Device
+    sessions: DeviceFeatures, references: DeviceFeatures
 ) -> Float64[np.ndarray, "sessions references"]:
     """Return the sum of both."""
     return clock_distance(sessions, references) + screen_distance(sessions, references)
@@ -209,7 +209,7 @@ DISTANCES: Final[dict[str, Distance]] = {
 
 
 def away_from_own(
-    case: Case, judged: Device, references: Device, distance: Distance
+    case: Case, judged: DeviceFeatures, references: DeviceFeatures, distance: Distance
 ) -> Float64[np.ndarray, " judged"]:
     """Return the distance of each session to the nearest other reference of its account."""
     away = np.full(len(case.judged), np.nan)

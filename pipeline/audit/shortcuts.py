@@ -18,12 +18,12 @@ from pipeline.audit.device import (
     DeviceFit,
     DeviceRule,
     away_from_own,
+    device_features,
     device_fit,
-    devices,
     nearer_to_frauds,
 )
 from pipeline.features.best_feature import away_from_account, best_feature
-from pipeline.features.kinematics import HAND_FEATURES, KINEMATIC_FEATURES, session_features
+from pipeline.features.kinematics import KINEMATIC_FEATURES, MOTION_FEATURES, session_features
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import WindowConfig, cut_windows
 from pipeline.splits.folds import Folds, make_folds
@@ -69,7 +69,7 @@ def find_shortcuts(case: Case, rule: DeviceRule = DeviceRule(), seed: int = 0) -
 def _of_owners(case: Case, folds: Folds) -> list[Shortcut]:
     """Compare each session with the references of the account that it claims."""
     how = "distance to the nearest reference of the account"
-    judged, known = devices(case.judged), devices(case.references)
+    judged, known = device_features(case.judged), device_features(case.references)
     rows = [
         Shortcut(name, how, away_from_own(case, judged, known, distance))
         for name, distance in DISTANCES.items()
@@ -84,13 +84,13 @@ def _of_owners(case: Case, folds: Folds) -> list[Shortcut]:
     away = away_from_account(
         _hand_features(case.judged), case.judged.account_id, case.judged.session_id, reference
     )
-    score, names = best_feature(away, HAND_FEATURES, case.judged.label, folds, high_is_fraud=True)
+    score, names = best_feature(away, MOTION_FEATURES, case.judged.label, folds, high_is_fraud=True)
     return [*rows, Shortcut("best hand feature", f"far from the account's mean {names}", score)]
 
 
 def _of_frauds(case: Case, folds: Folds, seed: int) -> list[Shortcut]:
     """Compare each session with those of other people and generators."""
-    device = devices(case.judged)
+    device = device_features(case.judged)
     clock = device.clock / 2
     screen = device.reach_px / np.maximum(np.median(device.reach_px, axis=0), 1)
     numbers = {"clock": clock, "screen": screen, "clock and screen": np.hstack([clock, screen])}
@@ -99,7 +99,7 @@ def _of_frauds(case: Case, folds: Folds, seed: int) -> list[Shortcut]:
         for name, values in numbers.items()
     ]
     score, names = best_feature(
-        _hand_features(case.judged), HAND_FEATURES, case.judged.label, folds
+        _hand_features(case.judged), MOTION_FEATURES, case.judged.label, folds
     )
     return [*rows, Shortcut("best hand feature", names, score)]
 
@@ -128,6 +128,6 @@ def _length(sessions: Sessions) -> Float64[np.ndarray, "sessions 2"]:
 
 
 def _hand_features(sessions: Sessions) -> Float64[np.ndarray, "sessions features"]:
-    columns = [KINEMATIC_FEATURES.index(name) for name in HAND_FEATURES]
+    columns = [KINEMATIC_FEATURES.index(name) for name in MOTION_FEATURES]
     windows = cut_windows(sessions, WindowConfig())
     return session_features(sessions, windows)[:, columns].astype(np.float64)

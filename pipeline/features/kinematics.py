@@ -1,6 +1,6 @@
 """Windows in, numbers a person can read out: how fast, how straight, how smooth.
 
-The image classifier is judged beside these. `HAND_FEATURES` come from the way of moving,
+The image classifier is judged beside these. `MOTION_FEATURES` come from the way of moving,
 `CLOCK_FEATURES` and `SCREEN_FEATURES` mostly from the recorder: an audit keeps them apart.
 """
 
@@ -66,7 +66,7 @@ _SCREEN = {
 }
 FEATURES: Final[dict[str, str]] = {**_HAND, **_CLOCK, **_SCREEN}
 """What each feature is, by name; the unit is the end of the name."""
-HAND_FEATURES: Final[tuple[str, ...]] = tuple(_HAND)
+MOTION_FEATURES: Final[tuple[str, ...]] = tuple(_HAND)
 CLOCK_FEATURES: Final[tuple[str, ...]] = tuple(_CLOCK)
 SCREEN_FEATURES: Final[tuple[str, ...]] = tuple(_SCREEN)
 KINEMATIC_FEATURES: Final[tuple[str, ...]] = tuple(FEATURES)

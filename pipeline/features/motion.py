@@ -39,7 +39,7 @@ class Intervals:
 
 
 @dataclass(frozen=True)
-class Motion:
+class SessionMotion:
     """The segments of sessions end to end, and which movement each belongs to.
 
     A movement of fewer than 6 events or 40 px says too little about the hand and is none.
@@ -100,7 +100,7 @@ class Motion:
         return self.movement.max(self.speed_px_s)
 
 
-def find_motion(sessions: Sessions) -> Motion:
+def measure_motion(sessions: Sessions) -> SessionMotion:
     """Return the motion of `sessions`. A rest ends a movement, and so does a detour."""
     intervals = _count_intervals(sessions)
     seen = resample(sessions, RECORDER).sessions
@@ -114,7 +114,7 @@ def find_motion(sessions: Sessions) -> Motion:
     is_rest = interval_s > rest_s[session]
     step_px = position[first + 1] - position[first]
     chosen, movement, session_of_movement = _movements(seen, first, session, np.abs(step_px))
-    return Motion(
+    return SessionMotion(
         recorded=sessions,
         intervals=intervals,
         session=session,

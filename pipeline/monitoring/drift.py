@@ -21,8 +21,8 @@ from pipeline.errors import ConfigError
 from pipeline.monitoring.reference import UNITS, Numbers, Reference, Words
 from pipeline.schemas import DRIFT
 
-Level = Literal["ok", "some", "strong", "too_few"]
-LEVELS: Final[tuple[Level, ...]] = ("ok", "some", "strong", "too_few")
+DriftLevel = Literal["ok", "some", "strong", "too_few"]
+DRIFT_LEVELS: Final[tuple[DriftLevel, ...]] = ("ok", "some", "strong", "too_few")
 
 _BINS = 10
 _KOLMOGOROV_MEAN = np.sqrt(np.pi / 2) * np.log(2)
@@ -60,7 +60,7 @@ class DriftConfig:
 
 
 @dataclass(frozen=True)
-class Change:
+class MeasureChange:
     """How far a measure of a day is from the reference, by one test."""
 
     measure: str
@@ -93,7 +93,7 @@ def find_drift(
         change
         for name in UNITS
         if name in reference and name in day
-        for change in compare(name, reference[name], day[name])
+        for change in compare_measure(name, reference[name], day[name])
     ]
     tested = [change.n_effective >= config.min_sessions for change in changes]
     p_values = iter(
@@ -109,7 +109,7 @@ def find_drift(
     return pa.Table.from_pylist(rows, DRIFT)
 
 
-def strongest(drift: pa.Table) -> Level:
+def strongest(drift: pa.Table) -> DriftLevel:
     """Return the day's level: that of its strongest change."""
     found = set(drift["level"].cast(pa.string()).to_pylist())
     if "strong" in found:
@@ -119,7 +119,7 @@ def strongest(drift: pa.Table) -> Level:
     return "too_few" if found == {"too_few"} or "ok" not in found else "ok"
 
 
-def _row(change: Change, p_value: float | None, config: DriftConfig) -> dict[str, object]:
+def _row(change: MeasureChange, p_value: float | None, config: DriftConfig) -> dict[str, object]:
     return {
         "measure": change.measure,
         "unit": UNITS[change.measure],
@@ -151,7 +151,7 @@ def _count_row(n_sessions: int, config: DriftConfig) -> dict[str, object]:
     }
 
 
-def _level(change: Change, p_value: float | None, config: DriftConfig) -> Level:
+def _level(change: MeasureChange, p_value: float | None, config: DriftConfig) -> DriftLevel:
     if p_value is None:
         return "too_few"
     some, strong = (
@@ -164,7 +164,9 @@ def _level(change: Change, p_value: float | None, config: DriftConfig) -> Level:
     return "strong" if change.excess >= strong else "some"
 
 
-def compare(name: str, reference: Numbers | Words, day: Numbers | Words) -> list[Change]:
+def compare_measure(
+    name: str, reference: Numbers | Words, day: Numbers | Words
+) -> list[MeasureChange]:
     """Return how far a measure is from the reference: words by PSI, numbers by PSI and KS."""
     if min(reference.n, day.n) == 0:
         return []
@@ -175,7 +177,7 @@ def compare(name: str, reference: Numbers | Words, day: Numbers | Words) -> list
     return []
 
 
-def _words_change(name: str, reference: Words, day: Words) -> Change:
+def _words_change(name: str, reference: Words, day: Words) -> MeasureChange:
     words = sorted(reference.counts, key=lambda word: -reference.counts[word])[:_WORDS]
     words += [w for w in sorted(day.counts, key=lambda w: -day.counts[w]) if w not in words][
         :_WORDS
@@ -184,7 +186,7 @@ def _words_change(name: str, reference: Words, day: Words) -> Change:
     shares = before / before.sum(), after / after.sum()
     moved = int(np.argmax(np.abs(shares[1] - shares[0])))
     value, by_chance, p_value = psi(before, after, reference.n_effective, day.n_effective)
-    return Change(
+    return MeasureChange(
         name, "psi", value, by_chance, p_value, float(shares[1][moved]), float(shares[0][moved]),
         [*words, _REST][moved], day.n, day.n_effective,
     )  # fmt: skip
@@ -196,7 +198,7 @@ def _counts(side: Words, words: list[str]) -> Float64[np.ndarray, " words"]:
     return np.array([*told, side.n - sum(told)], np.float64)
 
 
-def _psi_change(name: str, reference: Numbers, day: Numbers) -> Change:
+def _psi_change(name: str, reference: Numbers, day: Numbers) -> MeasureChange:
     edges = np.unique(np.quantile(reference.values, np.linspace(0, 1, _BINS + 1)[1:-1]))
     before, after = (
         np.bincount(
@@ -208,7 +210,7 @@ def _psi_change(name: str, reference: Numbers, day: Numbers) -> Change:
     return _numbers_change(name, "psi", value, by_chance, p_value, reference, day)
 
 
-def _ks_change(name: str, reference: Numbers, day: Numbers) -> Change:
+def _ks_change(name: str, reference: Numbers, day: Numbers) -> MeasureChange:
     both = np.sort(np.concatenate([reference.values, day.values]))
     below = [
         np.searchsorted(np.sort(side.values), both, side="right") / len(side.values)
@@ -230,9 +232,11 @@ def _numbers_change(
     p_value: float,
     reference: Numbers,
     day: Numbers,
-) -> Change:
+) -> MeasureChange:
     usual, found = float(np.median(reference.values)), float(np.median(day.values))
-    return Change(name, test, value, by_chance, p_value, found, usual, None, day.n, day.n_effective)
+    return MeasureChange(
+        name, test, value, by_chance, p_value, found, usual, None, day.n, day.n_effective
+    )
 
 
 def psi(

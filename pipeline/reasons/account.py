@@ -16,20 +16,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float64, Int64, Shaped
 
-from pipeline.reasons.measures import HABITS, measure_sessions
-from pipeline.schemas import STRETCH
+from pipeline.reasons.measures import ACCOUNT_MEASURES, measure_sessions
+from pipeline.schemas import SUB_SESSION
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.sessions import EVENT_COLUMNS, Sessions
 
-MOST_STRETCHES: Final = 32  # of one session: who was recorded for hours counts no more
+MAX_SUB_SESSIONS: Final = 32  # of one session: who was recorded for hours counts no more
 
 
-def cut_stretches(
+def cut_sub_sessions(
     sessions: Sessions, length: int
 ) -> tuple[Sessions, Int64[np.ndarray, " stretches"]]:
     """Return stretches of `length` events, spread over each session, and which it is of."""
     n_all = sessions.n_events // length
-    n = np.minimum(n_all, MOST_STRETCHES)
+    n = np.minimum(n_all, MAX_SUB_SESSIONS)
     of_session = np.repeat(np.arange(len(sessions)), n)
     place = np.arange(len(of_session)) - np.repeat(np.cumsum(n) - n, n)
     spread = place * n_all[of_session] // np.maximum(n, 1)[of_session]
@@ -48,16 +48,16 @@ def cut_stretches(
     return rows, of_session
 
 
-OWN_LENGTHS: Final = (128, 256, 512)  # events
+SUB_SESSION_LENGTHS: Final = (128, 256, 512)  # events
 """Habits are measured on stretches of these lengths: a long one's are steadier."""
 
 _LEVELS = (0.1, 0.5, 0.9)  # of the account's stretches: low, middle, high
 _FEWEST_OWN = 8  # stretches of an account: of fewer no range is known
-_IS_LOG = np.array([habit.scale == "log" for habit in HABITS.values()])
+_IS_LOG = np.array([habit.scale == "log" for habit in ACCOUNT_MEASURES.values()])
 _LEAST = 1e-6  # on a scale of octaves: 0 is this
 
 
-class Stretches(NamedTuple):
+class SubSessions(NamedTuple):
     """Habits of stretches, a row each."""
 
     of: Int64[np.ndarray, " stretches"]  # whose
@@ -65,13 +65,13 @@ class Stretches(NamedTuple):
     interval_ms: Float64[np.ndarray, " stretches"]
     values: Float64[np.ndarray, "stretches habits"]  # NaN: from too little
 
-    def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Stretches":
+    def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "SubSessions":
         """Return the stretches at `chosen`."""
-        return Stretches(*(column[chosen] for column in self))
+        return SubSessions(*(column[chosen] for column in self))
 
 
 @dataclass(frozen=True)
-class OwnRanges:
+class AccountRanges:
     """Between what each account's habits range; an account may have several, one a device."""
 
     account: Shaped[np.ndarray, " ranges"]  # sorted
@@ -79,16 +79,16 @@ class OwnRanges:
     interval_ms: Float64[np.ndarray, "limits ranges"]  # of the recorders
 
     @classmethod
-    def of(cls, account: Shaped[np.ndarray, " ranges"], stretches: Stretches) -> "OwnRanges":
+    def of(cls, account: Shaped[np.ndarray, " ranges"], stretches: SubSessions) -> "AccountRanges":
         """Return the range of each of `account`, of which stretch `i` is number `of[i]`."""
-        stretches = stretches.take(np.isin(stretches.n_events, OWN_LENGTHS))
-        n, n_lengths = len(account), len(OWN_LENGTHS)
-        group = stretches.of * n_lengths + np.searchsorted(OWN_LENGTHS, stretches.n_events)
+        stretches = stretches.take(np.isin(stretches.n_events, SUB_SESSION_LENGTHS))
+        n, n_lengths = len(account), len(SUB_SESSION_LENGTHS)
+        group = stretches.of * n_lengths + np.searchsorted(SUB_SESSION_LENGTHS, stretches.n_events)
         levels = [
             _quantiles(column, Grouping(group, n * n_lengths), _LEVELS, _FEWEST_OWN)
             for column in on_scale(stretches.values).T
         ]
-        shape = (len(_LEVELS), n, n_lengths, len(HABITS))
+        shape = (len(_LEVELS), n, n_lengths, len(ACCOUNT_MEASURES))
         interval_ms = _quantiles(stretches.interval_ms, Grouping(stretches.of, n), (0.01, 0.99), 1)
         return cls(account, np.stack(levels, axis=-1).reshape(shape), interval_ms)
 
@@ -106,32 +106,32 @@ def from_scale(
     return np.where(is_log, np.exp(np.where(is_log, values, 0)), values)
 
 
-def measure_stretches(sessions: Sessions) -> Stretches:
+def measure_sub_sessions(sessions: Sessions) -> SubSessions:
     """Return the habits of stretches of each session, of each length that it fills."""
     parts = []
-    for length in OWN_LENGTHS:
-        cut, of = cut_stretches(sessions, length)
-        values, interval_ms = measure_sessions(cut, HABITS)
-        columns = np.stack([values[name] for name in HABITS], axis=1)
-        parts.append(Stretches(of, np.full(len(of), length), interval_ms, columns))
-    return Stretches(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    for length in SUB_SESSION_LENGTHS:
+        cut, of = cut_sub_sessions(sessions, length)
+        values, interval_ms = measure_sessions(cut, ACCOUNT_MEASURES)
+        columns = np.stack([values[name] for name in ACCOUNT_MEASURES], axis=1)
+        parts.append(SubSessions(of, np.full(len(of), length), interval_ms, columns))
+    return SubSessions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def stretches_column(sessions: Sessions) -> pa.ListArray:
-    """Return `measure_stretches` as the column of `PROFILES` holds them."""
-    stretches = measure_stretches(sessions)
+def sub_sessions_column(sessions: Sessions) -> pa.ListArray:
+    """Return `measure_sub_sessions` as the column of `PROFILES` holds them."""
+    stretches = measure_sub_sessions(sessions)
     stretches = stretches.take(np.argsort(stretches.of, kind="stable"))
     columns = {
         "n_events": stretches.n_events,
         "interval_ms": stretches.interval_ms,
-        **dict(zip(HABITS, stretches.values.T, strict=True)),
+        **dict(zip(ACCOUNT_MEASURES, stretches.values.T, strict=True)),
     }
-    arrays = [pa.array(columns[field.name], field.type, from_pandas=True) for field in STRETCH]
+    arrays = [pa.array(columns[field.name], field.type, from_pandas=True) for field in SUB_SESSION]
     offsets = np.searchsorted(stretches.of, np.arange(len(sessions) + 1)).astype(np.int32)
-    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(arrays, fields=STRETCH))
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(arrays, fields=SUB_SESSION))
 
 
-def own_ranges(profiles: pa.Table) -> OwnRanges:
+def account_ranges(profiles: pa.Table) -> AccountRanges:
     """Return the ranges of every account and device in a `PROFILES` table."""
     keys = profiles.select(["account_id", "device"]).to_pandas()
     whose, names = pd.factorize(pd.MultiIndex.from_frame(keys), sort=True)
@@ -139,15 +139,15 @@ def own_ranges(profiles: pa.Table) -> OwnRanges:
     rows = column.flatten()
     named = {
         field.name: rows.field(field.name).to_numpy(zero_copy_only=False).astype(np.float64)
-        for field in STRETCH
+        for field in SUB_SESSION
     }
-    stretches = Stretches(
+    stretches = SubSessions(
         of=whose[pc.list_parent_indices(column).to_numpy()].astype(np.int64),
         n_events=named["n_events"].astype(np.int64),
         interval_ms=named["interval_ms"],
-        values=np.stack([named[name] for name in HABITS], axis=1),
+        values=np.stack([named[name] for name in ACCOUNT_MEASURES], axis=1),
     )
-    return OwnRanges.of(np.array([account for account, _ in names], object), stretches)
+    return AccountRanges.of(np.array([account for account, _ in names], object), stretches)
 
 
 def _quantiles(
@@ -163,21 +163,21 @@ def _quantiles(
     return np.where(of_group.count() >= fewest, found, np.nan)
 
 
-N_UNLIKE: Final = 2
+N_DEVIATING: Final = 2
 """In so many habits a session is far from its account, or it isn't unlike it."""
 
 _RARE = 0.005  # of people's own sessions are farther than what is far
 _FEWEST = 100  # stretches compared in training: of fewer it isn't known what is far
 _MOST_SESSIONS = 2_000  # compared in training, spread evenly
 _CLOCK_MARGIN = 1.5  # a recorder so many times as slow or as fast shows other habits
-_LOW, _MIDDLE, _HIGH = range(3)  # of `OwnRanges.levels`
+_LOW, _MIDDLE, _HIGH = range(3)  # of `AccountRanges.levels`
 
 
-class Unlike(NamedTuple):
-    """Habits in which a session is farthest from its account, `N_UNLIKE` rows a session."""
+class Deviations(NamedTuple):
+    """Habits in which a session is farthest from its account, `N_DEVIATING` rows a session."""
 
     session: Int64[np.ndarray, " rows"]
-    habit: Int64[np.ndarray, " rows"]  # in HABITS
+    habit: Int64[np.ndarray, " rows"]  # in ACCOUNT_MEASURES
     value: Float64[np.ndarray, " rows"]
     low: Float64[np.ndarray, " rows"]
     high: Float64[np.ndarray, " rows"]
@@ -193,9 +193,9 @@ class Constancy:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it; null: too few to know."""
-        widths = zip(HABITS, map(_listed, self.half_width.T), strict=True)
+        widths = zip(ACCOUNT_MEASURES, map(_listed, self.half_width.T), strict=True)
         return {
-            "lengths": list(OWN_LENGTHS),
+            "lengths": list(SUB_SESSION_LENGTHS),
             "half_width": dict(widths),
             "limit": _listed(self.limit),
         }
@@ -203,11 +203,16 @@ class Constancy:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> "Constancy":
         """Return what `to_json` gave."""
-        half_width = np.array([found["half_width"][name] for name in HABITS], np.float64).T
+        half_width = np.array(
+            [found["half_width"][name] for name in ACCOUNT_MEASURES], np.float64
+        ).T
         limit = np.array(found["limit"], np.float64)
         shapes = (half_width.shape, limit.shape)
-        n = len(OWN_LENGTHS)
-        if tuple(found["lengths"]) != OWN_LENGTHS or shapes != ((n, len(HABITS)), (n,)):
+        n = len(SUB_SESSION_LENGTHS)
+        if tuple(found["lengths"]) != SUB_SESSION_LENGTHS or shapes != (
+            (n, len(ACCOUNT_MEASURES)),
+            (n,),
+        ):
             raise ValueError("own ranges as this version has them")
         return cls(half_width, limit)
 
@@ -215,39 +220,39 @@ class Constancy:
 def measure_constancy(sessions: Sessions) -> Constancy:
     """Return how constant the hands of legitimate `sessions` are, each account counting alike.
 
-    Stretches of each session are compared with the account's other sessions.
+    SubSessions of each session are compared with the account's other sessions.
     """
     codes, factors = pd.factorize(sessions.account_id)
     names = np.array(factors, object)
-    stretches = measure_stretches(sessions)
+    stretches = measure_sub_sessions(sessions)
     whose = codes[stretches.of]
-    everyone = OwnRanges.of(names, stretches._replace(of=whose))
+    everyone = AccountRanges.of(names, stretches._replace(of=whose))
     half_width = _median((everyone.levels[_HIGH] - everyone.levels[_LOW]) / 2)
     parts, persons = [], []
     spread = np.unique(np.linspace(0, len(sessions) - 1, _MOST_SESSIONS).astype(np.int64))
     for i in spread if len(sessions) else spread[:0]:
         is_tried = stretches.of == i
         others = stretches.take((whose == codes[i]) & ~is_tried)
-        ranges = OwnRanges.of(names[:1], others._replace(of=np.zeros_like(others.of)))
+        ranges = AccountRanges.of(names[:1], others._replace(of=np.zeros_like(others.of)))
         tried = stretches.take(is_tried)
-        place = np.searchsorted(OWN_LENGTHS, tried.n_events)
+        place = np.searchsorted(SUB_SESSION_LENGTHS, tried.n_events)
         levels = ranges.levels[:, 0, place]
         far = _far(_distances(on_scale(tried.values), levels, half_width[place]))
         parts.append(np.stack([place, far], axis=1))
         persons.append(np.full(len(far), codes[i]))
     place, far = np.concatenate([np.zeros((0, 2)), *parts]).T
     person = np.concatenate([np.zeros(0, np.int64), *persons])
-    limit = [_limit(far[place == k], person[place == k]) for k in range(len(OWN_LENGTHS))]
+    limit = [_limit(far[place == k], person[place == k]) for k in range(len(SUB_SESSION_LENGTHS))]
     return Constancy(half_width, np.array(limit))
 
 
-def find_unlike(
+def find_deviations(
     measures: Mapping[str, Float64[np.ndarray, " sessions"]],
     interval_ms: Float64[np.ndarray, " sessions"],
     sessions: Sessions,
-    ranges: OwnRanges,
+    ranges: AccountRanges,
     constancy: Constancy,
-) -> Unlike:
+) -> Deviations:
     """Return in which habits sessions are unlike the account that they name.
 
     Of an account's devices the nearest counts. A session is compared with stretches of the
@@ -255,12 +260,12 @@ def find_unlike(
     is another one than all of the account's.
     """
     session, of = _pairs(sessions.account_id, ranges.account)
-    values = on_scale(np.stack([measures[name] for name in HABITS], axis=1))[session]
+    values = on_scale(np.stack([measures[name] for name in ACCOUNT_MEASURES], axis=1))[session]
     n_known = np.isfinite(ranges.levels[_MIDDLE]).sum(axis=-1)
-    is_usable = (n_known >= N_UNLIKE) & np.isfinite(constancy.limit)
-    fits = is_usable[of] & (sessions.n_events[session][:, None] >= np.array(OWN_LENGTHS))
+    is_usable = (n_known >= N_DEVIATING) & np.isfinite(constancy.limit)
+    fits = is_usable[of] & (sessions.n_events[session][:, None] >= np.array(SUB_SESSION_LENGTHS))
     fits &= _knows(ranges, of, interval_ms[session])[:, None]
-    place = len(OWN_LENGTHS) - 1 - np.argmax(fits[:, ::-1], axis=1)
+    place = len(SUB_SESSION_LENGTHS) - 1 - np.argmax(fits[:, ::-1], axis=1)
     levels = ranges.levels[:, of, place]
     distances = _distances(values, levels, constancy.half_width[place])
     strengths = distances / constancy.limit[place][:, None]
@@ -268,9 +273,9 @@ def find_unlike(
     order = np.lexsort((strength, session))  # NaN last
     nearest = order[np.unique(session[order], return_index=True)[1]]
     unlike = nearest[strength[nearest] >= 1]
-    habit = np.argsort(-np.nan_to_num(strengths[unlike]), axis=1, kind="stable")[:, :N_UNLIKE]
-    row, number = np.repeat(unlike, N_UNLIKE), habit.ravel()
-    return Unlike(
+    habit = np.argsort(-np.nan_to_num(strengths[unlike]), axis=1, kind="stable")[:, :N_DEVIATING]
+    row, number = np.repeat(unlike, N_DEVIATING), habit.ravel()
+    return Deviations(
         session[row],
         number,
         from_scale(values[row, number], number),
@@ -292,7 +297,7 @@ def _pairs(
 
 
 def _knows(
-    ranges: OwnRanges,
+    ranges: AccountRanges,
     of: Int64[np.ndarray, " pairs"],
     interval_ms: Float64[np.ndarray, " pairs"],
 ) -> Bool[np.ndarray, " pairs"]:
@@ -313,9 +318,9 @@ def _distances(
 
 
 def _far(distances: Float64[np.ndarray, "rows habits"]) -> Float64[np.ndarray, " rows"]:
-    """Return the distance that `N_UNLIKE` habits reach; NaN where fewer are known."""
+    """Return the distance that `N_DEVIATING` habits reach; NaN where fewer are known."""
     ordered = np.sort(np.where(np.isfinite(distances), distances, -1), axis=1)
-    reached = ordered[:, -N_UNLIKE]
+    reached = ordered[:, -N_DEVIATING]
     return np.where(reached >= 0, reached, np.nan)
 
 

@@ -157,11 +157,11 @@ _ALL = (
     ),
 )
 
-PROFILE: Final = "unlike_profile"
+UNLIKE_PROFILE: Final = "unlike_profile"
 
 _FROM_ELSEWHERE = (
     Code(
-        PROFILE,
+        UNLIKE_PROFILE,
         "",
         "high",
         0.0,

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64, Int64
 
-from pipeline.reasons.account import OwnRanges, find_unlike
-from pipeline.reasons.codes import CODES, MEASURED, PROFILE, Code
-from pipeline.reasons.measures import HABITS, MEASURES, measure_sessions
-from pipeline.reasons.reference import LEVELS, ReferenceRanges
+from pipeline.reasons.account import AccountRanges, find_deviations
+from pipeline.reasons.codes import CODES, MEASURED, UNLIKE_PROFILE, Code
+from pipeline.reasons.measures import ACCOUNT_MEASURES, MEASURES, measure_sessions
+from pipeline.reasons.reference import QUANTILES, ReferenceRanges
 from pipeline.schemas import REASONS
 from pipeline.sessions.sessions import Sessions
 
@@ -31,7 +31,7 @@ class _Found(NamedTuple):
 
 
 def find_reasons(
-    sessions: Sessions, usual: ReferenceRanges, ranges: OwnRanges | None = None
+    sessions: Sessions, usual: ReferenceRanges, ranges: AccountRanges | None = None
 ) -> pa.Table:
     """Return the `REASONS` of sessions: in their order, each session's strongest first.
 
@@ -50,7 +50,7 @@ def find_reasons(
 
 
 def reason_lists(
-    sessions: Sessions, usual: ReferenceRanges, ranges: OwnRanges | None = None
+    sessions: Sessions, usual: ReferenceRanges, ranges: AccountRanges | None = None
 ) -> pa.ListArray:
     """Return the codes of each session, once each, as the column of `SCORES` holds them."""
     session, code, *_ = _find(sessions, usual, ranges)
@@ -61,22 +61,22 @@ def reason_lists(
     return pa.ListArray.from_arrays(offsets, pa.array(_NAMES[code], pa.string()))
 
 
-_CODES = (*MEASURED, CODES[PROFILE])
-_MEASURES = MEASURES | HABITS
+_CODES = (*MEASURED, CODES[UNLIKE_PROFILE])
+_MEASURES = MEASURES | ACCOUNT_MEASURES
 _NAMES = np.array([code.name for code in _CODES], object)
 _MEASURE_NAMES = np.array(list(_MEASURES), object)
 _UNITS = np.array([measure.unit for measure in _MEASURES.values()], object)
 _NUMBER = {name: number for number, name in enumerate(_MEASURES)}
 
 
-def _find(sessions: Sessions, usual: ReferenceRanges, ranges: OwnRanges | None) -> _Found:
+def _find(sessions: Sessions, usual: ReferenceRanges, ranges: AccountRanges | None) -> _Found:
     """Compare every measure of every session with what is usual, in people and in its account."""
     is_compared = ranges is not None and usual.own is not None
     values, interval_ms = measure_sessions(sessions, _MEASURES if is_compared else MEASURES)
     parts = _unlike_people(sessions, usual, values, interval_ms)
     if ranges is not None and usual.own is not None:
-        own = find_unlike(values, interval_ms, sessions, ranges, usual.own)
-        number = np.array([_NUMBER[name] for name in HABITS])[own.habit]
+        own = find_deviations(values, interval_ms, sessions, ranges, usual.own)
+        number = np.array([_NUMBER[name] for name in ACCOUNT_MEASURES])[own.habit]
         code = np.full(len(number), len(MEASURED))
         parts.append(_Found(own.session, code, number, *own[2:]))
     found = _Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -123,7 +123,7 @@ def _strength(
     is_high = code.side == "high"
     limit = levels[:, -1] if is_high else levels[:, 0]
     limit = np.maximum(limit, code.floor) if is_high else np.minimum(limit, code.floor)
-    middle = levels[:, LEVELS.index(0.5)]
+    middle = levels[:, QUANTILES.index(0.5)]
     if MEASURES[code.measure].scale == "log":
         value, limit, middle = (np.log(np.maximum(x, _LEAST)) for x in (value, limit, middle))
     reach = limit - middle

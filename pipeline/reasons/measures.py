@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
-from pipeline.features.motion import REST_S, Motion, find_motion
+from pipeline.features.motion import REST_S, SessionMotion, measure_motion
 from pipeline.features.quantities import direction_rad, turn_rad
 from pipeline.schemas import Kind
 from pipeline.sessions.ragged import Grouping, ratio
@@ -31,7 +31,7 @@ def measured(
 FAR_PX = 50.0  # a throttled recorder's last move may be some way from the click
 
 
-def click_variation(motion: Motion) -> Measured:
+def click_variation(motion: SessionMotion) -> Measured:
     """Return how unequal the times between clicks are."""
     sessions = motion.recorded
     click, by_session = _clicks(sessions)
@@ -41,7 +41,7 @@ def click_variation(motion: Motion) -> Measured:
     return measured(ratio(pairs.std(between_s), pairs.mean(between_s)), pairs.count())
 
 
-def far_click_share(motion: Motion) -> Measured:
+def far_click_share(motion: SessionMotion) -> Measured:
     """Return how many clicks are far from where the pointer was last seen.
 
     The click before counts as seen, too: a second click at the same place needs no move.
@@ -57,7 +57,7 @@ def far_click_share(motion: Motion) -> Measured:
     return measured(of.mean(jump_px > FAR_PX), of.count())
 
 
-def hold_ms(motion: Motion) -> Measured:
+def hold_ms(motion: SessionMotion) -> Measured:
     """Return how long a button is held, the middle time of all."""
     sessions = motion.recorded
     owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
@@ -95,7 +95,7 @@ JUMP_PX_S = 3000.0  # what a hand covers between two events of a slow recorder i
 JUMP_TIMES = 5.0  # as long as the segments before and after it
 
 
-def stray_share(motion: Motion) -> Measured:
+def stray_share(motion: SessionMotion) -> Measured:
     """Return how far movements stray from the line between their ends."""
     groups, step_px = motion.movement, motion.step_px[motion.chosen]
     chord = groups.sum(step_px.real) + 1j * groups.sum(step_px.imag)
@@ -108,7 +108,7 @@ def stray_share(motion: Motion) -> Measured:
     return measured(motion.movements_of.median(of_movement), motion.movements_of.count())
 
 
-def turn_mean_rad(motion: Motion) -> Measured:
+def turn_mean_rad(motion: SessionMotion) -> Measured:
     """Return how far the path turns from one step to the next."""
     step_px = motion.step_px[motion.chosen]
     is_long = motion.moving_px >= LONG_STEP_PX
@@ -119,7 +119,7 @@ def turn_mean_rad(motion: Motion) -> Measured:
     return measured(of_session.mean(size_rad), of_session.count())
 
 
-def roughness(motion: Motion) -> Measured:
+def roughness(motion: SessionMotion) -> Measured:
     """Return how much steps change in an uneven way, as a share of their length.
 
     The second difference of steps is none where a path turns and speeds up evenly.
@@ -134,7 +134,7 @@ def roughness(motion: Motion) -> Measured:
     return measured(ratio(of_session.sum(uneven_px), of_session.sum(around_px)), of_session.count())
 
 
-def axis_share(motion: Motion) -> Measured:
+def axis_share(motion: SessionMotion) -> Measured:
     """Return how many steps lead exactly along x or y."""
     step_px = motion.step_px[motion.chosen]
     is_long = motion.moving_px >= LONG_STEP_PX
@@ -143,7 +143,7 @@ def axis_share(motion: Motion) -> Measured:
     return measured(of_session.mean(is_along[is_long]), of_session.count())
 
 
-def equal_step_share(motion: Motion) -> Measured:
+def equal_step_share(motion: SessionMotion) -> Measured:
     """Return how many steps are the very step before."""
     step_px = motion.step_px[motion.chosen]
     is_long = (motion.moving_px >= LONG_STEP_PX)[1:] & motion.movement.neighbours()
@@ -151,7 +151,7 @@ def equal_step_share(motion: Motion) -> Measured:
     return measured(of_session.mean((np.diff(step_px) == 0)[is_long]), of_session.count())
 
 
-def jump_share(motion: Motion) -> Measured:
+def jump_share(motion: SessionMotion) -> Measured:
     """Return how much of the path is covered in single steps that nothing leads up to."""
     length_px = motion.length_px
     leads_px = np.where(motion.elapsed_s <= REST_S, length_px, 0)
@@ -170,32 +170,32 @@ PROFILE_BINS = 12
 PEAK_SHARE = 0.1  # of the movement's highest speed: a lower peak is noise of the pixels
 
 
-def speed_px_s(motion: Motion) -> Measured:
+def speed_px_s(motion: SessionMotion) -> Measured:
     """Return how fast the pointer commonly moves."""
     return measured(motion.moving_of.median(motion.speed_px_s), motion.movements_of.count())
 
 
-def movement_s(motion: Motion) -> Measured:
+def movement_s(motion: SessionMotion) -> Measured:
     """Return how long a movement takes, the middle one of all."""
     of_movement = motion.movement.sum(motion.moving_s)
     return measured(motion.movements_of.median(of_movement), motion.movements_of.count())
 
 
-def speed_variation(motion: Motion) -> Measured:
+def speed_variation(motion: SessionMotion) -> Measured:
     """Return how unequal the speeds within a movement are."""
     groups, speed = motion.movement, motion.speed_px_s
     of_movement = ratio(groups.std(speed), groups.mean(speed))
     return measured(motion.movements_of.median(of_movement), motion.movements_of.count())
 
 
-def start_share(motion: Motion) -> Measured:
+def start_share(motion: SessionMotion) -> Measured:
     """Return how fast movements begin, as a share of their highest speed."""
     first = np.flatnonzero(np.diff(motion.movement.of, prepend=-1))
     of_movement = ratio(motion.speed_px_s[first], motion.peak_px_s)
     return measured(motion.movements_of.median(of_movement), motion.movements_of.count())
 
 
-def speed_peaks_per_s(motion: Motion) -> Measured:
+def speed_peaks_per_s(motion: SessionMotion) -> Measured:
     """Return how often the speed goes up and down again."""
     groups, speed = motion.movement, motion.speed_px_s
     inside, rises = groups.neighbours(), np.diff(speed) > 0
@@ -207,7 +207,7 @@ def speed_peaks_per_s(motion: Motion) -> Measured:
     return measured(per_s, motion.movements_of.count())
 
 
-def acceleration_px_s2(motion: Motion) -> Measured:
+def acceleration_px_s2(motion: SessionMotion) -> Measured:
     """Return the highest change of speed of a movement, in the middle movement of all."""
     groups, elapsed_s = motion.movement, motion.moving_s
     inside = groups.neighbours()
@@ -216,7 +216,7 @@ def acceleration_px_s2(motion: Motion) -> Measured:
     return measured(motion.movements_of.median(of_movement), motion.movements_of.count())
 
 
-def profile_likeness(motion: Motion) -> Measured:
+def profile_likeness(motion: SessionMotion) -> Measured:
     """Return how alike the movements' courses of speed are: mean correlation of any two.
 
     A course is the way covered in each twelfth of the movement's time.
@@ -238,7 +238,7 @@ def profile_likeness(motion: Motion) -> Measured:
     return measured(ratio(square - own, n * (n - 1)), n)
 
 
-def nonstop_s(motion: Motion) -> Measured:
+def nonstop_s(motion: SessionMotion) -> Measured:
     """Return how long the pointer moves between one rest and the next."""
     of_session = motion.of_session
     moving_s = of_session.sum(motion.elapsed_s * ~motion.is_rest)
@@ -246,7 +246,7 @@ def nonstop_s(motion: Motion) -> Measured:
     return measured(moving_s / (n_rests + 1), of_session.count())
 
 
-def modal_interval_share(motion: Motion) -> Measured:
+def modal_interval_share(motion: SessionMotion) -> Measured:
     """Return how many intervals between events have the commonest length, in whole ms."""
     intervals = motion.intervals
     commonest = intervals.count.max(axis=1).astype(np.float64)
@@ -258,7 +258,7 @@ class Measure:
     """A measure. `scale` says how its distance from usual is counted: in octaves, or as it is."""
 
     name: str
-    measure: Callable[[Motion], Measured]
+    measure: Callable[[SessionMotion], Measured]
     unit: str  # empty: a share or a ratio
     scale: Literal["log", "linear"]
     fewest: int  # items: from fewer nothing is said
@@ -353,7 +353,7 @@ MEASURES: Final[dict[str, Measure]] = {measure.name: measure for measure in _ALL
 """What is compared with all people."""
 
 _HABITS = ("speed_variation", "start_share", "speed_peaks_per_s", "roughness")
-HABITS: Final[dict[str, Measure]] = {
+ACCOUNT_MEASURES: Final[dict[str, Measure]] = {
     **{measure.name: measure for measure in _HABITS_ALONE},
     **{name: MEASURES[name] for name in _HABITS},
 }
@@ -364,7 +364,7 @@ def measure_sessions(
     sessions: Sessions, measures: Mapping[str, Measure] = MEASURES
 ) -> tuple[dict[str, Float64[np.ndarray, " sessions"]], Float64[np.ndarray, " sessions"]]:
     """Return each measure of each session, NaN from too few items; and their median interval."""
-    motion = find_motion(sessions)
+    motion = measure_motion(sessions)
     values = {}
     for measure in measures.values():
         found = measure.measure(motion)

@@ -10,18 +10,18 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from pipeline.errors import SchemaError
-from pipeline.reasons.account import Constancy, cut_stretches
+from pipeline.reasons.account import Constancy, cut_sub_sessions
 from pipeline.reasons.measures import MEASURES, measure_sessions
 from pipeline.sessions.sessions import Sessions
 
-USUAL: Final = "reasons.json"
+REFERENCE_RANGES_FILE: Final = "reasons.json"
 """The file of a RUN that says what is usual."""
 
 LENGTHS: Final = (32, 128, 512, 2048)  # events
 """People are measured on stretches of these lengths: what is rare in an hour is common in
 seconds. A session is compared with the longest that it fills."""
 
-LEVELS: Final = (0.005, 0.01, 0.5, 0.99, 0.995)
+QUANTILES: Final = (0.005, 0.01, 0.5, 0.99, 0.995)
 """Of the people's stretches: limit, usual from, middle, usual to, limit. The limits are nearer the
 end than 1 in 100, since people who weren't measured reach farther."""
 
@@ -62,7 +62,7 @@ class ReferenceRanges:
     @classmethod
     def from_json(cls, found: Mapping[str, Any], where: object) -> "ReferenceRanges":
         """Return what `to_json` gave."""
-        shape = (len(LENGTHS), len(LEVELS))
+        shape = (len(LENGTHS), len(QUANTILES))
         try:
             levels = {name: np.array(found["levels"][name], np.float64) for name in MEASURES}
             interval_ms = (float(found["interval_ms"][0]), float(found["interval_ms"][1]))
@@ -82,9 +82,9 @@ def fit_reference_ranges(
     if len(sessions) > _MOST_SESSIONS:
         spread = np.linspace(0, len(sessions) - 1, _MOST_SESSIONS).astype(np.int64)
         sessions, person = sessions.take(spread), person[spread]
-    levels = {name: np.full((len(LENGTHS), len(LEVELS)), np.nan) for name in MEASURES}
+    levels = {name: np.full((len(LENGTHS), len(QUANTILES)), np.nan) for name in MEASURES}
     for i, length in enumerate(LENGTHS):
-        stretches, of_session = cut_stretches(sessions, length)
+        stretches, of_session = cut_sub_sessions(sessions, length)
         for name, value in measure_sessions(stretches)[0].items():
             levels[name][i] = _levels(value, person[of_session])
     for of_length in levels.values():
@@ -97,7 +97,7 @@ def fit_reference_ranges(
 
 def read_reference_ranges(run: Path) -> ReferenceRanges | None:
     """Return what is usual among the people that a RUN was trained on, if it says so."""
-    path = run / USUAL
+    path = run / REFERENCE_RANGES_FILE
     if not path.is_file():
         return None
     try:
@@ -110,14 +110,14 @@ def read_reference_ranges(run: Path) -> ReferenceRanges | None:
 def _levels(
     value: Float64[np.ndarray, " stretches"], person: Shaped[np.ndarray, " stretches"]
 ) -> Float64[np.ndarray, " levels"]:
-    """Return `LEVELS` of a measure; NaN of too few stretches."""
+    """Return `QUANTILES` of a measure; NaN of too few stretches."""
     known = np.isfinite(value)
     if known.sum() < _FEWEST:
-        return np.full(len(LEVELS), np.nan)
+        return np.full(len(QUANTILES), np.nan)
     _, index, n = np.unique(person[known].astype(str), return_inverse=True, return_counts=True)
     order = np.argsort(value[known])
     below = np.cumsum((1 / n[index])[order])
-    return np.interp(np.array(LEVELS) * below[-1], below, value[known][order])
+    return np.interp(np.array(QUANTILES) * below[-1], below, value[known][order])
 
 
 def _fill(of_length: Float64[np.ndarray, "lengths levels"]) -> None:

@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Shaped
 
-from pipeline.reasons.account import OwnRanges
-from pipeline.reasons.codes import CODES, PROFILE
+from pipeline.reasons.account import AccountRanges
+from pipeline.reasons.codes import CODES, UNLIKE_PROFILE
 from pipeline.reasons.find import find_reasons
-from pipeline.reasons.measures import HABITS
+from pipeline.reasons.measures import ACCOUNT_MEASURES
 from pipeline.reasons.reference import ReferenceRanges
 from pipeline.report.page import LONGEST_BESIDE, path_json
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
-N_USUAL: Final = 4  # of an account's sessions, the latest
+N_REFERENCE_SESSIONS: Final = 4  # of an account's sessions, the latest
 
 
 @dataclass
@@ -63,16 +63,16 @@ def _is_in(names: Shaped[np.ndarray, " sessions"], known: set[str | None]) -> np
 
 
 def _keep_latest(kept: list[dict[str, Any]], sessions: Sessions, i: int) -> None:
-    """Add a session to its account's, and drop the oldest beyond `N_USUAL` and one.
+    """Add a session to its account's, and drop the oldest beyond `N_REFERENCE_SESSIONS` and one.
 
     One more: a session that is a case itself isn't shown beside itself.
     """
     session = _beside(sessions, i)
-    if len(kept) > N_USUAL and _began(session) <= _began(kept[-1]):
+    if len(kept) > N_REFERENCE_SESSIONS and _began(session) <= _began(kept[-1]):
         return
     kept.append(session | {"path": path_json(sessions, i, longest=LONGEST_BESIDE)})
     kept.sort(key=_began, reverse=True)
-    del kept[N_USUAL + 1 :]
+    del kept[N_REFERENCE_SESSIONS + 1 :]
 
 
 def _began(session: dict[str, Any]) -> str:
@@ -119,7 +119,7 @@ def code_words() -> dict[str, dict[str, str]]:
 
 
 def measured_reasons(
-    sessions: Sessions, usual: ReferenceRanges, ranges: OwnRanges | None
+    sessions: Sessions, usual: ReferenceRanges, ranges: AccountRanges | None
 ) -> dict[str, list[dict[str, Any]]]:
     """Return by session what was measured for each of its reasons, and what is usual.
 
@@ -129,7 +129,9 @@ def measured_reasons(
     for row in find_reasons(sessions, usual, ranges).to_pylist():
         reason = {
             "code": row["code"],
-            "habit": HABITS[row["measure"]].words if row["code"] == PROFILE else None,
+            "habit": ACCOUNT_MEASURES[row["measure"]].words
+            if row["code"] == UNLIKE_PROFILE
+            else None,
             "value": row["value"],
             "usual": [row["usual_low"], row["usual_high"]],
             "unit": row["unit"],

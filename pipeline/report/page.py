@@ -77,7 +77,7 @@ def _differences(values: Float64[np.ndarray, " values"]) -> list[int]:
     return np.diff(np.rint(values).astype(np.int64), prepend=0).tolist()
 
 
-N_BINS: Final = 10  # of the scores, equally full on the earlier days
+N_SCORE_BINS: Final = 10  # of the scores, equally full on the earlier days
 N_BARS: Final = 20  # of the histogram, equally wide
 
 
@@ -109,7 +109,7 @@ def drift(
     if not len(now) or not len(earlier):
         return None
     ranked = np.sort(earlier)
-    edges = np.unique(ranked[np.arange(1, N_BINS) * len(ranked) // N_BINS])
+    edges = np.unique(ranked[np.arange(1, N_SCORE_BINS) * len(ranked) // N_SCORE_BINS])
     before, here = (
         np.bincount(np.searchsorted(edges, scores, side="right"), minlength=len(edges) + 1)
         for scores in (earlier.astype(np.float64), now.astype(np.float64))

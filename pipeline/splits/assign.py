@@ -1,17 +1,17 @@
-"""Groups of sessions in; out comes the part that each session is dealt to, by hash or by time.
+"""Assign groups of sessions to partitions by hash or by time.
 
-Arrays only: what a part is for, and which groups count, is for `pipeline.splits.split` to say.
+Arrays only: `pipeline.splits.split` knows what a partition is for and which groups count.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64, Int8, Int64, Shaped
 
-FREE = -1
-"""No part: the session has no group of that kind, or its groups disagree."""
+LEFT_OUT = -1
+"""In no partition: the session has no group of that kind, or its groups disagree."""
 
 _NEEDED_FIRST = (0, 3, 2, 1)  # train, test, calib, valid: what too few groups are given to
 
@@ -22,24 +22,24 @@ def assign_by_hash(
     shares: Sequence[float],
     seed: int,
 ) -> Int8[np.ndarray, " sessions"]:
-    """Return the part of each session's group, FREE where `names` has None.
+    """Return the partition of each session's group, LEFT_OUT where `names` has None.
 
-    Each stratum is dealt out by itself, so that every part gets its share of it; a group with
-    sessions in several is of the lowest. A hash alone decides alike for any set of groups, but
-    of five it may send none to a part. So the hash only shuffles, and shares are cut by rank:
-    the same set is always dealt alike, and a part lacks a group only if there are fewer groups
-    than parts.
+    Each stratum is assigned by itself, so that every partition gets its share of it; a group
+    with sessions in several is of the lowest. A hash alone decides alike for any set of groups,
+    but of five it may send none to a partition. So the hash only shuffles, and shares are cut by
+    rank: the same set is always assigned alike, and a partition lacks a group only if there are
+    fewer groups than partitions.
     """
     stratum_of_group = pd.Series(stratum).groupby(pd.Series(names, dtype=object)).min()
-    parts: dict[str, int] = {}
+    homes: dict[str, int] = {}
     owed = np.zeros(len(shares))
     for _, members in stratum_of_group.groupby(stratum_of_group):
-        shuffled = sorted(members.index, key=lambda name: _digest(seed, name))
+        shuffled = shuffle_by_hash(members.index, seed)
         sizes = cut_shares(len(shuffled), shares, owed)
         owed += np.array(shares) * len(shuffled) - sizes
-        homes = np.repeat(np.arange(len(shares)), sizes)
-        parts |= dict(zip(shuffled, homes.tolist(), strict=True))
-    return pd.Series(names, dtype=object).map(parts).fillna(FREE).to_numpy(np.int8)
+        in_order = np.repeat(np.arange(len(shares)), sizes)
+        homes |= dict(zip(shuffled, in_order.tolist(), strict=True))
+    return pd.Series(names, dtype=object).map(homes).fillna(LEFT_OUT).to_numpy(np.int8)
 
 
 def assign_by_time(
@@ -47,27 +47,27 @@ def assign_by_time(
     is_used: Bool[np.ndarray, " sessions"],
     shares: Sequence[float],
 ) -> Int8[np.ndarray, " sessions"]:
-    """Return parts that follow each other in time, cut at shares of the sessions that are used.
+    """Return partitions that follow each other in time, cut at shares of the used sessions.
 
     Sessions of one instant stay together.
     """
     ends = np.cumsum(cut_shares(int(is_used.sum()), shares))
     n_before = np.searchsorted(np.sort(started_at[is_used]), started_at)
-    part = np.searchsorted(ends, n_before, side="right")
-    return np.where(is_used, part, FREE).astype(np.int8)
+    partition = np.searchsorted(ends, n_before, side="right")
+    return np.where(is_used, partition, LEFT_OUT).astype(np.int8)
 
 
 def cut_shares(
-    n: int, shares: Sequence[float], owed: Float64[np.ndarray, " parts"] | float = 0.0
-) -> Int64[np.ndarray, " parts"]:
-    """Return how many of `n` each part gets: its share, and at least one if it has any.
+    n: int, shares: Sequence[float], owed: Float64[np.ndarray, " partitions"] | float = 0.0
+) -> Int64[np.ndarray, " partitions"]:
+    """Return how many of `n` each partition gets: its share, and at least one if it has any.
 
-    What is left after rounding down goes to the parts that lack most of their share, with what
-    is `owed` to them from earlier. With fewer than parts to fill, train gets the first, then
-    test, calib and valid.
+    What is left after rounding down goes to the partitions that lack most of their share, with
+    what is `owed` to them from earlier. If there are fewer than partitions to fill, train gets
+    the first, then test, calib and valid.
     """
     share = np.array(shares, np.float64)
-    in_need = [part for part in _NEEDED_FIRST if share[part] > 0]
+    in_need = [i for i in _NEEDED_FIRST if share[i] > 0]
     if n < len(in_need):
         return np.isin(np.arange(len(share)), in_need[:n]).astype(np.int64)
     wanted = share * n
@@ -92,15 +92,16 @@ def lies_within(
 def agree(
     homes: Mapping[str, Int8[np.ndarray, " sessions"]],
 ) -> tuple[Int8[np.ndarray, " sessions"], Bool[np.ndarray, " sessions"]]:
-    """Return the part that all kinds of groups give a session, and where they give different ones.
+    """Return the partition that all kinds of groups give a session, and where they differ.
 
-    A kind that gives none has no say.
+    A kind that gives none is ignored.
     """
     given = np.stack(list(homes.values()))
     highest = given.max(axis=0)
-    disagree = np.where(given == FREE, highest, given).min(axis=0) != highest
-    return np.where(disagree, FREE, highest).astype(np.int8), disagree
+    disagree = np.where(given == LEFT_OUT, highest, given).min(axis=0) != highest
+    return np.where(disagree, LEFT_OUT, highest).astype(np.int8), disagree
 
 
-def _digest(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}\t{name}".encode()).digest()
+def shuffle_by_hash(names: Iterable[str], seed: int) -> list[str]:
+    """Return `names` in the order of their hashes: another set changes no two names' order."""
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}\t{name}".encode()).digest())

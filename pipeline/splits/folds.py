@@ -1,6 +1,5 @@
-"""Groups in, folds out: every session is scored by what was learnt from other groups."""
+"""Divide groups into folds: every session is scored by what was learnt from other groups."""
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,8 @@ import pandas as pd
 from jaxtyping import Bool, Int64, Shaped
 
 from pipeline.errors import DataError
-from pipeline.splits.groups import Groups
+from pipeline.splits.assign import shuffle_by_hash
+from pipeline.splits.groups import Groups, distinct_names, first_known
 
 MAX_FOLDS = 5
 _NONE = -1  # the session has no group of this kind
@@ -37,36 +37,31 @@ class Folds:
 
 
 def make_folds(groups: Groups, is_fraud: Bool[np.ndarray, " sessions"], seed: int = 0) -> Folds:
-    """Deal people and generators out to as many folds as both classes have groups for.
+    """Assign people and generators to as many folds as both classes have groups for.
 
     Legitimate people come first, then people known from frauds alone, then generators:
-    each kind is shuffled by the hash of its names and dealt in turn.
+    each kind is shuffled by the hash of its names and assigned in turn.
     """
-    legitimate = _names(groups.person[~is_fraud])
-    of_frauds = groups.generator[is_fraud]
-    makers = np.where(pd.notna(of_frauds), of_frauds, groups.person[is_fraud])
-    n = min(MAX_FOLDS, len(legitimate), len(_names(makers)))
+    legitimate = distinct_names(groups.person[~is_fraud])
+    of_frauds = distinct_names(first_known(groups.generator, groups.person)[is_fraud])
+    n = min(MAX_FOLDS, len(legitimate), len(of_frauds))
     if n < 2:
         raise DataError(
             "audit",
-            f"{len(legitimate)} group(s) of legitimate sessions, {len(_names(makers))} of frauds",
-            "each class takes two people or generators: one to learn from, another to be judged",
+            f"{len(legitimate)} group(s) of legitimate sessions, {len(of_frauds)} of frauds",
+            "each class needs two people or generators: one to learn from, another to score",
         )
-    people = _deal(legitimate, n, seed) | _deal(_names(groups.person) - legitimate, n, seed)
-    generators = _deal(_names(groups.generator), n, seed)
+    others = distinct_names(groups.person) - legitimate
+    people = _in_turn(legitimate, n, seed) | _in_turn(others, n, seed)
+    generators = _in_turn(distinct_names(groups.generator), n, seed)
     return Folds(n, _fold(groups.person, people), _fold(groups.generator, generators))
 
 
-def _deal(names: set[str], n: int, seed: int) -> dict[str, int]:
-    shuffled = sorted(names, key=lambda name: hashlib.sha256(f"{seed}\t{name}".encode()).digest())
-    return {name: i % n for i, name in enumerate(shuffled)}
+def _in_turn(names: set[str], n: int, seed: int) -> dict[str, int]:
+    return {name: i % n for i, name in enumerate(shuffle_by_hash(names, seed))}
 
 
 def _fold(
     names: Shaped[np.ndarray, " sessions"], folds: dict[str, int]
 ) -> Int64[np.ndarray, " sessions"]:
     return pd.Series(names, dtype=object).map(folds).fillna(_NONE).to_numpy(np.int64)
-
-
-def _names(groups: Shaped[np.ndarray, " sessions"]) -> set[str]:
-    return set(pd.unique(groups[pd.notna(groups)]))

@@ -1,10 +1,11 @@
-"""Who is behind a session: the person whose movement it is, and the generator that made it.
+"""Group sessions by the person who moved and by the generator that made the path.
 
 Sessions of one person, or of one generator, resemble each other. Whatever compares a model
 with "new" sessions, or states how sure a number is, has to keep them together.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from pipeline.schemas import SYNTHETIC_MARK
 SIMULATED = "simulated:"
 """How the `source` of a simulated session starts; the generator's name follows."""
 
-_TWIN = f"(?s)^(?P<parent>.+){SYNTHETIC_MARK}(?P<generator>.+)-[^-{SYNTHETIC_MARK}]*$"
+_SYNTHETIC = f"(?s)^(?P<parent>.+){SYNTHETIC_MARK}(?P<generator>.+)-[^-{SYNTHETIC_MARK}]*$"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,19 @@ class Groups:
     generator: Shaped[np.ndarray, " sessions"]  # a bot family, or a fraudster
 
 
+def first_known(*columns: Shaped[np.ndarray, " sessions"]) -> Shaped[np.ndarray, " sessions"]:
+    """Return for each session the first of `columns` that isn't null."""
+    names = columns[-1]
+    for column in reversed(columns[:-1]):
+        names = np.where(pd.notna(column), column, names)
+    return names
+
+
+def distinct_names(groups: Shaped[np.ndarray, " sessions"]) -> set[Any]:
+    """Return the names of the groups, without null."""
+    return set(pd.unique(groups[pd.notna(groups)]))
+
+
 def parse_synthetic(
     session_id: Shaped[np.ndarray, " sessions"],
 ) -> tuple[Shaped[np.ndarray, " sessions"], Shaped[np.ndarray, " sessions"]]:
@@ -33,7 +47,7 @@ def parse_synthetic(
 
     `sess-1~pyclick-3` is the third that `pyclick` made from `sess-1`.
     """
-    parts = pd.Series(session_id, dtype="str").str.extract(_TWIN).astype(object)
+    parts = pd.Series(session_id, dtype="str").str.extract(_SYNTHETIC).astype(object)
     parts = parts.where(parts.notna(), None)
     return parts["parent"].to_numpy(object), parts["generator"].to_numpy(object)
 
@@ -49,20 +63,21 @@ def group_sessions(
     A legitimate session is its account's, or stands for itself where the log names no
     account. A simulated one belongs to the person it was made from and to its generator.
     The account of another fraud is the person who was impersonated if legitimate sessions
-    have that account, else whoever made the fraud.
+    have that account, else the fraudster.
     """
     parent, generator = parse_synthetic(session_id)
-    is_twin = is_fraud & _said(parent)
-    legitimate_accounts = account_id[~is_fraud & _said(account_id)]
+    is_synthetic = is_fraud & pd.notna(parent)
+    legitimate_accounts = account_id[~is_fraud & pd.notna(account_id)]
     is_known = pd.Series(account_id, dtype=object).isin(legitimate_accounts).to_numpy()
-    recording = _first(parent, session_id)
-    # A labels file names a twin's generator as its account; its person is then its parent's.
+    recording = first_known(parent, session_id)
+    # A labels file may name a synthetic session's generator as its account; the person is
+    # then its parent's.
     of_parent = _look_up(recording, session_id[~is_fraud], account_id[~is_fraud])
-    own = _first(_only(account_id, ~is_fraud | is_known), _first(of_parent, recording))
-    maker = _first(_only(generator, is_twin), _only(account_id, ~is_known))
+    own = first_known(_only(account_id, ~is_fraud | is_known), of_parent, recording)
+    made_by = first_known(_only(generator, is_synthetic), _only(account_id, ~is_known))
     if source is not None:
-        maker = _first(_simulator(source), maker)
-    return Groups(_only(own, ~is_fraud | is_twin | is_known), _only(maker, is_fraud))
+        made_by = first_known(_simulator(source), made_by)
+    return Groups(_only(own, ~is_fraud | is_synthetic | is_known), _only(made_by, is_fraud))
 
 
 def _simulator(source: Shaped[np.ndarray, " sessions"]) -> Shaped[np.ndarray, " sessions"]:
@@ -88,14 +103,3 @@ def _only(
     chosen = np.full(len(words), None, object)
     chosen[where] = words[where]
     return chosen
-
-
-def _first(
-    words: Shaped[np.ndarray, " sessions"], otherwise: Shaped[np.ndarray, " sessions"]
-) -> Shaped[np.ndarray, " sessions"]:
-    """Return `words`, and `otherwise` where they say nothing."""
-    return np.where(_said(words), words, otherwise)
-
-
-def _said(words: Shaped[np.ndarray, " sessions"]) -> Bool[np.ndarray, " sessions"]:
-    return pd.notna(words)
