@@ -9,8 +9,8 @@ from typing import Final
 
 from pipeline.ingest.clean import FARTHEST_PX
 from pipeline.ingest.clock import LONGEST_US
-from pipeline.readers.limits import PREFIX, described
-from pipeline.readers.opening import HEAD_BYTES, RAW_CHARACTERS
+from pipeline.readers.common.limits import PREFIX, described
+from pipeline.readers.common.log_files import HEAD_BYTES, RAW_CHARACTERS
 from rasterize.canvas import LARGEST_SIZE
 
 _DAY_US: Final = 86_400 * 1_000_000
@@ -18,8 +18,8 @@ PAGE: Final = Path(__file__).resolve().with_name("limits.md")
 HEADING: Final = f"""\
 # Limits
 
-Made by `python docs/make_limits.py` from 
-[pipeline/readers/limits.py](../pipeline/readers/limits.py), where the limits are.
+Made by `python docs/make_limits.py` from
+[pipeline/readers/common/limits.py](../pipeline/readers/common/limits.py), where the limits are.
 Each has a test at a reduced value ([tests/test_limits.py](../tests/test_limits.py)).
 
 What a log may cost is limited, since whoever moves the mouse writes it. `{PREFIX}<NAME>`

@@ -29,7 +29,7 @@ from flows.console import (
 from model.config import RunConfig
 from pipeline.config import AbstainIs, WindowConfig
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError
-from pipeline.readers.tabular import parse_columns
+from pipeline.readers.common.tabular import parse_columns
 from rasterize.canvas import Canvas
 
 Task = Literal["owner", "fraud"]

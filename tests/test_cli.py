@@ -20,7 +20,7 @@ from flows.run_settings import settings_toml
 from model.config import RunConfig
 from model.run import config_json, save_model
 from pipeline.errors import ConfigError
-from pipeline.readers.tabular import parse_columns
+from pipeline.readers.common.tabular import parse_columns
 
 LOG = "sid,when,left,top\n" + "".join(f"a,{i * 10},{i * i},{i}\n" for i in range(20))
 COLUMNS = "session_id=sid,t_ms=when,x=left,y=top"

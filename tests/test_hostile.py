@@ -17,7 +17,7 @@ from pipeline.ingest import parse as logs
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.parse import FoundFile, ParsedLog, find_files, parse_log
 from pipeline.ingest.report import IngestReport
-from pipeline.readers.rrweb_json import connect
+from pipeline.readers.common.json_parser import connect
 from pipeline.scores.partitions import for_spreadsheets
 from pipeline.storage.store import load_sessions, quarantine_folder
 
@@ -60,7 +60,7 @@ def test_a_null_before_the_first_json_object_does_not_end_the_process(tmp_path):
     path.write_text(f"null\n{json.dumps(row)}\n")
     script = (
         "import sys, pathlib\n"
-        "from pipeline.readers import read_log\n"
+        "from pipeline.readers.common.formats import read_log\n"
         "path = pathlib.Path(sys.argv[1])\n"
         "print(read_log(path, path.parent, 'jsonl')[1].rejected.to_pylist())\n"
     )

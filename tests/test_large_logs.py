@@ -12,7 +12,8 @@ from pipeline.errors import LogError
 from pipeline.ingest.external_partition import ExternalPartition
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.parse import find_files, parse_logs
-from pipeline.readers import opening, read_log
+from pipeline.readers.common import log_files
+from pipeline.readers.common.formats import read_log
 from pipeline.storage.store import load_sessions, part_paths, quarantine_folder
 
 DAY = "2026-11-01"
@@ -44,8 +45,8 @@ def csv_lines(n_sessions: int = 40, n_events: int = 60) -> list[str]:
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Take every file for a large one, and read it some hundred bytes at a time."""
-    monkeypatch.setattr(opening, "LARGE_BYTES", 0)
-    monkeypatch.setattr(opening, "BLOCK_BYTES", 700)
+    monkeypatch.setattr(log_files, "LARGE_BYTES", 0)
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", 700)
     monkeypatch.setattr("pipeline.ingest.external_partition.N_FILES", 5)
 
 
@@ -153,10 +154,10 @@ def stored_rejected(store):
 
 
 def test_blocks_of_text_are_the_text(tmp_path, monkeypatch):
-    monkeypatch.setattr(opening, "BLOCK_BYTES", 10)
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", 10)
     text = b"one\ntwo\n\nthree and more than ten\nfour\r\nfive"
     (tmp_path / "x").write_bytes(text)
-    blocks = list(opening.text_blocks(tmp_path / "x"))
+    blocks = list(log_files.text_blocks(tmp_path / "x"))
 
     assert b"".join(block.text for block in blocks) == text
     assert len(blocks) == 3
@@ -165,20 +166,20 @@ def test_blocks_of_text_are_the_text(tmp_path, monkeypatch):
         assert block.text.split(b"\n")[0] == lines[block.first_line - 1]
         assert block.n_lines == len(block.text.splitlines())
     (tmp_path / "empty").touch()
-    assert list(opening.text_blocks(tmp_path / "empty")) == [(b"", 1, 0)]
+    assert list(log_files.text_blocks(tmp_path / "empty")) == [(b"", 1, 0)]
 
 
 @pytest.mark.parametrize("text", [b"\n\n\n\n\n\n\n\n\n\none\n\xff\xfetwo\n\xef\xbb\xbfthree\n"])
 def test_a_mark_of_an_encoding_counts_only_at_the_beginning(tmp_path, monkeypatch, text):
-    monkeypatch.setattr(opening, "BLOCK_BYTES", 5)
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", 5)
     (tmp_path / "x").write_bytes(text)
-    assert b"".join(block.text for block in opening.text_blocks(tmp_path / "x")) == text
+    assert b"".join(block.text for block in log_files.text_blocks(tmp_path / "x")) == text
 
 
 def read_in_blocks(path, monkeypatch, n_bytes):
     """Return what a file holds, read at once and in pieces of so many bytes."""
     whole = read_log(path, path.parent)[1]
-    monkeypatch.setattr(opening, "BLOCK_BYTES", n_bytes)
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", n_bytes)
     return whole, read_log(path, path.parent)[1]
 
 
@@ -238,8 +239,8 @@ def test_a_large_log_takes_less_memory_in_pieces(tmp_path, monkeypatch):
         return peak
 
     whole = peak_bytes()
-    monkeypatch.setattr(opening, "LARGE_BYTES", 2**20)
-    monkeypatch.setattr(opening, "BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(log_files, "LARGE_BYTES", 2**20)
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", 2**16)
     assert peak_bytes() < whole / 4
 
 

@@ -14,9 +14,9 @@ import pytest
 from pipeline.errors import ConfigError, LogError, MissingColumnsError, printable
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.parse import FoundFile, NotALog, ParsedLog, find_files, parse_log
-from pipeline.readers import opening
-from pipeline.readers.limits import Limits, described, from_environment, limited
-from pipeline.readers.opening import most_unpacked_bytes, text_blocks
+from pipeline.readers.common import log_files
+from pipeline.readers.common.limits import Limits, described, from_environment, limited
+from pipeline.readers.common.log_files import most_unpacked_bytes, text_blocks
 from rasterize.canvas import LARGEST_SIZE, Canvas
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,7 +166,7 @@ def too_long_a_name(folder):
 def too_large_a_stream(folder):
     (folder / "log.csv").write_text(MANY)
     with pytest.MonkeyPatch.context() as patch, limited(streamed_bytes=500):
-        patch.setattr(opening, "LARGE_BYTES", 100)
+        patch.setattr(log_files, "LARGE_BYTES", 100)
         report = ingest_logs([folder / "log.csv"], folder / "store", ingest_date="2026-11-01")
     assert (report.n_rows, report.rejected) == (1, {"unreadable_file": 1})
 
@@ -310,14 +310,14 @@ def test_no_row_of_a_limit_is_lost(tmp_path):
 
 
 def test_of_an_endless_line_no_more_than_the_limit_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(opening, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(log_files, "BLOCK_BYTES", 1000)
     (tmp_path / "log.csv").write_text(f"{HEADER}\na,0,1,2\na,8,1," + "2" * 90_000 + "\na,16,1,2\n")
     with limited(line_bytes=5000):
         blocks = list(text_blocks(tmp_path / "log.csv"))
     assert sum(len(block.text) for block in blocks) < 8000
     assert b"".join(block.text for block in blocks).count(b"\n") == 4
 
-    monkeypatch.setattr(opening, "LARGE_BYTES", 100)
+    monkeypatch.setattr(log_files, "LARGE_BYTES", 100)
     with limited(line_bytes=5000):
         report = ingest_logs([tmp_path / "log.csv"], tmp_path / "store", ingest_date="2026-11-01")
     assert (report.n_rows, report.n_events, sum(report.rejected.values())) == (3, 2, 1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.readers.base import Log, LogFile
+from pipeline.readers.common.formats import Log, LogFile
 from pipeline.readers.posthog import FORMAT
 from pipeline.schemas import Kind
 

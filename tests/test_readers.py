@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import LogError, MissingColumnsError, NotFoundError, UnknownFormatError
-from pipeline.readers import find_logs, formats, opening, read_log, recognise
-from pipeline.readers.base import Log
+from pipeline.ingest.parse import find_logs
+from pipeline.readers.common import log_files
+from pipeline.readers.common.formats import Log, formats, read_log, recognise
 from pipeline.schemas import EVENTS, Button, Kind
 
 HEADER = "session_id,t_ms,x,y"
@@ -197,7 +200,7 @@ def test_sapimouse_is_read(tmp_path):
     [("s_1", "s_1"), ("s.csv", "s"), ("s.csv.gz", "s"), ("s.v2.jsonl.zst", "s.v2"), ("a.b", "a.b")],
 )
 def test_an_id_made_of_a_file_name_has_no_suffixes(path, name):
-    assert opening.bare_name(Path(path)) == name
+    assert log_files.bare_name(Path(path)) == name
 
 
 @pytest.mark.parametrize(
@@ -282,4 +285,12 @@ def test_every_written_json_line_is_read_or_rejected_once(tmp_path_factory, line
 def test_rejected_lines_are_quoted_as_they_stand(tmp_path):
     path = tmp_path / "log.csv.gz"
     path.write_bytes(gzip.compress(b"a\r\nM\xfcll;\r\n" + b"x" * 2000))
-    assert opening.quote_lines(path, np.array([2, 3])) == ["M\ufffdll;", "x" * 1000]
+    assert log_files.quote_lines(path, np.array([2, 3])) == ["M\ufffdll;", "x" * 1000]
+
+
+def test_the_names_of_formats_load_no_format():
+    code = "import sys, pipeline.readers as r; print(*r.format_names()); " + (
+        "assert not {'pandas', 'pyarrow', 'numpy'} & set(sys.modules)"
+    )
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert sorted(formats()) == names.stdout.split()

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import LogError
-from pipeline.readers.base import Log, LogFile
-from pipeline.readers.limits import limited
+from pipeline.readers.common.formats import Log, LogFile
+from pipeline.readers.common.json_parser import UnpackError, connect, unpack
+from pipeline.readers.common.limits import limited
 from pipeline.readers.posthog import FORMAT as POSTHOG
 from pipeline.readers.rrweb import FORMAT
-from pipeline.readers.rrweb_json import UnpackError, connect, unpack
 from pipeline.schemas import EVENTS, Button, Kind
 
 META = {"type": 4, "data": {"href": "http://a", "width": 1280, "height": 720}, "timestamp": 1000}

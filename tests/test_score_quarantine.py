@@ -141,7 +141,7 @@ def test_a_run_that_was_cut_short_keeps_what_was_rejected(saved_run, logs, tmp_p
 
 
 def test_pieces_of_a_large_log_are_one_file(saved_run, logs, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.readers.opening.LARGE_BYTES", 1)
+    monkeypatch.setattr("pipeline.readers.common.log_files.LARGE_BYTES", 1)
     partition = score([logs], saved_run, tmp_path / "scores", DAY)
     assert reasons(partition)["not_a_number"] == 2
     assert read_manifest(partition)["logs"]["n_files"] == 3

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import ConfigError, LogError, MissingColumnsError
-from pipeline.readers import cells
-from pipeline.readers.base import REJECTED
-from pipeline.readers.tabular import check_header, check_mapping, log_names, to_log
+from pipeline.readers.common import cells
+from pipeline.readers.common.formats import REJECTED
+from pipeline.readers.common.tabular import check_header, check_mapping, log_names, to_log
 from pipeline.schemas import Button, Kind
 
 

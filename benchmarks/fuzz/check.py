@@ -13,8 +13,8 @@ from pipeline.errors import PointerprintError
 from pipeline.features.kinematics import session_features
 from pipeline.ingest.clean import FARTHEST_PX, clean_events
 from pipeline.ingest.parse import FoundFile, ParsedLog, parse_log, quarantine_table
-from pipeline.readers import find_format, opening
-from pipeline.readers.base import Log, LogFile
+from pipeline.readers.common import log_files
+from pipeline.readers.common.formats import Log, LogFile, find_format
 from pipeline.schemas import QUARANTINE, Kind
 from pipeline.sessions.resample import ResampleConfig, resample
 from pipeline.sessions.sessions import Sessions, sessions_from_table, sessions_table
@@ -81,7 +81,7 @@ def _check_lines(log: Log, path: Path, format: str) -> None:
     if format == "parquet":
         expected = list(range(1, len(lines) + 1))
     else:
-        written = opening.written_lines(opening.split_lines(opening.read_text(path)))
+        written = log_files.written_lines(log_files.split_lines(log_files.read_text(path)))
         expected = written.tolist()[format != "jsonl" :]
     assert sorted(lines) == expected, f"lines {sorted(lines)} instead of {expected}"
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
-from pipeline.readers import opening
+from pipeline.readers.common import log_files
 
 SAMPLES: Final = {
     "csv": ("other_columns.csv", "recordings.csv.zst"),
@@ -40,7 +40,7 @@ def _parts(path: Path, format: str) -> list[bytes]:
         sink = io.BytesIO()
         pq.write_table(pq.read_table(path).slice(0, _LINES), sink)
         return [sink.getvalue()]
-    content = opening.read_unpacked(path)
+    content = log_files.read_unpacked(path)
     if content.startswith(b"["):
         try:
             content = json.dumps(json.loads(content)[:_LINES]).encode()

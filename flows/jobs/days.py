@@ -18,7 +18,7 @@ from model.config import Promote
 from pipeline.errors import ConfigError
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.report import IngestReport
-from pipeline.readers.tabular import parse_columns
+from pipeline.readers.common.tabular import parse_columns
 from pipeline.storage.paths import as_path
 from pipeline.storage.publish import SUCCESS
 from pipeline.storage.store import check_date, day_folder, ingest_days, is_store

@@ -39,9 +39,9 @@ from pipeline.ingest.clock import (
     sort_times,
     unwrap,
 )
-from pipeline.readers.base import REJECTED
-from pipeline.readers.columns import known_words, one_dictionary
-from pipeline.readers.limits import limits
+from pipeline.readers.common.cells import known_words, one_dictionary
+from pipeline.readers.common.formats import REJECTED
+from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, Kind
 
 NOWHERE_PX: Final = 65_535

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Shaped
 
-from pipeline.readers.columns import run_starts
+from pipeline.readers.common.cells import run_starts
 from pipeline.sessions.sessions import ABSOLUTE_US
 
 LONG_GAP_US: Final = 5_000_000

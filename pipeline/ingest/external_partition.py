@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.readers.columns import one_dictionary
+from pipeline.readers.common.cells import one_dictionary
 from pipeline.schemas import EVENTS
 
 N_FILES: Final = 64

@@ -23,7 +23,7 @@ from pipeline.ingest.parse import (
 )
 from pipeline.ingest.report import FileReport, IngestReport, add_up, file_report, ingest_report
 from pipeline.readers import AUTO
-from pipeline.readers.tabular import check_mapping
+from pipeline.readers.common.tabular import check_mapping
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import as_path
 from pipeline.storage.publish import lock

@@ -1,6 +1,7 @@
 """Log files in, `Sessions` out, with an account of every row: read, clean, group."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -17,20 +18,31 @@ from pipeline.errors import (
     ChangedLogError,
     LogError,
     MissingColumnsError,
+    NotFoundError,
     UnknownFormatError,
     printable,
 )
 from pipeline.ingest.clean import clean_events
 from pipeline.ingest.external_partition import ExternalPartition
-from pipeline.readers import AUTO, find_format, find_logs, opening
-from pipeline.readers.base import REJECTED, Format, Log, LogFile, reject, reject_file
-from pipeline.readers.columns import one_dictionary
-from pipeline.readers.limits import limits
+from pipeline.readers import AUTO
+from pipeline.readers.common import log_files
+from pipeline.readers.common.cells import one_dictionary
+from pipeline.readers.common.formats import (
+    REJECTED,
+    Format,
+    Log,
+    LogFile,
+    find_format,
+    reject,
+    reject_file,
+)
+from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
 from pipeline.sessions.sessions import Sessions, to_sessions
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import RemotePath, as_path
 
 HASHED_BESIDE_BYTES: Final = 2**20  # for less a thread doesn't pay
+_MAKE_READABLE: Final = "let this user read it, or name what is to be read"
 NO_COLUMNS: Final[Mapping[str, str]] = {}
 
 
@@ -122,6 +134,44 @@ class NotALog:
     error: LogError
 
 
+def find_logs(path: Path) -> list[Path]:
+    """Return the file itself, or every file below a folder, in order, but no hidden ones.
+
+    A folder that can't be looked into is an error: what lies in it would be lost in silence.
+    """
+    try:
+        if path.is_file():
+            return [path]
+        if not path.is_dir():
+            raise NotFoundError(path, "there is no such file or folder")
+        return sorted(_files_below(path))
+    except OSError as error:
+        where = Path(error.filename) if error.filename else path
+        why = error.strerror or error
+        raise LogError(where, f"it can't be looked into: {why}", _MAKE_READABLE) from error
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    """Give the files below a folder, without hidden ones and what lies in hidden folders."""
+    if isinstance(path, RemotePath):
+        for file in path.rglob("*"):
+            if file.is_file() and not any(map(_is_hidden, file.relative_to(path).parts)):
+                yield file
+        return
+    for folder, folders, names in os.walk(path, onerror=_fail):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        files = (Path(folder, name) for name in names if not _is_hidden(name))
+        yield from (file for file in files if file.is_file())
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
 def find_files(paths: Sequence[Path]) -> list[FoundFile]:
     """Return every file that the user named, and every one in a folder, each once."""
     found: dict[Path, FoundFile] = {}
@@ -185,7 +235,7 @@ def open_log(
     The rest is read as its pieces are asked for.
     """
     try:
-        if refusal(found) is None and opening.is_large(found.path):
+        if refusal(found) is None and log_files.is_large(found.path):
             format_ = find_format(format, found.path)
             if format_.read_blocks is not None:
                 pieces = _pieces(found, format_, columns, known_sessions)

@@ -6,9 +6,9 @@ Scroll rows carry no position (0, 0), and 65535, 65535 is no position either.
 
 from pathlib import Path
 
-from pipeline.readers import opening
-from pipeline.readers.base import Format, Log, LogFile
-from pipeline.readers.recording import has_header, read_recording
+from pipeline.readers.common import log_files
+from pipeline.readers.common.delimited import has_header, read_recording
+from pipeline.readers.common.formats import Format, Log, LogFile
 
 HEADER = ("record timestamp", "client timestamp", "button", "state", "x", "y")
 
@@ -20,7 +20,7 @@ def recognise_balabit(head: bytes, path: Path) -> bool:
 
 def read_balabit(file: LogFile) -> Log:
     """Return the log of one session, named as the file; the folder is the account."""
-    return read_recording(file, "balabit", "t_s", opening.bare_name(file.path))
+    return read_recording(file, "balabit", "t_s", log_files.bare_name(file.path))
 
 
-FORMAT = Format("balabit", recognise_balabit, read_balabit, quote=opening.quote_lines)
+FORMAT = Format("balabit", recognise_balabit, read_balabit, quote=log_files.quote_lines)

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 from jaxtyping import Int64
 
-from pipeline.readers import opening
-from pipeline.readers.base import (
+from pipeline.readers.common import log_files
+from pipeline.readers.common.formats import (
     REJECTED,
     Format,
     Log,
@@ -23,9 +23,9 @@ from pipeline.readers.base import (
     reject,
     reject_file,
 )
-from pipeline.readers.limits import limits
-from pipeline.readers.rrweb_json import connect
-from pipeline.readers.tabular import REQUIRED, cell_types, check_header, log_names, to_log
+from pipeline.readers.common.json_parser import connect
+from pipeline.readers.common.limits import limits
+from pipeline.readers.common.tabular import REQUIRED, cell_types, check_header, log_names, to_log
 from pipeline.schemas import EVENTS
 
 _BLOCK_BYTES = 4 * 2**20
@@ -34,8 +34,8 @@ _ASKED_LINES = 20
 
 def read_jsonl(file: LogFile) -> Log:
     """Return the log in a file of JSON lines with keys of our names or mapped ones."""
-    text = opening.read_text(file.path)
-    line = opening.written_lines(opening.split_lines(text))
+    text = log_files.read_text(file.path)
+    line = log_files.written_lines(log_files.split_lines(text))
     if not len(line):
         return Log(EVENTS.empty_table(), reject_file("empty_file"), {})
     keys = _keys(text)
@@ -46,8 +46,8 @@ def read_jsonl(file: LogFile) -> Log:
 def read_jsonl_blocks(file: LogFile) -> Iterator[Log]:
     """Give the log in a large file, a block of lines at a time; its first block has the keys."""
     names: dict[str, str] = {}
-    for text, first_line, _ in opening.text_blocks(file.path):
-        line = opening.written_lines(opening.split_lines(text))
+    for text, first_line, _ in log_files.text_blocks(file.path):
+        line = log_files.written_lines(log_files.split_lines(text))
         if not names:
             keys = _keys(text)
             check_header(keys, file.path)
@@ -70,7 +70,7 @@ def _read_lines(
         table = _read_typed(text, {name: types[ours] for ours, name in names.items()})
     rejected = REJECTED.empty_table()
     if table is None or table.num_rows != len(line):
-        is_long = opening.line_bytes(opening.split_lines(text))[line - 1] > limits().line_bytes
+        is_long = log_files.line_bytes(log_files.split_lines(text))[line - 1] > limits().line_bytes
         rejected, line = reject(line[is_long], "too_large"), line[~is_long]
         table, is_object = _read_as_text(text, list(names.values()), line, path)
         others = reject(line[~is_object], "not_a_json_object")
@@ -85,7 +85,7 @@ def _all_begin_as_objects(text: bytes, line: Int64[np.ndarray, " rows"]) -> bool
     Arrow 26 reads through a null pointer, and the process dies, where a block of text begins
     with the value `null`; blocks begin where lines do.
     """
-    starts = np.frombuffer(opening.split_lines(text).buffers()[1], np.int64)[line - 1]
+    starts = np.frombuffer(log_files.split_lines(text).buffers()[1], np.int64)[line - 1]
     return bool((np.frombuffer(text, np.uint8)[starts] == ord("{")).all())
 
 
@@ -93,9 +93,9 @@ def _keys(text: bytes) -> list[str]:
     """Return the keys of the objects at the beginning of the file, endless lines left out."""
     keys: dict[str, None] = {}
     start = n_read = 0
-    while start < len(text) and n_read < opening.HEAD_BYTES:
+    while start < len(text) and n_read < log_files.HEAD_BYTES:
         end = text.find(b"\n", start) % (len(text) + 1)
-        if end - start <= opening.HEAD_BYTES:
+        if end - start <= log_files.HEAD_BYTES:
             keys |= dict.fromkeys(_object(text[start:end]))
             n_read += end - start
         start = end + 1
@@ -132,7 +132,7 @@ def _read_as_text(
     text: bytes, names: list[str], line: Int64[np.ndarray, " rows"], where: Path
 ) -> tuple[pa.Table, np.ndarray]:
     """Return the columns as strings, for the lines that are objects, and which those are."""
-    lines = opening.split_lines(opening.as_utf8(text)).take(pa.array(line - 1))
+    lines = log_files.split_lines(log_files.as_utf8(text)).take(pa.array(line - 1))
     rows = lines.cast(pa.large_string())
     table = pa.table({"row": rows})
     pointers = ["/" + name.replace("~", "~0").replace("/", "~1") for name in names]
@@ -159,10 +159,10 @@ def recognise_jsonl(head: bytes, path: Path) -> bool:
     A line without end may be one; its columns are then looked for further down. Otherwise one
     session's absurd row at the beginning of a log would hide all others.
     """
-    lines = opening.as_text(head).lstrip().split(b"\n")
+    lines = log_files.as_text(head).lstrip().split(b"\n")
     if not lines[0].startswith((b"{", b"null")):
         return False
-    is_endless = len(lines) == 1 and len(head) >= opening.HEAD_BYTES
+    is_endless = len(lines) == 1 and len(head) >= log_files.HEAD_BYTES
     return is_endless or any(len(_object(line)) >= len(REQUIRED) for line in lines[:_ASKED_LINES])
 
 
@@ -171,6 +171,6 @@ FORMAT = Format(
     recognise_jsonl,
     read_jsonl,
     is_generic=True,
-    quote=opening.quote_lines,
+    quote=log_files.quote_lines,
     read_blocks=read_jsonl_blocks,
 )

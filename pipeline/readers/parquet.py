@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from jaxtyping import Int64
 
 from pipeline.errors import LogError
-from pipeline.readers import opening
-from pipeline.readers.base import REJECTED, Format, Log, LogFile
-from pipeline.readers.limits import limits
-from pipeline.readers.tabular import check_header, log_names, to_log
+from pipeline.readers.common import log_files
+from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile
+from pipeline.readers.common.limits import limits
+from pipeline.readers.common.tabular import check_header, log_names, to_log
 
 MAGIC = b"PAR1"
 
@@ -22,7 +22,7 @@ MAGIC = b"PAR1"
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Give a Parquet file; whatever Arrow says of it, then or later, is a `LogError`."""
-    content = opening.read_unpacked(path)
+    content = log_files.read_unpacked(path)
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as parquet:
             _check_size(parquet.metadata.num_rows, len(content), path)
@@ -62,7 +62,7 @@ def quote_rows(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str | None]
 
 def _quote(row: pa.Table) -> str | None:
     try:
-        return json.dumps(row.to_pylist()[0], default=str)[: opening.RAW_CHARACTERS]
+        return json.dumps(row.to_pylist()[0], default=str)[: log_files.RAW_CHARACTERS]
     except (OverflowError, ValueError):  # a date after the year 9999, bytes that are no text
         return None
 

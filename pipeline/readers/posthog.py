@@ -7,10 +7,10 @@ does in two windows is no path. The events are rrweb's (see `rrweb_events.py`).
 import re
 from pathlib import Path
 
-from pipeline.readers import opening
-from pipeline.readers.base import Format, Log, LogFile, reject_file
-from pipeline.readers.rrweb_events import RECORDED, to_log
-from pipeline.readers.rrweb_json import connect, json_lines, read_json, session_name
+from pipeline.readers.common import log_files
+from pipeline.readers.common.formats import Format, Log, LogFile, reject_file
+from pipeline.readers.common.json_parser import connect, json_lines, read_json, session_name
+from pipeline.readers.common.rrweb_events import RECORDED, to_log
 from pipeline.schemas import EVENTS
 
 _PAIR = re.compile(rb'\s*\[\s*"[^"\\]*"\s*,\s*\{')
@@ -33,7 +33,7 @@ _SPLIT_SQL = """
 
 def recognise_posthog(head: bytes, path: Path) -> bool:
     """Say whether the file begins with a pair of a window's name and an event."""
-    return _PAIR.match(opening.as_text(head)) is not None
+    return _PAIR.match(log_files.as_text(head)) is not None
 
 
 def read_posthog(file: LogFile) -> Log:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.readers import opening
-from pipeline.readers.base import Format, Log, LogFile, reject_file
-from pipeline.readers.rrweb_events import RECORDED, to_log
-from pipeline.readers.rrweb_json import connect, json_lines, read_json, session_name
+from pipeline.readers.common import log_files
+from pipeline.readers.common.formats import Format, Log, LogFile, reject_file
+from pipeline.readers.common.json_parser import connect, json_lines, read_json, session_name
+from pipeline.readers.common.rrweb_events import RECORDED, to_log
 from pipeline.schemas import EVENTS
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _SPLIT_SQL = """
 
 def recognise_rrweb(head: bytes, path: Path) -> bool:
     """Say whether the file begins with an event, packed or not, or with a recording."""
-    text = opening.as_text(head).replace(rb"\"", b'"')  # an event may be JSON in a string
+    text = log_files.as_text(head).replace(rb"\"", b'"')  # an event may be JSON in a string
     event = _EVENT.match(text)
     if event and event[1]:
         return _TYPE.search(text) is not None

@@ -6,9 +6,9 @@ Files of different accounts have the same name, so a session is called by folder
 from pathlib import Path
 
 from pipeline.errors import printable
-from pipeline.readers import opening
-from pipeline.readers.base import Format, Log, LogFile
-from pipeline.readers.recording import has_header, read_recording
+from pipeline.readers.common import log_files
+from pipeline.readers.common.delimited import has_header, read_recording
+from pipeline.readers.common.formats import Format, Log, LogFile
 
 HEADER = ("client timestamp", "button", "state", "x", "y")
 
@@ -21,8 +21,8 @@ def recognise_sapimouse(head: bytes, path: Path) -> bool:
 def read_sapimouse(file: LogFile) -> Log:
     """Return the log of one session, named as folder and file; the folder is the account."""
     folder = printable(file.path.resolve().parent.name)
-    session_id = f"{folder}/{opening.bare_name(file.path)}"
+    session_id = f"{folder}/{log_files.bare_name(file.path)}"
     return read_recording(file, "sapimouse", "t_ms", session_id)
 
 
-FORMAT = Format("sapimouse", recognise_sapimouse, read_sapimouse, quote=opening.quote_lines)
+FORMAT = Format("sapimouse", recognise_sapimouse, read_sapimouse, quote=log_files.quote_lines)

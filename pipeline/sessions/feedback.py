@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import DataError, MissingColumnsError, NotFoundError, did_you_mean
-from pipeline.readers import opening
+from pipeline.readers.common import log_files
 from pipeline.readers.parquet import MAGIC
 from pipeline.schemas import FEEDBACK, check_schema
 from pipeline.scores.partitions import open_scores
@@ -190,7 +190,7 @@ def read_feedback_file(path: Path, given_at: datetime) -> pd.DataFrame:
     """Return the rows of a CSV or Parquet `session_id,label[,note]` as `FEEDBACK` has them."""
     if not path.is_file():
         raise NotFoundError(path, "there is no such file")
-    rows = _read_parquet(path) if opening.read_head(path).startswith(MAGIC) else _read_csv(path)
+    rows = _read_parquet(path) if log_files.read_head(path).startswith(MAGIC) else _read_csv(path)
     missing = [name for name in ("session_id", "label") if name not in rows]
     if missing:
         raise MissingColumnsError(path, missing, rows.columns)
@@ -230,7 +230,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    table = pq.read_table(pa.BufferReader(opening.read_unpacked(path)))
+    table = pq.read_table(pa.BufferReader(log_files.read_unpacked(path)))
     found = pd.DataFrame(
         {name: _texts(table[name]) for name in table.column_names if name != "line"}
     )

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import DataError, MissingColumnsError, NotFoundError
-from pipeline.readers import cells, opening
-from pipeline.readers.csv import read_header
+from pipeline.readers.common import cells, log_files
+from pipeline.readers.common.delimited import read_header
 from pipeline.readers.parquet import MAGIC
 from pipeline.schemas import LABELS
 from pipeline.storage.paths import as_path
@@ -33,7 +33,7 @@ def read_labels(path: Path) -> pa.Table:
     path = as_path(path)
     if not path.is_file():
         raise NotFoundError(path, "there is no such labels file")
-    table = _read_parquet(path) if opening.read_head(path).startswith(MAGIC) else _read_csv(path)
+    table = _read_parquet(path) if log_files.read_head(path).startswith(MAGIC) else _read_csv(path)
     table = _spelt_as_numbers(table)
     label, is_wrong = cells.labels(table["label"])
     session_id = table["session_id"].cast(pa.string()).combine_chunks()
@@ -79,7 +79,7 @@ def csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
     By Python's own reader: a session's id, or a note, may hold line breaks.
     """
-    text = opening.as_utf8(opening.read_text(path))
+    text = log_files.as_utf8(log_files.read_text(path))
     header = read_header(text)
     reader = csv.reader(io.StringIO(text.decode(), newline=""), delimiter=header.separator)
     rows = []
@@ -107,7 +107,7 @@ def _read_csv(path: Path) -> pa.Table:
 
 
 def _read_parquet(path: Path) -> pa.Table:
-    parquet = pq.ParquetFile(pa.BufferReader(opening.read_unpacked(path)))
+    parquet = pq.ParquetFile(pa.BufferReader(log_files.read_unpacked(path)))
     _check_columns(parquet.schema_arrow.names, path)
     return parquet.read([name for name in LABELS.names if name in parquet.schema_arrow.names])
 

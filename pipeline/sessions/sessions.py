@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Int8, Int32, Int64, Shaped
 
-from pipeline.readers.columns import one_dictionary, run_starts
+from pipeline.readers.common.cells import one_dictionary, run_starts
 from pipeline.schemas import SESSIONS, check_schema
 
 ABSOLUTE_US = 10**14

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import LogError, printable
-from pipeline.readers import opening
-from pipeline.readers.base import LogFile
-from pipeline.readers.limits import limits
+from pipeline.readers.common import log_files
+from pipeline.readers.common.formats import LogFile
+from pipeline.readers.common.limits import limits
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -109,7 +109,7 @@ _HALF_CHARACTER = re.compile(
 
 def read_json(path: Path) -> bytes:
     """Return the text of a file such that a JSON parser refuses no more of it than it must."""
-    return opening.as_utf8(mend_half_characters(opening.read_text(path)))
+    return log_files.as_utf8(mend_half_characters(log_files.read_text(path)))
 
 
 def mend_half_characters(text: bytes) -> bytes:
@@ -122,8 +122,8 @@ def mend_half_characters(text: bytes) -> bytes:
 
 def json_lines(text: bytes) -> pa.Table:
     """Return the lines that are not empty: `line`, from 1, and what stands there, `json`."""
-    lines = opening.split_lines(text)
-    line = opening.written_lines(lines)
+    lines = log_files.split_lines(text)
+    line = log_files.written_lines(lines)
     json = lines.take(pa.array(line - 1)).cast(pa.large_string())
     return pa.table({"line": line, "json": json})
 
@@ -131,7 +131,7 @@ def json_lines(text: bytes) -> pa.Table:
 def session_name(file: LogFile) -> str:
     """Return the file's path below the folder that the user named, without suffixes."""
     folder = file.path.parent.resolve().relative_to(file.root.resolve())
-    return printable((folder / opening.bare_name(file.path)).as_posix())
+    return printable((folder / log_files.bare_name(file.path)).as_posix())
 
 
 # Of text that is no JSON, `type_at` is null, where DuckDB's own functions raise.

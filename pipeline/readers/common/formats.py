@@ -1,17 +1,25 @@
-"""What a reader is: how it knows its format, and what it gives for a file.
+"""What a log format is, and how the format of a file is found.
 
-A reader is a module in this folder that has a `FORMAT`; it is found by that alone.
+A format is a module in `pipeline/readers/` with a `FORMAT`, whose name is the module's.
 """
 
+import importlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int64
+
+from pipeline.errors import UnknownFormatError, did_you_mean
+from pipeline.readers import AUTO, format_names
+from pipeline.readers.common.log_files import read_head
+
+_SHOWN_BYTES = 60  # of a file whose format is unknown
 
 REJECTED = pa.schema(
     [
@@ -95,3 +103,53 @@ def join_logs(logs: Iterable[Log]) -> Log:
 def reject_file(reason: str, raw: str | None = None) -> pa.Table:
     """Return the one `REJECTED` row that stands for a whole file."""
     return pa.table([[None], [reason], [raw]], schema=REJECTED)
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Return the formats by name, in the order in which a file is compared with them."""
+    found = {name: importlib.import_module(f"pipeline.readers.{name}") for name in format_names()}
+    for name, module in found.items():
+        if module.FORMAT.name != name:
+            raise ValueError(
+                f"{module.__file__}: FORMAT is named {module.FORMAT.name!r}: "
+                f"give it the module's name, {name!r}"
+            )
+    ordered = sorted(found, key=lambda name: (found[name].FORMAT.is_generic, name))
+    return {name: found[name].FORMAT for name in ordered}
+
+
+def recognise(path: Path) -> Format:
+    """Return the format of a file, by how it begins."""
+    head = read_head(path)
+    for format_ in formats().values():
+        if format_.recognise(head, path):
+            return format_
+    first_line = head[:_SHOWN_BYTES].split(b"\n", 1)[0].decode("utf-8", errors="replace").strip()
+    raise UnknownFormatError(
+        path,
+        f"no log format begins with {first_line!r}",
+        f"formats: {', '.join(formats())}; a table needs a header with at least four columns",
+    )
+
+
+def find_format(name: str, path: Path) -> Format:
+    """Return the format called `name`; `auto` recognises the file."""
+    if name == AUTO:
+        return recognise(path)
+    if name not in formats():
+        near = did_you_mean(name, formats())
+        raise UnknownFormatError(
+            path,
+            f"there is no log format {name!r}",
+            f"did you mean {near[0]}?" if near else f"formats: {', '.join([AUTO, *formats()])}",
+        )
+    return formats()[name]
+
+
+def read_log(
+    path: Path, root: Path, format: str = AUTO, columns: Mapping[str, str] = {}
+) -> tuple[str, Log]:
+    """Return the name of a file's format, and what it holds."""
+    format_ = find_format(format, path)
+    return format_.name, format_.read(LogFile(path, root, columns))

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.readers.base import REJECTED, Log
-from pipeline.readers.limits import limits
-from pipeline.readers.rrweb_json import unpack_events
+from pipeline.readers.common.formats import REJECTED, Log
+from pipeline.readers.common.json_parser import unpack_events
+from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, Button, Kind
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import pyarrow as pa
 from jaxtyping import Bool, Int64
 
 from pipeline.errors import ConfigError, LogError, MissingColumnsError, did_you_mean
-from pipeline.readers import cells
-from pipeline.readers.base import Log, reject
-from pipeline.readers.columns import constant, nothing, zeros
-from pipeline.readers.limits import limits
+from pipeline.readers.common import cells
+from pipeline.readers.common.cells import constant, nothing, zeros
+from pipeline.readers.common.formats import Log, reject
+from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS
 
 TIMES: Final = ("t_us", "t_ms", "t_s", "t_iso", "t")  # the first of them that is there counts

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from jaxtyping import Int64
 
 from pipeline.errors import LogError, printable
-from pipeline.readers.limits import limits
+from pipeline.readers.common.limits import limits
 
 HEAD_BYTES = 65_536
 RAW_CHARACTERS = 1000  # of a rejected row are kept
