@@ -4,27 +4,33 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/ready
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 PEERS := .venv-bench/ready
 
-.PHONY: help setup demo test check bench figures clean
+.PHONY: help setup demo test test-all check browser bench figures clean
 
-help: ## Say what each target does
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/'
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
-setup: $(READY) ## Make .venv with everything pinned (constraints.txt)
+setup: $(READY) ## Make .venv with everything pinned (constraints.txt), with uv or else pip
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found (hint: make PYTHON=/path/to/python3.11)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	@# The build backend warns of editable installs, which is what this is.
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python tools/install.py '.[dev]'
 	@touch $(READY)
 
 demo: setup ## Go the whole way on sample_data/: pictures, training, scores in Parquet, a report
 	$(BIN)/pointerprint demo
 
-test: setup ## Run all tests, a file at a time on each core
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+test: setup browser ## Run the tests, a file at a time on each core, less the slow proofs (test-all)
+	$(PYTEST) -m 'not slow'
+
+test-all: setup browser ## Run every test, with the slow proofs too: 60 kills, long fuzzing, every fault
+	$(PYTEST)
+
+browser: setup ## Install Chromium for the report's tests, where there is none (make test does so)
+	@$(BIN)/python tools/browser.py
 
 check: setup ## Check format, lint, types, import contracts, and the docs: links, commands, API
 	$(BIN)/ruff format --check .
@@ -38,7 +44,7 @@ bench: $(PEERS) ## Time ours and its peers in one process (benchmarks/README.md)
 
 $(PEERS): $(READY) benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench
-	PYTHONWARNINGS=ignore .venv-bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' --requirement benchmarks/requirements.txt
+	.venv-bench/bin/python tools/install.py '.[dev]' --requirement benchmarks/requirements.txt
 	@touch $(PEERS)
 
 figures: setup ## Measure accuracy on recordings in POINTERPRINT_DATA; what needs absent ones says so and skips

@@ -1,11 +1,9 @@
 """The report in a browser: queue, replay, verdicts, keys, contrast, and that nothing is fetched.
 
-Needs Playwright and a Chromium: POINTERPRINT_CHROMIUM, or one on the PATH.
+Needs Playwright and a Chromium: `make browser` brings one.
 """
 
-import os
 import re
-import shutil
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,13 +17,10 @@ from flows.jobs.report import report
 from pipeline.sessions.feedback import add_feedback
 from pipeline.sessions.labels import read_labels
 from rasterize.palette import SHARE_SCALE, WEIGHT_SCALE
+from tools.browser import HINT, find_chromium
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="no Playwright: pip install -e .[dev]"
-)
-
-CHROMIUM = os.environ.get("POINTERPRINT_CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -51,10 +46,11 @@ class Opened:
 @pytest.fixture(scope="module")
 def browser():
     """Return a headless Chromium, or skip where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium: put one on the PATH or name it in POINTERPRINT_CHROMIUM")
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip(f"no browser: {HINT}")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = started.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
         browser.close()
 

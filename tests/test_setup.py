@@ -1,0 +1,92 @@
+"""Setting up a checkout: uv gets pip's settings, pip is the fallback, and a browser is found."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from tools import browser, install
+
+LISTED = """\
+:env:.find-links='/wheels'
+:env:.disable-pip-version-check='1'
+global.find-links='/other'
+global.index-url='https://user:it%27s@mirror/simple'
+global.extra-index-url='file:///a file:///b'
+install.cert='/etc/ca.crt'
+"""
+
+
+def test_uv_gets_what_pip_is_set_to_and_the_environment_wins_over_a_file():
+    environ = install.uv_environment(install.pip_settings(LISTED), {"PATH": "/bin"})
+    assert environ == {
+        "PATH": "/bin",
+        "UV_DEFAULT_INDEX": "https://user:it%27s@mirror/simple",
+        "UV_INDEX": "file:///a file:///b",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_FIND_LINKS": "/wheels",
+        "SSL_CERT_FILE": "/etc/ca.crt",
+    }
+
+
+def test_uvs_own_variables_win_over_pips():
+    environ = install.uv_environment(
+        {"index-url": "https://pip", "no-index": "true"}, {"UV_DEFAULT_INDEX": "https://uv"}
+    )
+    assert environ["UV_DEFAULT_INDEX"] == "https://uv"
+    assert environ["UV_NO_INDEX"] == "1"
+
+
+@pytest.mark.parametrize("failing", ["--quiet", "uv"])
+def test_pip_installs_where_uv_cant_be_had_or_fails(failing, monkeypatch):
+    commands = []
+
+    def run(command, **options):
+        commands.append(command[2:])
+        return subprocess.CompletedProcess(command, int(failing in command[2:5]), "", "")
+
+    monkeypatch.setattr(install.subprocess, "run", run)
+    monkeypatch.setattr(install.sys.stderr, "isatty", lambda: True, raising=False)
+
+    assert install.main([".[dev]"]) == 0
+
+    assert commands[-1] == [
+        "pip",
+        "install",
+        "--constraint",
+        "constraints.txt",
+        "--editable",
+        ".[dev]",
+    ]
+    assert sum(command[0] == "uv" for command in commands) == (failing == "uv")
+
+
+def test_a_browser_that_is_named_is_taken(monkeypatch):
+    monkeypatch.setenv("POINTERPRINT_CHROMIUM", "/opt/chrome")
+    assert browser.find_chromium() == "/opt/chrome"
+
+
+def test_without_a_browser_the_distributions_package_comes_first_and_failing_is_no_error(
+    monkeypatch, capsys
+):
+    run = []
+    monkeypatch.setattr(browser, "find_chromium", lambda: None)
+    monkeypatch.setattr(browser.os, "geteuid", lambda: 0, raising=False)
+    monkeypatch.setattr(browser.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(
+        browser.subprocess,
+        "run",
+        lambda command, **_: run.append(command) or subprocess.CompletedProcess(command, 1),
+    )
+
+    browser.main()
+
+    assert [command[:2] for command in run] == [["apt-get", "update"], [sys.executable, "-m"]]
+    assert browser.HINT in capsys.readouterr().err
+
+
+def test_help_names_each_target():
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for target in ("setup", "demo", "test", "test-all", "check", "browser", "bench"):
+        assert f"  make {target} " in done.stdout

@@ -1,0 +1,1 @@
+"""Scripts behind the Makefile's targets; they run before the project is installed."""
