@@ -183,7 +183,7 @@ def kill_whole(folder: Path, n_kills: int, rng: random.Random) -> Tally:
     ingest(make_logs(folder / "logs", rng, n_files=32, n_sessions=_SHARD // 4), store)
     run = untrained_run(folder / "run")
     target = folder / "scores" / f"run_date={DAY}"
-    small_shards = f"from pipeline import shards; shards.SHARD_SESSIONS = {_SHARD}"
+    small_shards = f"from pipeline.storage import shards; shards.SHARD_SESSIONS = {_SHARD}"
     command = [
         *(sys.executable, "-c", f"{small_shards}; from flows.cli import main; main()"),
         *("score", str(store), "--model", str(run), "--date", DAY, "--to"),

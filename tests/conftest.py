@@ -82,6 +82,8 @@ def bucket() -> Iterator[Path]:
         from moto.server import ThreadedMotoServer
         from pyarrow import fs
 
+        from pipeline.storage.paths import as_path
+
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         host, port = server.get_host_and_port()

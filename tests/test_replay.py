@@ -427,10 +427,10 @@ def run(chance, tmp_path_factory):
 def test_a_run_keeps_what_chance_repeats(run, chance):
     loaded = load_model(run)
 
-    assert loaded.chance.keys() == chance.keys()
+    assert loaded.null_model.keys() == chance.keys()
     for view in VIEWS:
-        np.testing.assert_array_equal(loaded.chance[view].reference, chance[view].reference)
-        assert loaded.chance[view].excess == chance[view].excess
+        np.testing.assert_array_equal(loaded.null_model[view].reference, chance[view].reference)
+        assert loaded.null_model[view].excess == chance[view].excess
     assert loaded.model_id == replace(untrained(QUICK), null_model=chance).model_id
     assert loaded.model_id != untrained(QUICK).model_id
 
