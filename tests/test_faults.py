@@ -241,7 +241,10 @@ def test_sigterm_while_scoring(workers, tmp_path):
     for i in range(200):
         (logs / f"{i:03}.csv").write_text(log_of(f"s{i}", 40) + f"s{i},never,1,1\n")
     save_model(untrained(), run)
-    small = "from flows.cli import main; from pipeline.storage import shards; shards.SHARD_LOG_BYTES = 1"
+    small = (
+        "from flows.cli import main; from pipeline.storage import shards;"
+        " shards.SHARD_LOG_BYTES = 1"
+    )
     command = [sys.executable, "-c", f"{small}\nif __name__ == '__main__': main()"]
     command += map(str, ["score", logs, "--model", run, "--to", scores, "--date", DAY])
     command += ["--workers", str(workers)]
