@@ -23,7 +23,7 @@ from benchmarks import owners
 from benchmarks.sources import read_all, recordings_folder, with_settings
 from model.config import RunConfig
 from model.owner.population import SessionEmbeddings
-from model.owner.train import Crowd
+from model.owner.train import PopulationData
 from pipeline.sessions.labels import read_labels
 from pipeline.sessions.sessions import Sessions
 
@@ -44,15 +44,15 @@ class Scorers:
         self.enrolled, self.config = enrolled, config
         self.by_features = owners.FeatureVerifier(enrolled, enrolled, config)
         account, prints = enrolled.account_id.astype(str), owners.print_means(enrolled, config)
-        crowd = Crowd(config, enrolled)
-        everyone = crowd.population(np.ones(len(enrolled), bool))
+        data = PopulationData(config, enrolled)
+        everyone = data.population()
         self.by_print = owners.Verifier.of(everyone, prints, account)
         names = np.random.default_rng(config.seed).permutation(np.unique(account))
         self.left_out = []
         for fold in range(n_folds):
             own = np.isin(account, names[fold::n_folds])
             known = SessionEmbeddings(prints.mean[own], prints.n_windows[own])
-            verifier = owners.Verifier.of(crowd.population(~own), known, account[own])
+            verifier = owners.Verifier.of(data.population(~own), known, account[own])
             self.left_out.append(verifier)
 
     def scores(self, claims: Sessions) -> dict[str, np.ndarray]:

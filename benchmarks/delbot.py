@@ -26,7 +26,8 @@ from jaxtyping import Bool, Float64
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.sources import read_all, recordings_folder, with_settings
-from flows.jobs.train import train
+from flows.jobs.progress import finish
+from flows.jobs.train import TrainJob, train
 from model.bootstrap import cluster_bootstrap, wilson_interval
 from model.config import RunConfig
 from model.metrics import roc_auc
@@ -131,7 +132,7 @@ def by_model(sessions: Sessions, people: Path, config: RunConfig) -> tuple[Score
     with tempfile.TemporaryDirectory() as scratch:
         store, run = Path(scratch) / "people", Path(scratch) / "run"
         ingest_logs([people], store, ingest_date="2026-11-01")
-        train([store], run, config, simulate=True)
+        finish(train(TrainJob((store,), run, config, simulate=True)))
         model = load_model(run)
     table = score_sessions(model, model.model_id, sessions, "delbot", datetime.now(UTC))
     score = table["fraud_score"].to_numpy(zero_copy_only=False).astype(np.float64)

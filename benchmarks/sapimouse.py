@@ -22,7 +22,7 @@ from jaxtyping import Bool
 from benchmarks import owners
 from benchmarks.sources import read_all, recordings_folder, with_settings
 from model.config import RunConfig
-from model.owner.train import Crowd
+from model.owner.train import PopulationData
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
 
@@ -49,7 +49,7 @@ def is_long(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
 
 
 def score_fold(
-    sessions: Sessions, crowd: Crowd, held: np.ndarray, config: RunConfig
+    sessions: Sessions, data: PopulationData, held: np.ndarray, config: RunConfig
 ) -> dict[int, tuple[Sessions, np.ndarray, dict[str, np.ndarray]]]:
     """Return claims, which are device matched, and scores, for each length of evidence."""
     of_fold = np.isin(sessions.account_id.astype(str), held)
@@ -57,7 +57,7 @@ def score_fold(
     tried = sessions.take(of_fold & ~is_long(sessions))
     by_features = owners.FeatureVerifier(sessions.take(~of_fold), enrolled, config)
     by_print = owners.Verifier.of(
-        crowd.population(~of_fold), owners.print_means(enrolled, config), enrolled.account_id
+        data.population(~of_fold), owners.print_means(enrolled, config), enrolled.account_id
     )
     found = {}
     for seconds in owners.EVIDENCE_SECONDS:
@@ -87,8 +87,8 @@ def main() -> None:
     names = np.unique(sessions.account_id.astype(str))
     names = np.random.default_rng(options.seed).permutation(names)
     chosen = range(options.folds) if options.only is None else options.only
-    crowd = Crowd(config, sessions)
-    folds = [score_fold(sessions, crowd, names[fold :: options.folds], config) for fold in chosen]
+    data = PopulationData(config, sessions)
+    folds = [score_fold(sessions, data, names[fold :: options.folds], config) for fold in chosen]
     for seconds in owners.EVIDENCE_SECONDS:
         parts = [fold[seconds] for fold in folds]
         claims = concatenate_sessions([part[0] for part in parts])

@@ -184,11 +184,13 @@ def train(
     """Train on the labelled sessions of stores; print the figures on the sessions held out."""
     _prepare()
     _require(stores, "train", "STORE")
-    from flows.jobs.train import train as job
+    from flows.jobs.progress import finish
+    from flows.jobs.train import TrainJob
+    from flows.jobs.train import train as train_model
     from pipeline.storage.paths import as_path
 
-    known = tuple(feedback or ())
-    evaluation = job(stores, to, settings, simulate, resume, progress=print_epoch, feedback=known)
+    job = TrainJob(stores, to, settings, simulate, resume, tuple(feedback or ()))
+    evaluation = finish(train_model(job), print_epoch)
     print(evaluation.to_text())
     print(as_path(to))
 

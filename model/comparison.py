@@ -79,7 +79,7 @@ class HeldOut:
     rule: str  # how they were chosen
 
 
-def compare(
+def compare_models(
     champion: pa.Table,
     challenger: pa.Table,
     held_out: HeldOut,

@@ -8,7 +8,7 @@ from model.run import TrainedModel
 from pipeline.splits.split import Split
 
 
-def model_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str:
+def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str:
     """Return the card as Markdown."""
     config, described = model.config, split.to_json()
     parts = [

@@ -1,12 +1,12 @@
-"""Labelled windows in, a trained network out.
+"""Train the network on labelled windows: the loss, the step, the epochs.
 
-Sessions come standardised (`pipeline.sessions.resample`). Windows lie on the device as points. A
-step picks a batch, changes the paths (`augment`), draws them and updates the network; no image ever
+Sessions come resampled (`pipeline.sessions.resample`). Windows lie on the device as points. A step
+picks a batch, changes the paths (`augment`), draws them and updates the network; no image ever
 exists on the host.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Float32, Int, Int8, Int64, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, Int, Int64, PRNGKeyArray, Shaped
 
 from model.augment import augment
 from model.batches import dealt_out, device_mesh, on_each_device, on_one_device
@@ -25,10 +25,12 @@ from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
 from model.metrics import roc_auc
 from model.network import Network, new_network, predict
+from model.training_data import balance_groups, window_weights
 from pipeline.scores.table import pool_logits
 from pipeline.sessions.resample import resample, throttle_sessions
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import (
+    Points,
     Windows,
     concatenate_points,
     cut_windows,
@@ -43,7 +45,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch brought."""
+    """The losses of one epoch."""
 
     epoch: int
     train_loss: float
@@ -115,66 +117,30 @@ def train_step(
     return Weights(params, statistics), optimizer_state, value
 
 
-def balance_groups(split: Split) -> Shaped[np.ndarray, " sessions"]:
-    """Return whose session each is, for balance: a fraud's generator, a person's own."""
-    fraud = split.is_fraud & np.array([name is not None for name in split.groups.generator], bool)
-    return np.where(fraud, split.groups.generator, split.groups.person)
-
-
-def window_weights(
-    session_of_window: Int64[np.ndarray, " windows"],
-    label: Int8[np.ndarray, " sessions"],
-    group: Shaped[np.ndarray, " sessions"],
-) -> Float32[np.ndarray, " windows"]:
-    """Return how often each window is to be seen: classes alike, then groups, then sessions.
-
-    Without this, a person who was recorded for an hour would be all that the network learns.
-    """
-    used = np.unique(session_of_window)
-    per_window = 1 / np.bincount(session_of_window, minlength=len(label))[session_of_window]
-    _, code = np.unique(
-        [f"{c}|{g}" for c, g in zip(label, group, strict=True)], return_inverse=True
-    )
-    sessions_in_group = np.bincount(code[used], minlength=code.max() + 1)
-    class_of_group = np.zeros(code.max() + 1, np.int64)
-    class_of_group[code] = label
-    groups_in_class = np.bincount(class_of_group[np.unique(code[used])], minlength=2)
-    session_share = 1 / (sessions_in_group[code] * groups_in_class[label]).clip(1)
-    weights = per_window * session_share[session_of_window]
-    return (weights / weights.sum()).astype(np.float32)
-
-
 def fit_split(
-    sessions: Sessions,
-    split: Split,
-    config: RunConfig,
-    state_dir: Path,
-    resume: bool = False,
-    progress: Callable[[Epoch], None] = lambda epoch: None,
-) -> tuple[Network, list[Epoch]]:
-    """Train on the TRAIN part of recorded sessions, stop by their VALID part (see `fit`)."""
-    standard = resample(sessions, config.resample).sessions
-    windows = cut_windows(standard, config.window)
-    is_train, is_valid = split.is_in("train"), split.is_in("valid")
-    groups = balance_groups(split)
-    return fit(standard, windows, groups, is_train, is_valid, config, state_dir, resume, progress)
+    sessions: Sessions, split: Split, config: RunConfig, state_dir: Path, resume: bool = False
+) -> Generator[Epoch, None, tuple[Network, list[Epoch]]]:
+    """Train on the train partition, stop by the valid partition (see `fit`)."""
+    resampled = resample(sessions, config.resample).sessions
+    windows = cut_windows(resampled, config.window)
+    groups, is_train, is_valid = balance_groups(split), split.is_in("train"), split.is_in("valid")
+    return fit(resampled, windows, groups, is_train, is_valid, config, state_dir, resume)
 
 
 def fit(
     sessions: Sessions,
     windows: Windows,
     groups: Shaped[np.ndarray, " sessions"],
-    is_train: Shaped[np.ndarray, " sessions"],
-    is_valid: Shaped[np.ndarray, " sessions"],
+    is_train: Bool[np.ndarray, " sessions"],
+    is_valid: Bool[np.ndarray, " sessions"],
     config: RunConfig,
     state_dir: Path,
     resume: bool = False,
-    progress: Callable[[Epoch], None] = lambda epoch: None,
-) -> tuple[Network, list[Epoch]]:
-    """Train until the validation loss stops falling; give the best network and its history.
+) -> Generator[Epoch, None, tuple[Network, list[Epoch]]]:
+    """Train until the validation loss stops falling; return the best network and all epochs.
 
     The best of the second half: before, steps are as long as they ever get, and where classes
-    are easily told apart a first epoch may be best by chance (docs/decisions/0013-print.md).
+    are easy to separate a first epoch may be best by luck (docs/decisions/0013-print.md).
 
     After each epoch all that is needed to go on lies in `state_dir`; `resume` goes on from it.
     """
@@ -189,36 +155,22 @@ def fit(
         history = [Epoch(**row) for row in rows]
     # The step gives its buffers away, so the best parameters need some of their own.
     best = jax.tree.map(np.asarray, best)
-    n_points = config.window.max_events
-    chosen = subsample_windows(
-        windows.take(is_train[windows.session]), config.train.windows_per_session
-    )
-    points = [pad_windows(sessions, chosen, n_points)]
-    owners = [chosen.session]
-    for copy in range(config.augment.slower_copies):
-        slower, rows = _slower(sessions, np.flatnonzero(is_train), config, copy)
-        slow = subsample_windows(
-            cut_windows(slower, config.window), config.train.windows_per_session
-        )
-        points.append(pad_windows(slower, slow, n_points))
-        owners.append(rows[slow.session])
-    mesh = device_mesh(config.train.batch_size)
-    paths = on_each_device(to_device(concatenate_points(points)), mesh)
+    points, owners = _training_points(sessions, windows, is_train, config)
     owner = np.concatenate(owners)
+    often = np.concatenate([window_weights(of_copy, sessions.label, groups) for of_copy in owners])
+    often = often / often.sum(dtype=np.float64)
+    mesh = device_mesh(config.train.batch_size)
+    paths = on_each_device(to_device(points), mesh)
     labels = on_each_device(jnp.asarray(sessions.label[owner], jnp.float32), mesh)
     weights, optimizer_state = on_each_device((weights, optimizer_state), mesh)
-    often = np.concatenate([window_weights(of_copy, sessions.label, groups) for of_copy in owners])
     valid = subsample_windows(
         windows.take(is_valid[windows.session]), config.train.windows_per_session
     )
     log.info("training on %d windows, validating on %d", len(owner), len(valid))
+    shape = (config.train.steps_per_epoch, config.train.batch_size)
     while len(history) < config.train.epochs and not _is_stale(history, config.train):
         number = len(history) + 1
-        picks = np.random.default_rng([config.seed, number]).choice(
-            len(owner),
-            (config.train.steps_per_epoch, config.train.batch_size),
-            p=often / often.sum(dtype=np.float64),
-        )
+        picks = np.random.default_rng([config.seed, number]).choice(len(owner), shape, p=often)
         losses = []
         for step, pick in enumerate(picks):
             key = jax.random.fold_in(jax.random.key(config.seed), number * len(picks) + step)
@@ -233,7 +185,7 @@ def fit(
         if _best(history, config.train.epochs) == len(history) - 1:
             best = jax.tree.map(np.asarray, weights)
         save_training(state_dir, (weights, optimizer_state, best), [asdict(row) for row in history])
-        progress(epoch)
+        yield epoch
     return nnx.merge(graph, *jax.tree.map(jnp.asarray, best)), history
 
 
@@ -248,19 +200,32 @@ def _best(history: list[Epoch], n_epochs: int) -> int:
     return min(late, key=lambda i: history[i].valid_loss, default=-1)
 
 
-def _slower(
-    sessions: Sessions, chosen: Int64[np.ndarray, " chosen"], config: RunConfig, copy: int
-) -> tuple[Sessions, Int64[np.ndarray, " chosen"]]:
-    """Return the `chosen` sessions, each throttled to a period of its own, and which they are.
+def _training_points(
+    sessions: Sessions,
+    windows: Windows,
+    is_train: Bool[np.ndarray, " sessions"],
+    config: RunConfig,
+) -> tuple[Points, list[Int64[np.ndarray, " _windows"]]]:
+    """Return the windows to train on as points, and for each copy of the sessions whose they are.
 
-    A window that was recorded slowly covers a longer stretch of the path, which no change of
-    a window that was cut before can show.
+    Besides the sessions as they are there are copies, each session throttled to a period of its
+    own: a window that was recorded slowly covers a longer part of the path, which no change of a
+    window that was cut before can show.
     """
-    rng = np.random.default_rng([config.seed, copy])
+    at_most, n_points = config.train.windows_per_session, config.window.max_events
+    chosen = subsample_windows(windows.take(is_train[windows.session]), at_most)
+    points, owners = [pad_windows(sessions, chosen, n_points)], [chosen.session]
+    rows = np.flatnonzero(is_train)
     shortest_ms = max(config.resample.period_ms, 8.0)
     longest_ms = max(config.augment.slowest_recorder_ms, shortest_ms)
-    period_ms = np.exp(rng.uniform(np.log(shortest_ms), np.log(longest_ms), len(chosen)))
-    return throttle_sessions(sessions.take(chosen), period_ms), chosen
+    for copy in range(config.augment.slower_copies):
+        rng = np.random.default_rng([config.seed, copy])
+        period_ms = np.exp(rng.uniform(np.log(shortest_ms), np.log(longest_ms), len(rows)))
+        slower = throttle_sessions(sessions.take(rows), period_ms)
+        slow = subsample_windows(cut_windows(slower, config.window), at_most)
+        points.append(pad_windows(slower, slow, n_points))
+        owners.append(rows[slow.session])
+    return concatenate_points(points), owners
 
 
 def _validate(
@@ -269,8 +234,8 @@ def _validate(
     """Return the cross entropy of session logits, both classes alike, and their ROC AUC."""
     logits = predict(network, sessions, windows, config.window.max_events)
     pooled = pool_logits(logits, windows.session, len(sessions), config.score.pooling)
-    judged = np.isfinite(pooled)
-    logit, label = pooled[judged], sessions.label[judged]
+    is_scored = np.isfinite(pooled)
+    logit, label = pooled[is_scored], sessions.label[is_scored]
     loss = np.logaddexp(0, np.where(label == 1, -logit, logit))
     balanced = np.mean([loss[label == c].mean() for c in (0, 1)])
     return float(balanced), float(roc_auc(logit, label))

@@ -61,10 +61,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, Evaluation
     """Return the RUN of a model that was trained on easy sessions, and its figures; to be read."""
     from tiny import TINY, easy_store
 
-    from flows.jobs.train import train
+    from flows.jobs.progress import finish
+    from flows.jobs.train import TrainJob, train
 
     folder = tmp_path_factory.mktemp("trained")
-    return folder / "run", train([easy_store(folder / "easy")], folder / "run", TINY)
+    return folder / "run", finish(
+        train(TrainJob((easy_store(folder / "easy"),), folder / "run", TINY))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from tiny import TINY, untrained
 from flows.jobs.score import score
 from model.owner.profiles import Profiles
 from model.owner.score import enroll
-from model.owner.train import population_of
+from model.owner.train import PopulationData
 from model.run import save_model
 from pipeline.reasons.account import measure_constancy
 from pipeline.reasons.reference import fit_reference_ranges
@@ -134,7 +134,7 @@ def owners_day(folder: Path) -> Path:
     is_enrolled = np.arange(len(known)) % 3 > 0
     model = untrained(replace(TINY, task="owner"))
     config = model.config
-    profiles = Profiles.empty(population_of(config, trained))
+    profiles = Profiles.empty(PopulationData(config, trained).population())
     usual = replace(
         fit_reference_ranges(trained, trained.account_id), own=measure_constancy(trained)
     )

@@ -15,7 +15,7 @@ from model.config import PanelsConfig
 from model.owner.population import Population, SessionEmbeddings
 from model.owner.profiles import Profiles, compare
 from model.owner.score import compare_sessions, enroll
-from model.owner.train import population_of
+from model.owner.train import PopulationData
 from model.prints import print_of_people, session_prints
 from model.run import TrainedModel, load_model
 from model.score import predict_sessions
@@ -226,7 +226,7 @@ def of_accounts(*accounts: str, n: int = 200) -> Sessions:
 @pytest.fixture(scope="module")
 def owner_model() -> TrainedModel:
     """Return a model that knows ann, who moves little, and ben."""
-    population = population_of(OWNER, of_accounts(*["ann", "ben", "eve", "dan"] * 3))
+    population = PopulationData(OWNER, of_accounts(*["ann", "ben", "eve", "dan"] * 3)).population()
     profiles = enroll(OWNER, Profiles.empty(population), of_accounts("ann", "ben", "ann", "ben"))
     return replace(untrained(OWNER), network=None, profiles=profiles)
 

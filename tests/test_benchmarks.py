@@ -28,7 +28,7 @@ from benchmarks.speed.recordings import make_sessions as make_timed_sessions
 from model.config import PanelsConfig, RunConfig
 from model.metrics import roc_auc
 from model.network import draw_print
-from model.owner.train import population_of
+from model.owner.train import PopulationData
 from model.prints import session_prints
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import cut_windows, pad_windows
@@ -157,7 +157,7 @@ def test_profiles_know_their_accounts_by_prints_and_by_features():
     claimed = np.roll(own.account_id, 2)  # two sessions each: somebody else's account
     label = np.repeat([0, 1], len(own))
     by_print = owners.Verifier.of(
-        population_of(config, enrolled),
+        PopulationData(config, enrolled).population(),
         owners.print_means(enrolled, config),
         enrolled.account_id,
     )

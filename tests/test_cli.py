@@ -130,16 +130,27 @@ def test_the_command_line_overrides_the_file_and_the_file_the_defaults(
 ):
     calls = []
     (folder / "settings.toml").write_text("[canvas]\nsize = 32\n[train]\nepochs = 3\n")
-    monkeypatch.setattr("flows.jobs.train.train", lambda *args, **_: calls.append(args) or Figures)
+    monkeypatch.setattr("flows.jobs.train.train", stand_in(calls))
     code, out, _ = run(
         "train", "store", "--to", "model", *option.split(), "--train.epochs", 4, "--simulate"
     )
 
     assert (code, out) == (0, "figures\nmodel\n")
-    ((stores, to, settings, simulate, resume),) = calls
-    assert ([str(path) for path in stores], str(to)) == (["store"], "model")
-    assert (settings.canvas.size, settings.train.epochs, settings.seed) == (32, 4, 0)
-    assert (simulate, resume) == (True, False)
+    (job,) = calls
+    assert ([str(path) for path in job.stores], str(job.to)) == (["store"], "model")
+    assert (job.config.canvas.size, job.config.train.epochs, job.config.seed) == (32, 4, 0)
+    assert (job.simulate, job.resume) == (True, False)
+
+
+def stand_in(calls: list):
+    """Return a training that writes down its job and gives `Figures`."""
+
+    def train(job):
+        calls.append(job)
+        yield from ()
+        return Figures
+
+    return train
 
 
 class Figures:
@@ -317,15 +328,15 @@ def test_the_settings_are_a_toml_of_all_of_them():
 
 def test_printed_settings_are_taken_as_config(run, folder, monkeypatch):
     calls = []
-    monkeypatch.setattr("flows.jobs.train.train", lambda *args, **_: calls.append(args) or Figures)
+    monkeypatch.setattr("flows.jobs.train.train", stand_in(calls))
     code, out, _ = run("settings", "--canvas.size", 32)
     assert code == 0
     (folder / "run.toml").write_text(out)
     code, _, err = run("train", "store", "--to", "model", "--config", "run.toml")
 
     assert (code, err) == (0, "")
-    assert calls[0][2] == RunConfig(canvas=calls[0][2].canvas)
-    assert calls[0][2].canvas.size == 32
+    assert calls[0].config == RunConfig(canvas=calls[0].config.canvas)
+    assert calls[0].config.canvas.size == 32
 
 
 def test_info_says_what_would_be_used(run):

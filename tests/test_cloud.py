@@ -17,13 +17,14 @@ from flows.cli import main
 from flows.cli_site import STRONG_DRIFT
 from flows.jobs.days import is_published, train_and_compare
 from flows.jobs.monitor import read_drift
+from flows.jobs.progress import finish
 from flows.jobs.retrain import Retrained
 from flows.settings import Settings, load_settings
 from model import bootstrap
 from model.bootstrap import group_counts as counts
 from model.config import PromotionConfig
 from model.owner.profiles import Profiles
-from model.owner.train import population_of
+from model.owner.train import PopulationData
 from model.registry import add_run, list_models, promote, read_champion
 from model.run import load_model, save_model
 from pipeline.errors import ConfigError
@@ -147,7 +148,7 @@ def sites(both, tmp_path_factory) -> tuple[Settings, Settings]:
 @pytest.fixture(scope="module")
 def retrained(sites) -> tuple[Retrained, Retrained]:
     """Return what came of training beside the untrained champions."""
-    here, there = (train_and_compare(site, "always") for site in sites)
+    here, there = (finish(train_and_compare(site, "always")) for site in sites)
     return here, there
 
 
@@ -201,7 +202,7 @@ def test_simulated_twins(both):
 def test_profiles(bucket, tmp_path):
     trained, known = people(0, 6), people(100, 2)
     model = untrained(replace(TINY, task="owner"))
-    none = Profiles.empty(population_of(model.config, trained))
+    none = Profiles.empty(PopulationData(model.config, trained).population())
     save_model(replace(model, profiles=none), tmp_path / "run")
     part = Part(tmp_path / "store", DAY, "made")
     write_part(part, [known], QUARANTINE.empty_table(), {"files": []})

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.comparison import Comparison, HeldOut, compare
+from model.comparison import Comparison, HeldOut, compare_models
 from model.config import PromotionConfig
 from model.metrics import roc_auc
 from pipeline.errors import ConfigError
@@ -39,7 +39,7 @@ def held_out(group=None) -> HeldOut:
 
 
 def compared(old, new, config=CONFIG, group=None) -> Comparison:
-    return compare(table(old, "old"), table(new, "new"), held_out(group), 0.01, config)
+    return compare_models(table(old, "old"), table(new, "new"), held_out(group), 0.01, config)
 
 
 def test_a_clear_gain_promotes():

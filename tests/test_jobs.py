@@ -16,9 +16,10 @@ from tiny import TINY, easy_store, ingest_sample
 
 from flows.jobs.draw import draw
 from flows.jobs.evaluate import evaluate_scores
+from flows.jobs.progress import finish
 from flows.jobs.score import score
 from flows.jobs.simulate import simulate
-from flows.jobs.train import train
+from flows.jobs.train import TrainJob, train
 from model.evaluate import Evaluation
 from model.run import load_model
 from pipeline.errors import ConfigError, DataError, NotFoundError
@@ -210,7 +211,7 @@ def test_the_same_session_twice_is_refused_and_nothing_is_published(made, sample
 def test_a_finished_training_cannot_be_resumed(made):
     before = (made.run / "config.json").stat().st_mtime_ns
     with pytest.raises(NotFoundError, match=r"run\.training: no interrupted training there"):
-        train([made.store], made.run, TINY, resume=True)
+        finish(train(TrainJob((made.store,), made.run, TINY, resume=True)))
     assert (made.run / "config.json").stat().st_mtime_ns == before
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from model.calibrate import Calibration, LengthCalibration, fit_length_calibration
 from model.config import AugmentConfig
 from model.policy import PolicyConfig, fit_policy
-from model.stretches import draw_sub_sessions
+from model.training_data import draw_sub_sessions
 from pipeline.errors import DataError, SchemaError
 
 MADE = LengthCalibration(8, 256, -1.0, -4.0, 2.0, 1.0)

@@ -10,11 +10,13 @@ import pytest
 from conftest import make_sessions
 from flax import nnx
 
+from flows.jobs.progress import finish
 from model.batches import BATCH
 from model.checkpoint import load_parameters, load_training, save_parameters
 from model.config import AugmentConfig, NetworkConfig, PanelsConfig, RunConfig, TrainConfig
 from model.network import Conv, Network, draw_print, new_network, predict
-from model.train import Epoch, Weights, fit, make_optimizer, train_step, window_weights
+from model.train import Weights, fit, make_optimizer, train_step
+from model.training_data import window_weights
 from pipeline.config import AS_RECORDED
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.sessions.sessions import Sessions
@@ -325,20 +327,16 @@ def halves(sessions):
 def test_training_learns_is_repeatable_and_goes_on_where_it_was_cut_short(tmp_path):
     sessions = straight_and_crooked(16)
     windows = cut_windows(sessions, SMALL.window)
-    whole, history = fit(sessions, windows, *halves(sessions), SMALL, tmp_path / "whole")
+    whole, history = finish(fit(sessions, windows, *halves(sessions), SMALL, tmp_path / "whole"))
     assert history[-1].train_loss < history[0].train_loss / 2
     assert history[-1].valid_auc == 1.0
     # Cut short after the second of three epochs, then gone on with.
-    seen = []
-
-    def stop_after_two(epoch: Epoch) -> None:
-        seen.append(epoch)
-        if epoch.epoch == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(sessions, windows, *halves(sessions), SMALL, tmp_path / "cut", progress=stop_after_two)
-    resumed, again = fit(sessions, windows, *halves(sessions), SMALL, tmp_path / "cut", resume=True)
+    epochs = fit(sessions, windows, *halves(sessions), SMALL, tmp_path / "cut")
+    assert [next(epochs).epoch for _ in range(2)] == [1, 2]
+    epochs.close()
+    resumed, again = finish(
+        fit(sessions, windows, *halves(sessions), SMALL, tmp_path / "cut", resume=True)
+    )
     assert [epoch.epoch for epoch in again] == [1, 2, 3]
     np.testing.assert_allclose(
         predict(resumed, sessions, windows, 16),
@@ -376,7 +374,7 @@ def test_the_best_of_the_second_half_is_kept(tmp_path, monkeypatch, losses, kept
 
     config = replace(SMALL, train=train)
 
-    network, history = fit(sessions, windows, *halves(sessions), config, tmp_path)
+    network, history = finish(fit(sessions, windows, *halves(sessions), config, tmp_path))
 
     assert len(history) == n_epochs
     chosen = [epoch.valid_loss for epoch in history].index(kept)

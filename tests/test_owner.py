@@ -16,15 +16,16 @@ from tiny import TINY, easy_store, untrained
 
 from flows.cli import main
 from flows.jobs.enroll import enroll
-from flows.jobs.train import train
+from flows.jobs.progress import finish
+from flows.jobs.train import TrainJob, train
 from model.config import OwnerConfig, RunConfig
 from model.manifest import write_manifest
-from model.owner import train as owner_trials
+from model.owner import train as owner_train
 from model.owner.population import Population, SessionEmbeddings, fit_population, session_means
 from model.owner.profiles import Profiles
 from model.owner.score import compare_sessions, embed
 from model.owner.score import enroll as enroll_sessions
-from model.owner.train import CrossFitted, assign_folds, owned_sessions, population_of, settled
+from model.owner.train import CrossFit, PopulationData, assign_folds, owned_sessions, with_hold_out
 from model.owner.trials import (
     WHOLE,
     Trials,
@@ -76,7 +77,7 @@ def store_of(sessions: Sessions, store: Path) -> Path:
 def enrolled_run(tmp_path_factory) -> Path:
     """Return the RUN of 8 accounts, all of them enrolled: tests read it and leave it as it is."""
     folder = tmp_path_factory.mktemp("owner")
-    train([store_of(hands(), folder / "store")], folder / "run", OWNER)
+    finish(train(TrainJob((store_of(hands(), folder / "store"),), folder / "run", OWNER)))
     enroll([folder / "store"], folder / "run")
     return folder / "run"
 
@@ -388,17 +389,17 @@ def test_the_longer_half_of_an_accounts_sessions_makes_its_profile():
     assert split_enrolment(sessions).tolist() == [False, True, False, True, False]
 
 
-def test_trials_try_each_stretch_against_its_own_account_and_others(model):
+def test_trials_compare_each_part_with_its_own_account_and_others(model):
     sessions = hands()
     windows, embeddings = embed(model.profiles.population, model.config, sessions)
-    trials = make_trials(embeddings, windows.session, sessions, model.profiles, others=2)
+    trials = make_trials(embeddings, windows.session, sessions, model.profiles, n_others=2)
     own = sessions.account_id[trials.session] == trials.account
     np.testing.assert_array_equal(trials.label, np.where(own, 0, 1))
     assert own.mean() == pytest.approx(1 / 3)
-    whole = trials.stretch == WHOLE
+    whole = trials.length == WHOLE
     per_session = np.bincount(windows.session, minlength=len(sessions))
     np.testing.assert_array_equal(trials.n_windows[whole], per_session[trials.session[whole]])
-    np.testing.assert_array_equal(trials.n_windows[~whole], trials.stretch[~whole])
+    np.testing.assert_array_equal(trials.n_windows[~whole], trials.length[~whole])
 
 
 def test_trials_of_several_sets_are_joined_with_their_sessions():
@@ -415,9 +416,9 @@ def test_trials_of_several_sets_are_joined_with_their_sessions():
 
 
 def test_auto_is_decided_by_how_many_accounts_there_are():
-    assert settled(RunConfig(task="owner"), 19).owner.hold_out == "sessions"
-    assert settled(RunConfig(task="owner"), 20).owner.hold_out == "people"
-    assert settled(OWNER, 1000) == OWNER
+    assert with_hold_out(RunConfig(task="owner"), 19).owner.hold_out == "sessions"
+    assert with_hold_out(RunConfig(task="owner"), 20).owner.hold_out == "people"
+    assert with_hold_out(OWNER, 1000) == OWNER
 
 
 def test_folds_are_of_whole_people_and_alike_in_size():
@@ -434,25 +435,25 @@ def test_folds_are_of_whole_people_and_alike_in_size():
 def learnt_from(monkeypatch) -> list[dict[str, set[str]]]:
     """Record, fold by fold, whose sessions teach, make the profiles, and are tried."""
     seen = []
-    fit, tried = owner_trials.fit_population, owner_trials._tried
+    fit, compared = owner_train.fit_population, owner_train._fold_trials
 
     def fit_and_record(images, session, person, config, seed):
         seen.append({"person": set(person[session]), "n_sessions": len(np.unique(session))})
         return fit(images, session, person, config, seed)
 
-    def try_and_record(config, population, enrolled, held, others):
+    def compare_and_record(config, population, enrolled, held):
         seen[-1] |= {"enrolled": enrolled, "held": held}
-        return tried(config, population, enrolled, held, others)
+        return compared(config, population, enrolled, held)
 
-    monkeypatch.setattr(owner_trials, "fit_population", fit_and_record)
-    monkeypatch.setattr(owner_trials, "_tried", try_and_record)
+    monkeypatch.setattr(owner_train, "fit_population", fit_and_record)
+    monkeypatch.setattr(owner_train, "_fold_trials", compare_and_record)
     return seen
 
 
 def test_no_person_crosses_folds_of_people(learnt_from):
     sessions = hands(6, 4)
     config = replace(OWNER, owner=replace(OWNER.owner, hold_out="people", folds=3))
-    found = CrossFitted(config, sessions)
+    found = CrossFit(config, sessions, PopulationData(config, sessions))
     assert len(learnt_from) == 3
     for fold in learnt_from:
         # Pseudo-speakers are named after whom they were made from.
@@ -474,7 +475,7 @@ def test_no_person_crosses_folds_of_people(learnt_from):
 def test_no_session_crosses_folds_of_sessions(learnt_from):
     sessions = hands(4, 5)
     config = replace(OWNER, owner=replace(OWNER.owner, folds=4))
-    found = CrossFitted(config, sessions)
+    found = CrossFit(config, sessions, PopulationData(config, sessions))
     assert len(learnt_from) == 4
     for fold in learnt_from:
         held, enrolled = set(fold["held"].session_id), set(fold["enrolled"].session_id)
@@ -488,7 +489,7 @@ def test_no_session_crosses_folds_of_sessions(learnt_from):
 
 
 def test_the_same_sessions_and_seed_teach_the_same(model):
-    population = population_of(OWNER, hands())
+    population = PopulationData(OWNER, hands()).population()
     for name, array in model.profiles.population.arrays().items():
         np.testing.assert_array_equal(population.arrays()[name], array)
 
@@ -500,7 +501,7 @@ def test_the_same_sessions_and_seed_teach_the_same(model):
 def crowd_run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("crowd")
     config = replace(OWNER, owner=replace(OWNER.owner, hold_out="auto"))
-    train([store_of(hands(24), folder / "store")], folder / "run", config)
+    finish(train(TrainJob((store_of(hands(24), folder / "store"),), folder / "run", config)))
     return folder / "run"
 
 
@@ -523,7 +524,7 @@ def test_a_run_of_the_owner_task_has_no_network(crowd_run):
     }  # fmt: skip
 
 
-def test_a_population_of_other_panels_than_the_settings_is_refused(run):
+def test_a_PopulationData_other_panels_than_the_settings_is_refused(run):
     found = json.loads((run / "config.json").read_text())
     found["owner"]["panels"]["cells"] = 20
     (run / "config.json").write_text(json.dumps(found))

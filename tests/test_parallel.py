@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from tiny import TINY, easy_store
+from flows.jobs.progress import finish
 from model.batches import device_mesh
 from model.train import fit
 from pipeline.storage.store import load_sessions
@@ -29,10 +30,10 @@ short = replace(TINY, train=replace(TINY.train, epochs=1, steps_per_epoch=3))
 with TemporaryDirectory() as folder:
     sessions = load_sessions([easy_store(Path(folder) / "store")])
     is_train = np.arange(len(sessions)) % 4 > 0
-    network, history = fit(
+    network, history = finish(fit(
         sessions, cut_windows(sessions, short.window), sessions.session_id, is_train, ~is_train,
         short, Path(folder) / "state",
-    )
+    ))
 leaves = jax.tree.leaves(nnx.state(network, nnx.Param))
 print(json.dumps({
     "devices": len(jax.devices()),

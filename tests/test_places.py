@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 from tiny import TINY, easy_store, ingest_sample, untrained
 
+from flows.jobs.progress import finish
 from flows.jobs.score import score
-from flows.jobs.train import train
+from flows.jobs.train import TrainJob, train
 from model.run import load_model, save_model
 from pipeline.errors import NotFoundError, StorageError
 from pipeline.ingest.ingest import ingest_logs
@@ -231,7 +232,7 @@ def test_rejected_rows_lie_beside_remote_scores_and_change_with_them(bucket, tmp
 def test_training_to_a_remote_run(bucket, tmp_path):
     easy_store(bucket / "easy")
     short = replace(TINY, train=replace(TINY.train, epochs=1, steps_per_epoch=2))
-    train([bucket / "easy"], bucket / "trained", short)
+    finish(train(TrainJob((bucket / "easy",), bucket / "trained", short)))
     assert load_model(bucket / "trained").config == short
     assert "_SUCCESS" in names(bucket / "trained")
     assert "MODEL_CARD.md" in names(bucket / "trained")

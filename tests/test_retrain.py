@@ -10,7 +10,8 @@ from tiny import TINY, easy_store, untrained
 
 from flows.jobs.days import each_day, monitor_day, score_day
 from flows.jobs.monitor import drift_text, read_drift
-from flows.jobs.retrain import Retrained, retrain
+from flows.jobs.progress import finish
+from flows.jobs.retrain import Retrained, RetrainJob, retrain
 from flows.jobs.sheet import top_scores, top_sheet
 from flows.jobs.tracking import track
 from flows.settings import Settings
@@ -54,7 +55,7 @@ def site(tmp_path_factory) -> Settings:
 @pytest.fixture(scope="module")
 def better(site) -> Retrained:
     """Return what came of training beside the untrained champion."""
-    return retrain([site.store], site.models, TINY, promotion=RULE)
+    return finish(retrain(RetrainJob((site.store,), site.models, TINY, promotion=RULE)))
 
 
 def test_a_model_that_learnt_takes_the_place_of_one_that_did_not(site, better):
@@ -149,10 +150,11 @@ def test_feedback_of_analysts_changes_what_is_learnt(site, better, tmp_path):
     (tmp_path / "labels.csv").write_text(f"session_id,label\n{name},unsure\n")
     score_day(site, DAY)
     add_feedback(site.scores, tmp_path / "labels.csv", pd.Timestamp("2026-11-02", tz="UTC"))
-    found = retrain(
-        [site.store], site.models, TINY, feedback=[site.scores], promotion=RULE,
+    job = RetrainJob(
+        (site.store,), site.models, TINY, feedback=(site.scores,), promotion=RULE,
         promote_when="never",
     )  # fmt: skip
+    found = finish(retrain(job))
     split = json.loads((found.run / "split.json").read_text())["sessions"]
 
     assert found.model_id != better.model_id

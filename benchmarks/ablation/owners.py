@@ -15,7 +15,7 @@ from benchmarks.sources import read_all, recordings_folder, with_settings
 from model.config import OwnerConfig, PanelsConfig, RunConfig
 from model.metrics import roc_auc, roc_curve
 from model.owner.population import Population, SessionEmbeddings, fit_population
-from model.owner.train import Crowd
+from model.owner.train import PopulationData
 from model.owner.trials import with_pseudo_speakers
 from model.prints import Prints, session_prints
 from pipeline.sessions.sessions import Sessions
@@ -107,7 +107,7 @@ class Drawing:
 
     def __init__(self, recordings: Recordings, config: RunConfig):
         self.of, self.config = recordings, config
-        self.crowds = {name: Crowd(config, getattr(recordings, name)) for name in TAUGHT_BY}
+        self.data = {name: PopulationData(config, getattr(recordings, name)) for name in TAUGHT_BY}
         self.prints = {
             name: session_prints(config, getattr(recordings, name))
             for name in ("people", "parts", "known", "claims", "cut")
@@ -127,19 +127,19 @@ class Drawing:
         self, name: str, is_used: Bool[np.ndarray, " sessions"], row: Row, config: RunConfig
     ) -> Population:
         """Return the population that some of the sessions of `people` or `known` teach."""
-        crowd = self.crowds[name]
+        data = self.data[name]
         if row.of_sessions:
             prints = self.everyone[name]
-            session = np.flatnonzero(is_used[crowd.parent] & (prints.n_windows > 0))
+            session = np.flatnonzero(is_used[data.parent] & (prints.n_windows > 0))
             images = _described(prints.take(session), row, config).mean
         else:
-            chosen = is_used[crowd.parent][crowd.session]
-            session, (cells, _, _) = crowd.session[chosen], config.owner.panels.shape
-            images = crowd.images[chosen]
+            chosen = is_used[data.parent][data.session]
+            session, (cells, _, _) = data.session[chosen], config.owner.panels.shape
+            images = data.images[chosen]
             if config.owner.panels.names != EVERY_PANEL:
                 images = images.reshape(-1, cells, cells, len(EVERY_PANEL))[..., _panels(config)]
                 images = images.reshape(len(session), -1)
-        return fit_population(images, session, crowd.account, config.owner, config.seed)
+        return fit_population(images, session, data.account, config.owner, config.seed)
 
 
 def measured(

@@ -11,14 +11,16 @@ from scipy.special import expit, logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.bots.folds import Fold
-from flows.jobs.train import calibrated, training_sessions
+from flows.jobs.progress import finish
 from model.calibrate import fit_calibration
 from model.config import RunConfig
+from model.fraud_training import fit_decision
 from model.network import Network
 from model.policy import fit_policy
 from model.run import TrainedModel
 from model.score import predict_sessions
-from model.train import balance_groups, fit_split, window_weights
+from model.train import fit_split
+from model.training_data import balance_groups, training_sessions, window_weights
 from pipeline.features.kinematics import KINEMATIC_FEATURES, MOTION_FEATURES, kinematic_features
 from pipeline.scores.table import goes_somewhere
 from pipeline.sessions.resample import resample
@@ -58,15 +60,12 @@ def train_model(
     bots = tuple(name for name in fold.rest_bots if name in named)
     config = replace(config, simulate=replace(config.simulate, bots=bots))
     sessions, split = training_sessions(fold.rest, config, simulate)
-    network, _ = fit_split(
-        sessions,
-        split,
-        config,
-        state_dir,
-        resume=(state_dir / "history.json").is_file(),
-        progress=lambda epoch: print(f"  {epoch}", file=sys.stderr, flush=True),
+    can_resume = (state_dir / "history.json").is_file()
+    network, _ = finish(
+        fit_split(sessions, split, config, state_dir, can_resume),
+        lambda epoch: print(f"  {epoch}", file=sys.stderr, flush=True),
     )
-    return calibrated(network, config, sessions, split), sessions, split
+    return fit_decision(network, config, sessions, split), sessions, split
 
 
 def train_detectors(

@@ -4,17 +4,18 @@ The flows, `backfill` and `monitor` call these, so that a day is the same howeve
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from flows.jobs.monitor import monitor
-from flows.jobs.retrain import Retrained, retrain
+from flows.jobs.retrain import Retrained, RetrainJob, retrain
 from flows.jobs.score import score
 from flows.jobs.tracking import track
 from flows.settings import Settings
 from model.config import Promote
+from model.train import Epoch
 from pipeline.errors import ConfigError
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.report import IngestReport
@@ -69,17 +70,16 @@ def monitor_day(site: Settings, day: str) -> Path:
     return monitor(site.store, site.scores, site.models, site.drift, day, site.alarm)
 
 
-def train_and_compare(
-    site: Settings, promote_when: Promote, progress: Callable[[object], None] = lambda epoch: None
-) -> Retrained:
+def train_and_compare(site: Settings, promote_when: Promote) -> Generator[Epoch, None, Retrained]:
     """Train a challenger on the store and the labels fed back; promote it if it is better."""
     config = site.run
     if site.budget is not None:
         config = replace(config, policy=replace(config.policy, budget=site.budget))
-    found = retrain(
-        [site.store], site.models, config, site.simulate, [site.scores], site.promote,
-        promote_when, progress,
+    job = RetrainJob(
+        (site.store,), site.models, config, site.simulate, (site.scores,), site.promote,
+        promote_when,
     )  # fmt: skip
+    found = yield from retrain(job)
     if site.mlflow_uri:
         track(site.mlflow_uri, found)
     return found

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
+Event = TypeVar("Event")
 Result = TypeVar("Result")
 
 
@@ -27,17 +28,20 @@ class Progress:
     unit: str
 
 
-def ignore(progress: Progress) -> None:
+def ignore(event: object) -> None:
     """Show nothing."""
 
 
 def finish(
-    events: Generator[Progress, None, Result], show: Callable[[Progress], object] = ignore
+    events: Generator[Event, None, Result], show: Callable[[Event], object] = ignore
 ) -> Result:
-    """Run a job to its end, call `show` with each `Progress`, and return the job's result."""
+    """Run a job to its end, call `show` with each event, and return the job's result.
+
+    Events are `Progress`, or what a job knows better: a training yields its epochs.
+    """
     while True:
         try:
-            progress = next(events)
+            event = next(events)
         except StopIteration as end:
             return end.value
-        show(progress)
+        show(event)

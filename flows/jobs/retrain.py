@@ -1,20 +1,21 @@
-"""Stores and a folder of models in, a challenger beside the champion out, promoted if better."""
+"""The retraining job: train a challenger, compare it with the champion, promote it if better."""
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows.jobs.train import train, training_sessions
-from model.comparison import Comparison, choose_held_out, compare, used_sessions
+from flows.jobs.train import TrainJob, train
+from model.comparison import Comparison, choose_held_out, compare_models, used_sessions
 from model.config import Promote, PromotionConfig, RunConfig
 from model.registry import add_run, promote, read_champion
 from model.run import load_model
 from model.score import score_sessions
 from model.train import Epoch
+from model.training_data import training_sessions
 from pipeline.errors import DataError, PointerprintError
 from pipeline.sessions.feedback import labelled_sessions
 from pipeline.storage.paths import RemotePath, as_path
@@ -24,46 +25,50 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class RetrainJob:
+    """What `retrain` does."""
+
+    stores: tuple[Path, ...]
+    models: Path  # the registry
+    config: RunConfig = field(default_factory=RunConfig)
+    simulate: bool = False  # add synthetic bots: legitimate sessions suffice
+    feedback: tuple[Path, ...] = ()  # SCORES beside which labels were fed back
+    promotion: PromotionConfig = field(default_factory=PromotionConfig)
+    promote_when: Promote = "if better"
+
+
+@dataclass(frozen=True)
 class Retrained:
-    """What came of a training."""
+    """The challenger, and whether it is champion now."""
 
     model_id: str
     run: Path
     is_champion: bool
     why: str
-    comparison: Comparison | None  # None: there was nothing to compare with, or no way to
+    comparison: Comparison | None  # None: the models could not be compared
 
 
-def retrain(
-    stores: Sequence[Path],
-    models: Path,
-    config: RunConfig,
-    simulate: bool = False,
-    feedback: Sequence[Path] = (),
-    promotion: PromotionConfig = PromotionConfig(),
-    promote_when: Promote = "if better",
-    progress: Callable[[Epoch], None] = lambda epoch: None,
-) -> Retrained:
+def retrain(job: RetrainJob) -> Generator[Epoch, None, Retrained]:
     """Train a challenger, compare it with the champion of `models`, and promote it if better.
 
-    The first model has nobody to beat. Models of the owner task aren't compared: each is fitted
-    to all it was measured on, so no session is new to them.
+    The first model becomes champion without a comparison. Models of the owner task aren't compared:
+    each is fitted to all sessions it was measured on, so no session is new to them.
     """
-    models = as_path(models)
+    models = as_path(job.models)
     with _challenger(models) as run:
-        train(stores, run, config, simulate, progress=progress, feedback=feedback)
+        yield from train(TrainJob(job.stores, run, job.config, job.simulate, feedback=job.feedback))
         model_id = load_model(run).model_id
         champion = read_champion(models)
-        comparison, why = None, "the first model: there is no champion to beat"
-        if champion is not None:
-            comparison, why = _compare(
-                models / champion.model_id, run, stores, config, simulate, feedback, promotion
-            )
-        is_better = champion is None or (comparison is not None and comparison.is_better)
-        is_promoted = {"if better": is_better, "never": False, "always": True}[promote_when]
-        if promote_when != "if better":
-            why = f"promotion was set to {promote_when!r}; by comparison: {why}"
-        _write_down(run, comparison, is_promoted, why)
+        if champion is None:
+            comparison, is_better = None, True
+            why = "the first model: there is no champion to compare with"
+        else:
+            comparison, why = _compare(job, models / champion.model_id, run)
+            is_better = comparison is not None and comparison.is_better
+        is_promoted = {"if better": is_better, "never": False, "always": True}[job.promote_when]
+        if job.promote_when != "if better":
+            why = f"promotion was set to {job.promote_when!r}; by comparison: {why}"
+        _add_to_run(run, comparison, is_promoted, why)
         target = add_run(models, run, model_id)
     if is_promoted:
         promote(models, model_id, why)
@@ -76,7 +81,7 @@ def retrain(
 
 @contextmanager
 def _challenger(models: Path) -> Iterator[Path]:
-    """Give where the challenger is made, alone: beside the models, or else on this disk.
+    """Give the folder where the challenger is made, alone: beside the models, or on this disk.
 
     After a failure beside the models it stays, to be looked at, until the next one is made.
     """
@@ -92,26 +97,18 @@ def _challenger(models: Path) -> Iterator[Path]:
     remove_if_empty(run.parent)
 
 
-def _compare(
-    champion: Path,
-    challenger: Path,
-    stores: Sequence[Path],
-    config: RunConfig,
-    simulate: bool,
-    feedback: Sequence[Path],
-    promotion: PromotionConfig,
-) -> tuple[Comparison | None, str]:
-    """Compare two models on the same sessions, held out from both; say so if it can't be done."""
-    if config.task == "owner":
+def _compare(job: RetrainJob, champion: Path, challenger: Path) -> tuple[Comparison | None, str]:
+    """Compare two models on sessions held out from both; None, and why, if it can't be done."""
+    if job.config.task == "owner":
         return None, "models of the owner task aren't compared: promote by hand"
     try:
         old, new = load_model(champion), load_model(challenger)
-        if old.config.task != config.task:
+        if old.config.task != job.config.task:
             return None, f"the champion's task is {old.config.task}"
-        known = labelled_sessions(stores, feedback)
-        sessions, split = training_sessions(known, config, simulate)
+        labelled = labelled_sessions(job.stores, job.feedback)
+        sessions, split = training_sessions(labelled, job.config, job.simulate)
         used = used_sessions(champion)
-        chosen, held_out = choose_held_out(sessions, split, used, promotion.min_each)
+        chosen, held_out = choose_held_out(sessions, split, used, job.promotion.min_each)
         if not len(chosen):
             raise DataError("compare", "no session is held out from both models")
     except PointerprintError as error:
@@ -120,12 +117,12 @@ def _compare(
     before, after = (
         score_sessions(model, model.model_id, chosen, "comparison", now) for model in (old, new)
     )
-    found = compare(before, after, held_out, new.policy.budget, promotion)
+    found = compare_models(before, after, held_out, new.policy.budget, job.promotion)
     return found, found.why
 
 
-def _write_down(run: Path, comparison: Comparison | None, is_promoted: bool, why: str) -> None:
-    """Add to the RUN, and to its card, how it did beside the champion."""
+def _add_to_run(run: Path, comparison: Comparison | None, is_promoted: bool, why: str) -> None:
+    """Add the comparison with the champion to the challenger's RUN, and to its card."""
     card = run / "MODEL_CARD.md"
     if comparison is not None:
         write_json(comparison.to_json() | {"is_promoted": is_promoted}, run / "comparison.json")

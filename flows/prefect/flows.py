@@ -177,13 +177,14 @@ Config = Annotated[
 def train_challenger(site: Settings, promote: Promote) -> Path:
     """Labelled sessions to a trained model with its figures, promoted if it is better."""
     from flows.jobs.days import train_and_compare
+    from flows.jobs.progress import finish
 
     logger = get_run_logger()
 
     def tell(epoch: object) -> None:
         logger.info("%s", epoch)
 
-    found = train_and_compare(site, promote, tell)
+    found = finish(train_and_compare(site, promote), tell)
     card = (found.run / "MODEL_CARD.md").read_text()
     create_markdown_artifact(
         card, key="model-card", description=f"{found.model_id}: {found.why}"[:200]

@@ -1,5 +1,6 @@
-"""The owner task's training job: accounts' sessions in, a RUN out that can enrol any account."""
+"""Train a model of the owner task: how people differ, calibration, thresholds, figures by folds."""
 
+from collections.abc import Generator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,18 +28,16 @@ from model.owner.trials import (
 )
 from model.policy import Policy, fit_policy
 from model.prints import print_of_people, task_windows, window_counts
-from model.reference import training_reference
-from model.run import TrainedModel, save_model
-from pipeline.errors import DataError
+from model.run import TrainedModel
+from model.train import Epoch
+from model.training_result import TrainingResult, training_reference
+from pipeline.errors import ConfigError, DataError
 from pipeline.features.kinematics import session_feature_frame
-from pipeline.monitoring.reference import write_reference
 from pipeline.reasons.account import measure_constancy
 from pipeline.reasons.reference import fit_reference_ranges
 from pipeline.replay.null_model import fit_null_model
 from pipeline.sessions.sessions import Sessions
-from pipeline.sessions.windows import Windows
 from pipeline.splits.split import PARTITIONS, Split, assert_no_crossing, split_sessions
-from pipeline.storage.publish import publish_partition, staging, write_json
 from rasterize.draw import density
 
 _OTHERS: Final = {"people": 12, "sessions": 3}
@@ -47,90 +46,123 @@ _OTHERS: Final = {"people": 12, "sessions": 3}
 MOST_WINDOWS: Final = 50_000
 """Windows that a population is fitted to, at most, spread evenly: their pixels stay in memory."""
 
-Figures = tuple[Evaluation, pd.DataFrame]
-"""Of whole sessions; and a row for each length of evidence."""
+
+def train_owner(
+    labelled: Sessions, config: RunConfig, simulate: bool, state_dir: Path, resume: bool
+) -> Generator[Epoch, None, TrainingResult]:
+    """Learn from accounts' own sessions how people differ. There are no epochs, nor a state.
+
+    Calibration, thresholds and figures come from folds: each fold of people (of sessions, where
+    people are few) is scored by what the others teach. What is published is fitted to everybody, as
+    scikit-learn's `CalibratedClassifierCV(ensemble=False)` does it.
+    """
+    if simulate:
+        raise ConfigError("--simulate", "the owner task learns no bots", "leave it out")
+    yield from ()
+    sessions = owned_sessions(labelled)
+    config = with_hold_out(config, len(set(sessions.account_id)))
+    data = PopulationData(config, sessions)
+    cross_fit = CrossFit(config, sessions, data)
+    split = split_in_folds(sessions, config, cross_fit.fold)
+    calibration, policy = fit_decision(cross_fit.trials, cross_fit.held.account_id, config)
+    evaluation, by_length = evaluate_folds(cross_fit)
+    ranges = fit_reference_ranges(sessions, sessions.account_id)
+    model = TrainedModel(
+        config,
+        None,
+        calibration,
+        policy,
+        profiles=Profiles.empty(data.population()),
+        null_model=fit_null_model(sessions),
+        reference_ranges=replace(ranges, own=measure_constancy(sessions)),
+        people=print_of_people(config, sessions, sessions.account_id),
+    )
+    return TrainingResult(
+        model=model,
+        split=split,
+        evaluation=evaluation,
+        metrics=evaluation.to_json() | {"by_evidence": by_length.to_dict("records")},
+        reference=training_reference(model, sessions, split, ()),
+        card=owner_card(model, split, evaluation, by_length),
+    )
 
 
-class Crowd:
-    """The windows of sessions and of their pseudo-speakers, drawn once for several populations."""
+def owned_sessions(sessions: Sessions) -> Sessions:
+    """Return the sessions that are their account's own: those with an account, and no frauds."""
+    named = np.array([account is not None for account in sessions.account_id], bool)
+    owned = sessions.take(np.flatnonzero(named & (sessions.label != 1)))
+    if not len(owned):
+        raise DataError(
+            "train",
+            f"{len(sessions)} sessions, {named.sum()} with an account_id, none of them legitimate",
+            "the owner task learns from sessions of known accounts: "
+            "`pointerprint ingest --columns account_id=...`",
+        )
+    return owned
+
+
+def with_hold_out(config: RunConfig, n_accounts: int) -> RunConfig:
+    """Return the settings with hold_out "auto" decided by the number of accounts."""
+    if config.owner.hold_out != "auto":
+        return config
+    hold_out = "sessions" if n_accounts < config.owner.enough_people else "people"
+    return replace(config, owner=replace(config.owner, hold_out=hold_out))
+
+
+class PopulationData:
+    """Images of the windows of sessions and of their pseudo-speakers, for several populations."""
 
     def __init__(self, config: RunConfig, sessions: Sessions):
         everyone = with_pseudo_speakers(sessions, config.owner)
-        seen, windows = task_windows(config, everyone, config.owner.windows_per_session)
-        windows = _spread(windows, MOST_WINDOWS)
+        resampled, windows = task_windows(config, everyone, config.owner.windows_per_session)
+        if len(windows) > MOST_WINDOWS:
+            spread = np.linspace(0, len(windows) - 1, MOST_WINDOWS).astype(np.int64)
+            windows = windows.take(spread)
         size = int(np.prod(config.owner.panels.shape))
         self.images = np.empty((len(windows), size), np.float16)
-        for chosen, counts in window_counts(config, seen.sessions, windows):
+        for chosen, counts in window_counts(config, resampled.sessions, windows):
             self.images[chosen] = density(counts).reshape(len(counts), size)
         self.session, self.account = windows.session, everyone.account_id
         self.parent = np.arange(len(everyone)) % len(sessions)
         self.config = config
 
-    def population(self, is_used: Bool[np.ndarray, " sessions"]) -> Population:
-        """Return how the people of some of the sessions, and their pseudo-speakers, differ."""
-        chosen = is_used[self.parent][self.session]
+    def population(self, is_used: Bool[np.ndarray, " sessions"] | None = None) -> Population:
+        """Return how the people of all or some of the sessions, and pseudo-speakers, differ."""
+        chosen = np.ones(len(self.session), bool)
+        if is_used is not None:
+            chosen = is_used[self.parent][self.session]
         session, config = self.session[chosen], self.config
         return fit_population(self.images[chosen], session, self.account, config.owner, config.seed)
 
 
-def _spread(windows: Windows, at_most: int) -> Windows:
-    """Return at most so many windows, spread evenly."""
-    if len(windows) <= at_most:
-        return windows
-    return windows.take(np.linspace(0, len(windows) - 1, at_most).astype(np.int64))
+class CrossFit:
+    """Trials of folds of people, or of sessions, each against the population of all other folds.
 
-
-def population_of(config: RunConfig, sessions: Sessions) -> Population:
-    """Return how the people of `sessions` differ."""
-    return Crowd(config, sessions).population(np.ones(len(sessions), bool))
-
-
-class CrossFitted:
-    """Folds of people, or of sessions; each is tried against the population of all others.
-
-    Of people never seen, the longer half of their sessions makes the profile. Where sessions are
-    held out, the profile is made of the account's other sessions, as it will be in use.
+    Where people are held out, the longer half of their sessions makes the profile. Where sessions
+    are held out, the profile is made of the account's other sessions, as it will be in use.
     """
 
-    def __init__(self, config: RunConfig, sessions: Sessions):
+    def __init__(self, config: RunConfig, sessions: Sessions, data: PopulationData):
         self.config = config
         by_people = config.owner.hold_out == "people"
         group = sessions.account_id if by_people else sessions.session_id
         self.fold = assign_folds(group, config.owner.folds, config.seed)
         makes_profile = split_enrolment(sessions) & by_people
-        self.sessions, self.held = sessions, sessions.take(~makes_profile)
-        crowd = Crowd(config, sessions)
-        parts, self._distances = [], []
+        self.held = sessions.take(~makes_profile)
+        parts, distances = [], []
         for number in np.unique(self.fold):
             own = self.fold == number
             enrolled = sessions.take(own & makes_profile if by_people else ~own)
-            held = np.flatnonzero(own & ~makes_profile)
-            tried = sessions.take(held)
-            others = _OTHERS[config.owner.hold_out]
-            trials = _tried(config, crowd.population(~own), enrolled, tried, others)
-            # Sessions are counted among all that are tried, not in the fold alone.
-            rank = np.cumsum(~makes_profile)[held] - 1
+            rows = np.flatnonzero(own & ~makes_profile)
+            tested = sessions.take(rows)
+            trials = _fold_trials(config, data.population(~own), enrolled, tested)
+            # Sessions are counted among all that are tested, not in the fold alone.
+            rank = np.cumsum(~makes_profile)[rows] - 1
             parts.append((rank, trials))
-            whole = trials.take(trials.stretch == WHOLE)
-            self._distances.append(_feature_distances(enrolled, tried, whole, config))
+            distances.append(_feature_distances(enrolled, tested, trials, config))
         self.trials = join_trials(parts)
         self.fold_of_trial = self.fold[~makes_profile][self.trials.session]
-
-    def calibrated(self) -> tuple[Calibration, Policy]:
-        """Fit calibration and thresholds on everybody's trials."""
-        return calibrate(self.trials, self.held.account_id, self.config)
-
-    def figures(self) -> Figures:
-        """Return the figures of everybody, each by the others' calibration and thresholds."""
-        rows = []
-        for number in np.unique(self.fold_of_trial):
-            own = self.fold_of_trial == number
-            fitted = calibrate(self.trials.take(~own), self.held.account_id, self.config)
-            whole = self.trials.take(own & (self.trials.stretch == WHOLE))
-            rows.append(_as_scores(self.held, whole, *fitted))
-        table, labels = (pd.concat(frames, ignore_index=True) for frames in zip(*rows, strict=True))
-        distances = pd.concat(self._distances)
-        return evaluate(table, labels, distances), _by_evidence(self.trials)
+        self.distances = pd.concat(distances)
 
 
 def assign_folds(
@@ -142,7 +174,7 @@ def assign_folds(
     return (order % min(n_folds, len(names)))[whose]
 
 
-def calibrate(
+def fit_decision(
     trials: Trials, account: Shaped[np.ndarray, " sessions"], config: RunConfig
 ) -> tuple[Calibration, Policy]:
     """Fit calibration and thresholds to trials; an impostor is as likely as the owner."""
@@ -151,8 +183,8 @@ def calibrate(
     if not (n_impostor and n_genuine):
         raise DataError(
             "train",
-            f"{n_genuine} sessions of the calib part can be held against their own profile, "
-            f"{n_impostor} against another",
+            f"{n_genuine} sessions of the calib partition can be compared with their own profile, "
+            f"{n_impostor} with another",
             "bring accounts with at least two sessions each",
         )
     weights = np.where(trials.label == 1, n_genuine / n_impostor, 1.0)
@@ -162,29 +194,56 @@ def calibrate(
     return calibration, fit_policy(scores, account[genuine.session], config.policy)
 
 
-def _tried(
-    config: RunConfig,
-    population: Population,
-    enrolled: Sessions,
-    held: Sessions,
-    others: int,
+def evaluate_folds(found: CrossFit) -> tuple[Evaluation, pd.DataFrame]:
+    """Return the figures of whole sessions, and AUC and EER by the number of windows compared.
+
+    Each fold is scored by the calibration and thresholds of the others.
+    """
+    rows = []
+    for number in np.unique(found.fold_of_trial):
+        own = found.fold_of_trial == number
+        fitted = fit_decision(found.trials.take(~own), found.held.account_id, found.config)
+        whole = found.trials.take(own & (found.trials.length == WHOLE))
+        rows.append(_as_scores(found.held, whole, *fitted))
+    table, labels = (pd.concat(frames, ignore_index=True) for frames in zip(*rows, strict=True))
+    return evaluate(table, labels, found.distances), _by_length(found.trials)
+
+
+def split_in_folds(
+    sessions: Sessions, config: RunConfig, fold: Int64[np.ndarray, " sessions"]
+) -> Split:
+    """Return a split in which everybody is in the test partition, with a note about the folds."""
+    kind = "person" if config.owner.hold_out == "people" else "session"
+    settings = replace(config.split, task="owner", seed=config.seed, by=(kind,))
+    split = split_sessions(sessions, settings)
+    assert_no_crossing(split.kept, fold.astype(np.int8))
+    what = f"{len(np.unique(fold))} folds of {config.owner.hold_out}"
+    partition = np.full(len(fold), PARTITIONS.index("test"), np.int8)
+    note = f"{what}, each tested by what the others teach"
+    return replace(split, partition=partition, notes=(note,))
+
+
+def _fold_trials(
+    config: RunConfig, population: Population, enrolled: Sessions, tested: Sessions
 ) -> Trials:
-    """Hold sessions against their own account's profile and others'."""
+    """Compare sessions with their own account's profile and others'."""
     profiles = enroll(config, Profiles.empty(population), enrolled)
-    windows, embeddings = embed(population, config, held)
-    return make_trials(embeddings, windows.session, held, profiles, others, config.seed)
+    windows, embeddings = embed(population, config, tested)
+    n_others = _OTHERS[config.owner.hold_out]
+    return make_trials(embeddings, windows.session, tested, profiles, n_others, config.seed)
 
 
 def _feature_distances(
-    enrolled: Sessions, held: Sessions, trials: Trials, config: RunConfig
+    enrolled: Sessions, tested: Sessions, trials: Trials, config: RunConfig
 ) -> pd.DataFrame:
     """Return how far each kinematic feature lies from the claimed account's: the baseline."""
-    known, tried = (session_feature_frame(s, config.owner.window) for s in (enrolled, held))
+    trials = trials.take(trials.length == WHOLE)
+    known, found = (session_feature_frame(s, config.owner.window) for s in (enrolled, tested))
     account = pd.Series(enrolled.account_id, enrolled.session_id)
-    usual = pd.DataFrame(known.groupby(account.loc[known.index].to_numpy()).mean())
-    features = tried.reindex(held.session_id[trials.session])
-    distance = features.to_numpy() - usual.reindex(trials.account).to_numpy()
-    return pd.DataFrame(np.abs(distance), _claims(held, trials), features.columns).dropna()
+    reference = pd.DataFrame(known.groupby(account.loc[known.index].to_numpy()).mean())
+    features = found.reindex(tested.session_id[trials.session])
+    distance = features.to_numpy() - reference.reindex(trials.account).to_numpy()
+    return pd.DataFrame(np.abs(distance), _claims(tested, trials), features.columns).dropna()
 
 
 def _claims(held: Sessions, trials: Trials) -> list[str]:
@@ -216,86 +275,19 @@ def _as_scores(
     return table, labels
 
 
-def _by_evidence(trials: Trials) -> pd.DataFrame:
-    """Return AUC and EER of the ranking for each length of evidence."""
+def _by_length(trials: Trials) -> pd.DataFrame:
+    """Return AUC and EER of the ranking for each number of windows compared."""
     rows = []
-    for stretch in np.unique(trials.stretch):
-        chosen = trials.take(trials.stretch == stretch)
+    for length in np.unique(trials.length):
+        chosen = trials.take(trials.length == length)
         if 0 < chosen.label.sum() < len(chosen.label):
             curve = roc_curve(-chosen.ratio, chosen.label)
             rows.append(
                 {
-                    "windows": int(stretch) or "whole session",
+                    "windows": int(length) or "whole session",
                     "trials": len(chosen.label),
                     "auc": curve.auc(),
                     "eer": curve.eer(),
                 }
             )
     return pd.DataFrame(rows)
-
-
-def train_owner(sessions: Sessions, run: Path, config: RunConfig) -> Evaluation:
-    """Learn from the accounts of `sessions` how people differ, publish `run`; give its figures.
-
-    Calibration, thresholds and figures come from folds: each fold of people (of sessions, where
-    people are few) is scored by what the others teach. What is published is fitted to everybody, as
-    scikit-learn's `CalibratedClassifierCV(ensemble=False)` does it.
-    """
-    sessions = owned_sessions(sessions)
-    config = settled(config, len(set(sessions.account_id)))
-    held_out = CrossFitted(config, sessions)
-    split = in_folds(sessions, config, held_out.fold)
-    calibration, policy = held_out.calibrated()
-    evaluation, by_evidence = held_out.figures()
-    profiles = Profiles.empty(population_of(config, sessions))
-    usual = replace(
-        fit_reference_ranges(sessions, sessions.account_id), own=measure_constancy(sessions)
-    )
-    chance = fit_null_model(sessions)
-    people = print_of_people(config, sessions, sessions.account_id)
-    model = TrainedModel(config, None, calibration, policy, profiles, chance, usual, people)
-    reference = training_reference(model, sessions, split, ())
-    with staging(run, run) as staged:
-        save_model(model, staged)
-        write_reference(reference, staged)
-        figures = evaluation.to_json() | {"by_evidence": by_evidence.to_dict("records")}
-        write_json(figures, staged / "metrics.json")
-        write_json(split.to_json(), staged / "split.json")
-        evaluation.write_plots(staged)
-        (staged / "MODEL_CARD.md").write_text(owner_card(model, split, evaluation, by_evidence))
-        (staged / "_SUCCESS").touch()
-        publish_partition(staged, run)
-    return evaluation
-
-
-def owned_sessions(sessions: Sessions) -> Sessions:
-    """Return the sessions that are their account's own: those with an account, and no frauds."""
-    named = np.array([account is not None for account in sessions.account_id], bool)
-    owned = sessions.take(np.flatnonzero(named & (sessions.label != 1)))
-    if not len(owned):
-        raise DataError(
-            "train",
-            f"{len(sessions)} sessions, {named.sum()} with an account_id, none of them legitimate",
-            "the owner task learns from sessions of known accounts: "
-            "`pointerprint ingest --columns account_id=...`",
-        )
-    return owned
-
-
-def settled(config: RunConfig, n_accounts: int) -> RunConfig:
-    """Return the settings with "auto" decided by the number of accounts."""
-    if config.owner.hold_out != "auto":
-        return config
-    hold_out = "sessions" if n_accounts < config.owner.enough_people else "people"
-    return replace(config, owner=replace(config.owner, hold_out=hold_out))
-
-
-def in_folds(sessions: Sessions, config: RunConfig, fold: Int64[np.ndarray, " sessions"]) -> Split:
-    """Return a split in which everybody is tested, with a note of the folds."""
-    kind = "person" if config.owner.hold_out == "people" else "session"
-    settings = replace(config.split, task="owner", seed=config.seed, by=(kind,))
-    split = split_sessions(sessions, settings)
-    assert_no_crossing(split.kept, fold.astype(np.int8))
-    what = f"{len(np.unique(fold))} folds of {config.owner.hold_out}"
-    part = np.full(len(fold), PARTITIONS.index("test"), np.int8)
-    return replace(split, part=part, notes=(f"{what}, each tested by what the others teach",))

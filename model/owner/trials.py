@@ -1,8 +1,8 @@
-"""Sessions with their accounts in; out come trials: a stretch of a session against a profile.
+"""Trials: parts of sessions compared with profiles, genuine or an impostor's.
 
-A trial is genuine where the profile is the hand's own, an impostor's (label 1) where it is
-somebody else's. Stretches are of one window and more, so that a calibration holds however
-much evidence there is.
+A trial is genuine where the profile is the session's own account's, an impostor's (label 1) where
+it is another's. Parts are of one window and more, so that a calibration holds for any number of
+windows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,21 +46,21 @@ def _named(sessions: Sessions, what: str) -> Sessions:
     return replace(sessions, account_id=np.array(accounts, object))
 
 
-STRETCHES = (1, 2, 4, 8, 16)
-"""Windows of evidence; and whole sessions."""
+LENGTHS = (1, 2, 4, 8, 16)
+"""Windows in a part of a session; whole sessions are compared too."""
 WHOLE = 0
-_STRETCHES_A_SESSION = 4  # of each length, spread evenly
+_PARTS_A_SESSION = 4  # of each length, spread evenly
 
 
 @dataclass(frozen=True)
 class Trials:
     """A comparison a row."""
 
-    session: Int64[np.ndarray, " trials"]  # whose stretch
-    account: Shaped[np.ndarray, " trials"]  # the profile it is held against
-    stretch: Int64[np.ndarray, " trials"]  # windows, of STRETCHES; WHOLE: the session
+    session: Int64[np.ndarray, " trials"]  # of which it is a part
+    account: Shaped[np.ndarray, " trials"]  # the profile it is compared with
+    length: Int64[np.ndarray, " trials"]  # windows, of LENGTHS; WHOLE: the session
     n_windows: Int64[np.ndarray, " trials"]
-    ratio: Float64[np.ndarray, " trials"]  # log likelihood, own hand against anyone's
+    ratio: Float64[np.ndarray, " trials"]  # log likelihood, this account's owner against anyone
     label: Int8[np.ndarray, " trials"]  # 1: an impostor
 
     def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Trials":
@@ -69,7 +69,7 @@ class Trials:
 
 
 def join_trials(parts: Sequence[tuple[Int64[np.ndarray, " _own"], Trials]]) -> Trials:
-    """Return trials of several sets of sessions as one; each set says which sessions it held."""
+    """Return trials of several sets of sessions as one; each set names its sessions."""
     moved = [replace(trials, session=which[trials.session]) for which, trials in parts]
     return Trials(
         *(np.concatenate([getattr(t, f) for t in moved]) for f in Trials.__dataclass_fields__)
@@ -77,9 +77,9 @@ def join_trials(parts: Sequence[tuple[Int64[np.ndarray, " _own"], Trials]]) -> T
 
 
 def split_enrolment(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
-    """Return which sessions make the profiles: each account's longer half, the rest is tried.
+    """Return which sessions make the profiles: each account's longer half; the rest is tested.
 
-    An account with one session has no profile: its session is tried against the others.
+    An account with one session has no profile: its session is compared with the others'.
     """
     frame = pd.DataFrame({"account": sessions.account_id, "n_events": sessions.n_events})
     by_length = frame.sort_values("n_events", ascending=False, kind="stable")
@@ -93,21 +93,21 @@ def make_trials(
     session_of_window: Int64[np.ndarray, " windows"],
     sessions: Sessions,
     profiles: Profiles,
-    others: int,
+    n_others: int,
     seed: int = 0,
 ) -> Trials:
-    """Try stretches of `sessions` against their own account and `others` drawn at random."""
-    places = profiles.of_account(min_confidence=0.0)
-    accounts = np.array(sorted(places), object)
+    """Compare parts of `sessions` with their own account and `n_others` drawn at random."""
+    known = profiles.of_account(min_confidence=0.0)
+    accounts = np.array(sorted(known), object)
     rng = np.random.default_rng(seed)
-    session, stretch, start, stop, account = [], [], [], [], []
-    for which, length, begin, end in _stretches(session_of_window, len(sessions)):
+    session, lengths, start, stop, account = [], [], [], [], []
+    for which, length, begin, end in _parts(session_of_window, len(sessions)):
         own = sessions.account_id[which]
         rest = accounts[accounts != own]
-        claimed = [own] if own in places else []
-        claimed += list(rng.choice(rest, min(others, len(rest)), replace=False))
+        claimed = [own] if own in known else []
+        claimed += list(rng.choice(rest, min(n_others, len(rest)), replace=False))
         session += [which] * len(claimed)
-        stretch += [length] * len(claimed)
+        lengths += [length] * len(claimed)
         start += [begin] * len(claimed)
         stop += [end] * len(claimed)
         account += claimed
@@ -120,25 +120,25 @@ def make_trials(
     return Trials(
         session=whose,
         account=claims,
-        stretch=np.array(stretch, np.int64),
+        length=np.array(lengths, np.int64),
         n_windows=n_windows,
-        ratio=compare(SessionEmbeddings(mean, n_windows), claims, places, profiles.population),
+        ratio=compare(SessionEmbeddings(mean, n_windows), claims, known, profiles.population),
         label=(claims != sessions.account_id[whose]).astype(np.int8),
     )
 
 
-def _stretches(
+def _parts(
     session_of_window: Int64[np.ndarray, " windows"], n_sessions: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Give session, length, first and last window of each stretch; windows lie in order."""
+    """Give session, length, first and last window of each part; windows lie in order."""
     begin = np.searchsorted(session_of_window, np.arange(n_sessions))
     end = np.searchsorted(session_of_window, np.arange(n_sessions), side="right")
     for which in np.flatnonzero(end > begin).tolist():
         first, n = int(begin[which]), int(end[which] - begin[which])
         yield which, WHOLE, first, first + n
-        for length in STRETCHES:
+        for length in LENGTHS:
             if length >= n:
                 break
-            n_places = min(n // length, _STRETCHES_A_SESSION)
-            for at in np.linspace(0, n - length, n_places).astype(int).tolist():
+            n_parts = min(n // length, _PARTS_A_SESSION)
+            for at in np.linspace(0, n - length, n_parts).astype(int).tolist():
                 yield which, length, first + at, first + at + length

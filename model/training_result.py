@@ -1,16 +1,31 @@
-"""A model just trained and its sessions in, the `Reference` that later days are held to out."""
+"""What a training gives, whichever its task: all that a RUN is published from."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-import numpy as np
-
+from model.evaluate import Evaluation
 from model.run import TrainedModel
 from model.score import score_sessions
+from model.train import Epoch
 from pipeline.monitoring.reference import Reference, score_measures, session_measures, summarise
 from pipeline.sessions.sessions import Sessions
 from pipeline.splits.split import Split
 
-_SCORED = 5000  # sessions held out, at most, spread evenly
+_SCORED = 5000  # held-out sessions, at most, spread evenly
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A trained model, and how it came about."""
+
+    model: TrainedModel
+    split: Split
+    evaluation: Evaluation  # on the sessions held out
+    metrics: dict[str, Any]  # the evaluation as `metrics.json` holds it
+    reference: Reference  # what later days are compared with
+    card: str  # MODEL_CARD.md
+    history: tuple[Epoch, ...] = ()  # of a network
 
 
 def training_reference(
@@ -19,14 +34,14 @@ def training_reference(
     """Return how legitimate sessions are distributed, and the scores of those held out.
 
     Days are mostly legitimate: the share of fraud that a model was trained on is not theirs.
-    `scored` are the parts to score; with none the scores have no reference (the owner task:
+    `scored` are the partitions to score; with none the scores have no reference (the owner task:
     nobody is enrolled yet).
     """
     legitimate = sessions.label != 1
     people = sessions.take(legitimate)
     reference = summarise(session_measures(people), split.groups.person[legitimate])
     chosen = split.indices(*scored)
-    held_out = chosen[legitimate[chosen]].astype(np.int64)
+    held_out = chosen[legitimate[chosen]]
     if len(held_out):
         held_out = held_out[:: -(-len(held_out) // _SCORED)]
         table = score_sessions(
