@@ -1,13 +1,12 @@
-"""Settings in, a TOML with the comments of their source out."""
+"""Print the settings of a training as TOML, with the descriptions of their docstrings."""
 
 import inspect
-import re
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from model.config import RunConfig
+from docstring_parser import parse
 
-_FIELD = re.compile(r"^    (\w+): .*?(?:  # (.*))?$")
+from model.config import RunConfig
 
 
 def settings_toml(config: RunConfig = RunConfig()) -> str:
@@ -35,9 +34,9 @@ def _table(part: Any, names: tuple[str, ...]) -> list[str]:
 
 
 def _comments(kind: type) -> dict[str, str]:
-    """Return what stands behind each field in the source: its unit and reason."""
-    found = (_FIELD.match(line) for line in inspect.getsource(kind).splitlines())
-    return {match[1]: match[2] for match in found if match and match[2]}
+    """Return the description of each field."""
+    about = parse(kind.__doc__ or "").params
+    return {field.arg_name: " ".join((field.description or "").split()) for field in about}
 
 
 def _first_sentence(kind: type) -> str:

@@ -17,11 +17,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import TypeAdapter, ValidationError
 
-from model.config import PromotionConfig, RunConfig
-from model.device import Device
-from pipeline.config import AbstainIs
+from model.config import Device, PromotionConfig, RunConfig
+from pipeline.config import AbstainIs, DriftConfig
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError, did_you_mean
-from pipeline.monitoring.drift import DriftConfig
 from pipeline.storage.paths import RemotePath, as_path, require_local
 
 LogFormat = Literal["text", "json"]

@@ -9,20 +9,26 @@ from rasterize.canvas import Canvas
 from rasterize.panels import PANELS, Panel, find_panels
 
 Task = Literal["fraud", "owner"]
+Device = Literal["auto", "cpu", "gpu"]
 
 
 @dataclass(frozen=True)
 class PanelsConfig:
-    """Which panels a print has, and how fine they are."""
+    """Which panels a print has, and how fine they are.
+
+    Attributes:
+        names: Panels, by their names in `rasterize.panels.PANELS`.
+        cells: Cells a side.
+    """
 
     names: tuple[str, ...] = (
         "hodograph", "step", "speed_turn", "speed_change", "speed_return", "step_return",
         "change_return", "turn_return",
     )  # fmt: skip # of rasterize.panels.PANELS
-    cells: int = 24  # a side
+    cells: int = 24
 
     def __post_init__(self) -> None:
-        """Refuse panels that there are not."""
+        """Check the panels' names."""
         find_panels(self.names)
         if not 8 <= self.cells <= 128:
             raise ConfigError("panels.cells", f"{self.cells}", "8 to 128")
@@ -40,14 +46,20 @@ class PanelsConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of the CNN: convolutions that each halve the side, a hidden layer, a logit."""
+    """Sizes of the CNN: convolutions that each halve the side, a hidden layer, a logit.
 
-    widths: tuple[int, ...] = (32, 64, 64)  # channels of each convolution
-    hidden: int = 128  # units of the layer behind the last convolution
-    dropout: float = 0.3  # share of its inputs and outputs dropped in training
+    Attributes:
+        widths: Channels of each convolution.
+        hidden: Units of the layer after the last convolution.
+        dropout: Share of that layer's inputs and outputs dropped in training.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 64)
+    hidden: int = 128
+    dropout: float = 0.3
 
     def __post_init__(self) -> None:
-        """Refuse sizes that can't be built."""
+        """Check that the values are in range."""
         if not 0 <= self.dropout <= 0.5:
             raise ConfigError("network", f"dropout {self.dropout}", "0 to 0.5")
         if not self.widths or min(*self.widths, self.hidden) < 1:
@@ -60,25 +72,43 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How far a path is changed before it is drawn, so that no recorder is what is learnt."""
+    """How a path is changed in training before it is drawn, so that no recorder is learnt.
 
-    scale: float = 1.5  # the screen: times or divided by up to this
-    speed: float = 2.0  # the hand, or the clock: times or divided by up to this
-    turn_deg: float = 15.0  # turned by up to this, either way
-    mirror: bool = True  # left and right swapped, in half of the paths
-    same_recorder_share: float = 0.3  # of paths that keep their clock and all their events
-    slowest_recorder_ms: float = 110.0  # throttled to a period of up to this
-    throttled_share: float = 0.5  # of paths
-    slower_copies: int = 1  # of each session, throttled whole: a slow recorder's window is long
-    clock_jitter_ms: float = 2.0  # half-width of the noise on time stamps
-    ticks_ms: tuple[float, ...] = (1.0, 8.0, 10.0, 15.625, 16.667)  # of clocks there are
-    ticking_share: float = 0.5  # of paths whose time stamps are rounded to such ticks
-    dropped_share: float = 0.3  # of events lost, at most
-    shortest_crop: float = 0.08  # of a window's events that are looked at, at least
-    fewest_events: int = 12  # and at least so many, if the window has them
+    Attributes:
+        scale: Screen size: multiplied or divided by up to this.
+        speed: Speed: multiplied or divided by up to this.
+        turn_deg: Rotation by up to this, either way.
+        mirror: Swap left and right in half of the paths.
+        same_recorder_share: Share of paths that keep their clock and all their events.
+        slowest_recorder_ms: Paths are throttled to a period of up to this.
+        throttled_share: Share of paths that are throttled.
+        slower_copies: Copies of each session that are throttled whole: windows of a slow recorder
+            are long.
+        clock_jitter_ms: Half-width of the noise on time stamps.
+        ticks_ms: Clock ticks that recorders have.
+        ticking_share: Share of paths whose time stamps are rounded to such a tick.
+        dropped_share: Largest share of events dropped.
+        shortest_crop: Smallest share of a window's events that a crop keeps.
+        fewest_events: Fewest events that a crop keeps, if the window has them.
+    """
+
+    scale: float = 1.5
+    speed: float = 2.0
+    turn_deg: float = 15.0
+    mirror: bool = True
+    same_recorder_share: float = 0.3
+    slowest_recorder_ms: float = 110.0
+    throttled_share: float = 0.5
+    slower_copies: int = 1
+    clock_jitter_ms: float = 2.0
+    ticks_ms: tuple[float, ...] = (1.0, 8.0, 10.0, 15.625, 16.667)
+    ticking_share: float = 0.5
+    dropped_share: float = 0.3
+    shortest_crop: float = 0.08
+    fewest_events: int = 12
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Check that the values are in range."""
         random = (self.throttled_share, self.ticking_share, self.dropped_share)
         shares = (*random, self.same_recorder_share)
         if not all(0 <= share <= 1 for share in shares) or not 0 < self.shortest_crop <= 1:
@@ -101,20 +131,32 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the network is trained."""
+    """How the network is trained.
 
-    epochs: int = 12  # at most; early stopping commonly ends before
+    Attributes:
+        epochs: At most; early stopping commonly ends before.
+        steps_per_epoch: Steps of the optimiser in each epoch.
+        batch_size: Windows a step.
+        learning_rate: The peak, after warm-up.
+        warmup_share: Share of all steps in which the learning rate rises.
+        weight_decay: AdamW's weight decay.
+        patience: Stop after so many epochs of the second half without a better validation loss.
+        windows_per_session: At most, spread evenly over a long session: limits memory.
+        label_smoothing: How far labels are moved towards one half.
+    """
+
+    epochs: int = 12
     steps_per_epoch: int = 100
-    batch_size: int = 128  # windows a step
-    learning_rate: float = 2e-3  # the peak, after warm-up
-    warmup_share: float = 0.1  # of all steps
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    warmup_share: float = 0.1
     weight_decay: float = 1e-3
-    patience: int = 4  # epochs of the second half without a better validation loss: stop
-    windows_per_session: int = 64  # at most, spread evenly: memory, and long sessions
+    patience: int = 4
+    windows_per_session: int = 64
     label_smoothing: float = 0.02
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Check that the values are in range."""
         sizes = (self.epochs, self.steps_per_epoch, self.batch_size, self.windows_per_session)
         if min(sizes) < 1:
             raise ConfigError(
@@ -127,13 +169,18 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class SimulateConfig:
-    """Which bots `train --simulate` adds."""
+    """Which bots `train --simulate` adds.
 
-    bots: tuple[str, ...] = ()  # names of pipeline.simulate; none named: all
-    per_session: int = 8  # synthetic sessions for each legitimate one
+    Attributes:
+        bots: Generators, by their names in `pipeline.simulate`; empty: all.
+        per_session: Synthetic sessions for each legitimate one.
+    """
+
+    bots: tuple[str, ...] = ()
+    per_session: int = 8
 
     def __post_init__(self) -> None:
-        """Refuse a number below 1."""
+        """Check that the values are in range."""
         if self.per_session < 1:
             raise ConfigError("simulate.per_session", f"{self.per_session}", "at least 1")
 
@@ -143,25 +190,43 @@ _OWNER_PANELS = tuple(n for n in PANELS if n not in ("interval_speed", "kind_int
 
 @dataclass(frozen=True)
 class OwnerConfig:
-    """What the owner task has of its own: how prints of people are compared."""
+    """What only the owner task needs: how prints of people are compared.
+
+    Attributes:
+        window: How the owner task cuts sessions.
+        resample: How sessions are resampled before they are cut.
+        panels: All but those that show the recorder's clock, which tell devices apart rather than
+            people.
+        components: Principal components of a print's pixels.
+        dimensions: Dimensions of these in which people are compared.
+        shrinkage: Of the covariance within people, towards a sphere.
+        mirrored: Add pseudo-speakers: the same people with left and right swapped.
+        paces: Add pseudo-speakers: the same people taking so many times as long.
+        windows_per_session: At most, spread evenly over a long session.
+        hold_out: What each fold holds out: people or sessions; `auto` takes people where there are
+            enough.
+        enough_people: With `auto`: fewer people than this, and sessions are held out.
+        folds: Folds of people or sessions: each is scored by a model of the others.
+        min_confidence: A profile of less confidence abstains.
+    """
 
     window: WindowConfig = field(default_factory=lambda: WindowConfig(max_events=128))
-    resample: ResampleConfig = AS_RECORDED  # what is taken away from sessions before they are cut
+    resample: ResampleConfig = AS_RECORDED
     # All but those that draw the recorder's clock, which tell devices apart rather than people.
     panels: PanelsConfig = field(default_factory=lambda: PanelsConfig(names=_OWNER_PANELS))
-    components: int = 300  # principal components of a print's pixels
-    dimensions: int = 100  # of these: the axes along which people are compared
-    shrinkage: float = 1.0  # of the covariance within people, towards a sphere
-    mirrored: bool = True  # pseudo-speakers: people who swap left and right,
-    paces: tuple[float, ...] = (0.8, 1.25)  # and who take so many times as long
-    windows_per_session: int = 256  # at most, spread evenly
-    hold_out: Literal["auto", "people", "sessions"] = "auto"  # what each fold keeps from the rest
-    enough_people: int = 20  # "auto": with fewer, sessions are held out
-    folds: int = 5  # of people or sessions: each is scored by what the others teach
-    min_confidence: float = 0.3  # a profile of less confidence abstains
+    components: int = 300
+    dimensions: int = 100
+    shrinkage: float = 1.0
+    mirrored: bool = True
+    paces: tuple[float, ...] = (0.8, 1.25)
+    windows_per_session: int = 256
+    hold_out: Literal["auto", "people", "sessions"] = "auto"
+    enough_people: int = 20
+    folds: int = 5
+    min_confidence: float = 0.3
 
     def __post_init__(self) -> None:
-        """Refuse sizes that can't be."""
+        """Check that the values are in range."""
         sizes = (self.components, self.dimensions, self.windows_per_session)
         if min(sizes) < 1 or min(self.paces, default=1.0) <= 0 or self.shrinkage < 0:
             raise ConfigError(
@@ -179,24 +244,37 @@ class OwnerConfig:
 
 @dataclass(frozen=True)
 class ScoreConfig:
-    """How windows become a session's score."""
+    """How windows become a session's score.
+
+    Attributes:
+        pooling: How the windows' logits become the session's.
+        min_events: A session of fewer events abstains.
+    """
 
     pooling: Pooling = "mean"
-    min_events: int = 8  # fewer: abstain
+    min_events: int = 8
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """How much suspicion of legitimate sessions is allowed."""
+    """Which false-positive rates thresholds are calibrated for.
 
-    budgets: tuple[float, ...] = (0.001, 0.01, 0.05)  # shares of legitimate sessions flagged
-    budget: float = 0.01  # the one in force: `is_flagged` and band `high`
-    confidence: float = 0.75  # that a budget holds for people who weren't there
+    Attributes:
+        budgets: Target FPRs to calibrate thresholds for: shares of legitimate sessions flagged.
+        budget: The target FPR in force: decides `is_flagged` and band `high`.
+        confidence: Probability that a threshold keeps its target FPR for people not in the data.
+        n_resamples: Bootstrap resamples of people.
+        seed: Seed of the resamples.
+    """
+
+    budgets: tuple[float, ...] = (0.001, 0.01, 0.05)
+    budget: float = 0.01
+    confidence: float = 0.75
     n_resamples: int = 1000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse budgets that are none."""
+        """Check that the values are in range."""
         if self.budget not in self.budgets:
             raise ConfigError("policy.budget", f"{self.budget} is not one of {self.budgets}")
         if not all(0 < budget < 1 for budget in self.budgets):
@@ -205,7 +283,24 @@ class PolicyConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All of it; saved as `config.json` with every run."""
+    """All settings of a training; saved as `config.json` with every run.
+
+    Attributes:
+        task: `fraud`: is this session a bot or a known fraud? `owner`: is this the account's owner?
+        seed: Seed of everything random.
+        resample: How sessions are resampled before they are cut.
+        window: How a session is cut into windows.
+        canvas: What a path is drawn on.
+        panels: Which panels a print has.
+        network: Sizes of the network.
+        augment: How paths are changed in training.
+        train: How the network is trained.
+        simulate: Which bots `train --simulate` adds.
+        split: How sessions are split.
+        score: How windows become a session's score.
+        owner: Settings of the owner task.
+        policy: Target FPRs and their thresholds.
+    """
 
     task: Task = "fraud"
     seed: int = 0
@@ -244,18 +339,30 @@ Promote = Literal["if better", "never", "always"]
 
 @dataclass(frozen=True)
 class PromotionConfig:
-    """What a clear gain is."""
+    """When a challenger replaces the champion.
 
-    min_gain: float = 0.0  # of ROC AUC: the interval of the difference must lie above it
-    level: float = 0.95  # of that interval
-    min_each: int = 30  # legitimate sessions, and frauds, to compare on, at least
-    max_false_alarms: float = 2.0  # times the budget: more, and surely more, is refused
-    max_abstained_more: float = 0.05  # share of sessions the challenger may abstain on beyond
+    Attributes:
+        min_gain: The interval of the gain in ROC AUC must lie above this.
+        level: Confidence level of that interval.
+        min_each: Fewest legitimate sessions, and fewest frauds, to compare on.
+        max_false_alarms: Refuse a challenger whose FPR is surely more than this times the target
+            FPR.
+        max_abstained_more: Refuse a challenger that abstains on a larger share of sessions by more
+            than this.
+        n_resamples: Bootstrap resamples.
+        seed: Seed of the resamples.
+    """
+
+    min_gain: float = 0.0
+    level: float = 0.95
+    min_each: int = 30
+    max_false_alarms: float = 2.0
+    max_abstained_more: float = 0.05
     n_resamples: int = 1000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
+        """Check that the values are in range."""
         if not (0.5 <= self.level < 1 and 0 <= self.min_gain < 1):
             raise ConfigError(
                 "promote",

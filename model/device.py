@@ -10,14 +10,13 @@ import pstats
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import jax
 
+from model.config import Device
 from pipeline.errors import NotFoundError
 from pipeline.storage.paths import require_local
-
-Device = Literal["auto", "cpu", "gpu"]
 
 _M_ARENA_MAX: Final = -8  # of glibc's mallopt
 

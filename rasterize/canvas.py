@@ -10,15 +10,25 @@ LARGEST_SIZE: Final = 4096
 
 @dataclass(frozen=True)
 class Canvas:
-    """A square of `size` x `size` cells, `cell_px` screen pixels to a cell."""
+    """A square of `size` x `size` cells, `cell_px` screen pixels to a cell.
 
-    size: int = 64  # cells a side
-    cell_px: float = 12.0  # 64 x 12 = 768 px: most movements fit, and speed keeps its meaning
-    placement: Literal["centred", "absolute", "box"] = "centred"  # box: scaled to fill, too
-    slow_px_s: float = 30.0  # and slower: the colour scale's lower end
-    fast_px_s: float = 10_000.0  # and faster: its upper end
-    pause_ms: float = 100.0  # a rest of this length shows
-    n_samples: int = 256  # spots of ink along a path
+    Attributes:
+        size: Cells a side.
+        cell_px: Screen pixels a cell; a fixed scale keeps the meaning of speed.
+        placement: Where the path lies; `box` also scales it to fill the canvas.
+        slow_px_s: Lower end of the colour scale: this speed and slower.
+        fast_px_s: Upper end of the colour scale: this speed and faster.
+        pause_ms: A rest of this length is drawn.
+        n_samples: Spots of ink along a path.
+    """
+
+    size: int = 64
+    cell_px: float = 12.0
+    placement: Literal["centred", "absolute", "box"] = "centred"
+    slow_px_s: float = 30.0
+    fast_px_s: float = 10_000.0
+    pause_ms: float = 100.0
+    n_samples: int = 256
 
     def __post_init__(self) -> None:
         """Refuse what can't be drawn."""

@@ -323,7 +323,7 @@ def test_the_settings_are_a_toml_of_all_of_them():
     changed = RunConfig(seed=3, task="owner")
     assert tomllib.loads(settings_toml(changed)) == config_json(changed)
     commented = [line for line in settings_toml().splitlines() if "  # " in line]
-    assert any("min_events = 8  # a shorter window is no evidence" in line for line in commented)
+    assert any("min_events = 8  # A shorter window is not scored." in line for line in commented)
 
 
 def test_printed_settings_are_taken_as_config(run, folder, monkeypatch):

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from conftest import make_sessions
 
+from pipeline.config import DriftConfig
 from pipeline.errors import ConfigError, NotFoundError, SchemaError
-from pipeline.monitoring.drift import DriftConfig, find_drift, holm, psi, strongest
+from pipeline.monitoring.drift import find_drift, holm, psi, strongest
 from pipeline.monitoring.reference import (
     UNITS,
     effective_size,

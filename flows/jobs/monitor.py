@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from model.registry import resolve_run
+from pipeline.config import DriftConfig
 from pipeline.errors import NotFoundError
-from pipeline.monitoring.drift import DriftConfig, find_drift, strongest
+from pipeline.monitoring.drift import find_drift, strongest
 from pipeline.monitoring.reference import (
     FILE,
     Measures,

@@ -19,7 +19,8 @@ from pydantic import Field, WithJsonSchema
 from pydantic.fields import FieldInfo
 
 from flows.logs import set_levels
-from flows.settings import Device, Settings, load_settings
+from flows.settings import Settings, load_settings
+from model.config import Device
 from model.device import prepare_jax
 from pipeline.errors import PointerprintError, PublishError, WorkerError
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from jaxtyping import Float64
 from scipy.special import gammaincc, kolmogorov
 
-from pipeline.errors import ConfigError
+from pipeline.config import DriftConfig
 from pipeline.monitoring.reference import UNITS, Numbers, Reference, Words
 from pipeline.schemas import DRIFT
 
@@ -28,35 +28,6 @@ _BINS = 10
 _KOLMOGOROV_MEAN = np.sqrt(np.pi / 2) * np.log(2)
 _WORDS = 20  # of a measure told apart; the rest is one word
 _REST = "(other)"
-
-
-@dataclass(frozen=True)
-class DriftConfig:
-    """From when on a change counts."""
-
-    some_psi: float = 0.1
-    strong_psi: float = 0.25
-    some_ks: float = 0.15
-    strong_ks: float = 0.3
-    chance: float = 0.01  # that a day like the reference raises any alarm at all
-    min_sessions: int = 30  # worth counting apart; with fewer a day isn't tested
-    alarm_when_empty: bool = True  # a day without sessions is a strong change
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        if not (0 < self.some_psi <= self.strong_psi and 0 < self.some_ks <= self.strong_ks):
-            raise ConfigError(
-                "alarm",
-                f"psi {self.some_psi} and {self.strong_psi}, ks {self.some_ks} and "
-                f"{self.strong_ks}",
-                "above 0, and strong at least some",
-            )
-        if not 0 < self.chance < 1 or self.min_sessions < 2:
-            raise ConfigError(
-                "alarm",
-                f"chance {self.chance}, min_sessions {self.min_sessions}",
-                "chance 0 to 1, min_sessions at least 2",
-            )
 
 
 @dataclass(frozen=True)
