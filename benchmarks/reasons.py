@@ -5,7 +5,7 @@
 Needs the recordings in POINTERPRINT_DATA (default ../shared/data): SapiMouse's people, 18
 families of bots, Balabit's people; and the sample's recordings. SapiMouse's people are split
 into four folds: a person is compared with the reference distribution of the other three's people.
-Everything else is compared with all of SapiMouse's people. Prints Markdown: docs/reasons.md
+Everything else is compared with all of SapiMouse's people. Prints Markdown: docs/benchmarks.md
 holds it.
 """
 

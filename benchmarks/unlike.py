@@ -6,7 +6,7 @@ Needs the recordings in POINTERPRINT_DATA (default ../shared/data): SapiMouse, B
 is needed. SapiMouse's people are split into four folds: how constant people are is measured on
 three of them, the 3-minute sessions of the fourth are enrolled, and its 1-minute sessions claim
 every account of it. Balabit's training files are enrolled, and its labelled test sessions measured
-against how constant SapiMouse's people are. Prints Markdown: docs/reasons.md holds it.
+against how constant SapiMouse's people are. Prints Markdown: docs/benchmarks.md holds it.
 """
 
 from collections import Counter

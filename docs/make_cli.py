@@ -1,48 +1,143 @@
-"""The `--help` pages in, docs/cli.md out.
+"""Write docs/cli.md from the commands of the program.
 
 python docs/make_cli.py [FILE]
 """
 
-import io
+import json
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from rich.console import Console
+from cyclopts import App
 
 from flows.cli import app
-from flows.run_settings import settings_toml
+from model.config import RunConfig
 
-WIDTH = 100  # fixed: the page must not depend on whose terminal made it
-PAGE = Path(__file__).resolve().with_name("cli.md")
-HEADING = """\
+PAGE: Final = Path(__file__).resolve().with_name("cli.md")
+SHARED_BY: Final = 3  # an option of so many commands is described once
+HEADING: Final = """\
 # Command line
 
-Made from the `--help` pages by `python docs/make_cli.py`. `python -m flows` is the same program.
+`python docs/make_cli.py` makes this page from the program. `pointerprint COMMAND --help` says the
+same; `python -m flows` is the same program.
 
-An error that you can mend is one line on stderr, `error: ...`, often with a hint, and exit code 1;
-wrong usage is exit code 2. Results go to stdout, progress to stderr.
+Results go to stdout, progress to stderr. `--quiet` hides progress everywhere; `NO_COLOR=1` turns
+colours off. An error that you can correct is one line on stderr, `error: ...`, often with a hint,
+and exit code 1. Wrong usage is exit code 2. `eval "$(pointerprint completion bash)"` completes
+commands and options with Tab; zsh and fish too.
+
+## Options of several commands
+
+"""
+SETTINGS: Final = """\
+## Settings of training
+
+Each is an option of `train` (`--train.epochs 20`) and an entry of the TOML that `--config` takes
+(`[train]`, `epochs = 20`). `pointerprint settings` prints each with what it is for.
+
+| section | settings and defaults |
+|---|---|
 """
 
 
-def command_names() -> list[str]:
-    """Return the names of the commands, as `pointerprint --help` lists them."""
-    return sorted(name for name in app if not name.startswith("-"))
+def commands(of: App, name: str = "") -> Iterator[tuple[str, App]]:
+    """Give each command that does something, with its whole name, subcommands included."""
+    for part in sorted(part for part in of if not part.startswith("-")):
+        whole = f"{name} {part}".strip()
+        if of[part].default_command is None:
+            yield from commands(of[part], whole)
+        else:
+            yield whole, of[part]
 
 
-def help_page(*command: str) -> str:
-    """Return what `pointerprint COMMAND --help` prints, without frames and colours."""
-    app.help_formatter = "plain"
-    text = io.StringIO()
-    app.help_print(list(command), console=Console(file=text, width=WIDTH, color_system=None))
-    return "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines())
+def usage(name: str, of: App) -> str:
+    """Return a command with its arguments and the options that it requires."""
+    found = of.assemble_argument_collection()
+    needed = [f"{one.name} {one.name.strip('-').upper()}" for one in found if _is_needed(one)]
+    arguments = [_shown_name(one) for one in found if one.index is not None]
+    return " ".join(["pointerprint", name, *arguments, *needed])
+
+
+def _is_needed(one) -> bool:
+    return one.required and one.index is None
+
+
+def options(of: App) -> list[str]:
+    """Describe each option that `--help` shows; options without words share a line."""
+    groups = defaultdict(list)
+    for one in of.assemble_argument_collection():
+        if one.show and (one.index is None or _what(one)):
+            prefix, dot, _ = one.name.partition(".")
+            groups[f"{prefix}.*" if dot else one.name].append(one)
+    return [
+        f"`{name}`: {', '.join(_setting(one) for one in group)}"
+        if name.endswith(".*")
+        else f"`{_shown_name(group[0])}`{_default(group[0])}{_what(group[0])}"
+        for name, group in groups.items()
+    ]
+
+
+def _setting(one) -> str:
+    return f"`{one.name.partition('.')[2]} {one.field_info.default}`"
+
+
+def _shown_name(one) -> str:
+    if one.index is None:
+        return one.names[0]
+    return one.name.lstrip("-").upper() + ("..." if "tuple" in str(one.hint) else "")
+
+
+def _default(one) -> str:
+    if one.required:
+        return " (required)"
+    value = one.field_info.default
+    if one.index is not None or value in (None, False, "", ()) or isinstance(value, type):
+        return ""
+    return f" (`{value}`)"
+
+
+def _what(one) -> str:
+    text = " ".join((one.parameter.help or "").split())
+    choices = ", ".join(f"`{choice}`" for choice in one.get_choices() or ())
+    what = (f"{text} One of {choices}." if choices else text).strip()
+    return f": {what}" if what else ""
+
+
+def setting_rows() -> list[str]:
+    """Return a table row for each section of training's settings: names and defaults."""
+    sections: dict[str, list[str]] = {}
+    for one in app["train"].assemble_argument_collection():
+        if one.show or one.children or one.name == "*":
+            continue
+        *path, name = one.name.lstrip("-").replace("-", "_").split(".")
+        value: object = RunConfig()
+        for part in (*path, name):
+            value = getattr(value, part)
+        sections.setdefault(".".join(path), []).append(f"`{name} = {json.dumps(value)}`")
+    return [
+        f"| {f'`[{name}]`' if name else ''} | {', '.join(values)} |\n"
+        for name, values in sections.items()
+    ]
 
 
 def cli_page() -> str:
     """Return the whole page."""
-    sections = [f"```\n{help_page()}\n```\n"]
-    sections += [f"## {name}\n\n```\n{help_page(name)}\n```\n" for name in command_names()]
-    sections.append(f"## Every setting\n\n```toml\n{settings_toml()}```\n")
-    return "\n".join([HEADING, *sections])
+    described = {name: options(of) for name, of in commands(app)}
+    used_by: dict[str, list[str]] = defaultdict(list)
+    for name, found in described.items():
+        for one in found:
+            used_by[one].append(name)
+    shared = {
+        one: names for one, names in used_by.items() if len(names) >= SHARED_BY and ": " in one
+    }
+    page = HEADING + "".join(f"- {one} *{', '.join(names)}*\n" for one, names in shared.items())
+    for name, of in commands(app):
+        own = "".join(f"- {one}\n" for one in described[name] if one not in shared)
+        page += f"\n## {name}\n\n`{usage(name, of)}`: {' '.join(of.help.split())}\n"
+        page += f"\n{own}" if own else ""
+    return page + "\n" + SETTINGS + "".join(setting_rows())
 
 
 if __name__ == "__main__":

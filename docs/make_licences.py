@@ -1,6 +1,6 @@
-"""The installed distributions in, docs/licences.md out: `python docs/make_licences.py [FILE]`.
+"""Write docs/licences.md from what is installed: `python docs/make_licences.py [FILE]`.
 
-Listed is what `pip install pointerprint` brings, not what the tests and benchmarks need.
+It lists what `pip install pointerprint` brings, not what the tests and benchmarks need.
 """
 
 import re
@@ -15,12 +15,12 @@ PAGE: Final = Path(__file__).resolve().with_name("licences.md")
 HEADING: Final = """\
 # Licences
 
-What an installation of pointerprint brings, with the version in
-[constraints.txt](../constraints.txt) and the licence that each package declares. Made by
-`python docs/make_licences.py`.
+The packages that an installation of pointerprint brings, by the licence that each declares, with
+the version in [constraints.txt](../constraints.txt). `python docs/make_licences.py` makes this
+page.
 
-| package | version | licence |
-|---|---|---|
+| licence | packages |
+|---|---|
 """
 
 
@@ -43,24 +43,26 @@ def _applies(needed: Requirement) -> bool:
 
 
 def licence(distribution: metadata.Distribution) -> str:
-    """Return what a distribution says of its licence, in a line."""
-    said = distribution.metadata
+    """Return the licence that a distribution declares, in a line."""
+    declared = distribution.metadata
     classified = [
         word.rpartition(" :: ")[2]
-        for word in said.get_all("Classifier", [])
+        for word in declared.get_all("Classifier", [])
         if word.startswith("License :: ") and word != "License :: OSI Approved"
     ]
-    text = said.get("License-Expression") or ", ".join(classified) or said.get("License") or ""
+    text = (
+        declared.get("License-Expression") or ", ".join(classified) or declared.get("License") or ""
+    )
     return text.strip().partition("\n")[0][:80] or "not declared"
 
 
 def page() -> str:
     """Return the whole page."""
-    rows = [
-        f"| {name} | {found.version} | {licence(found)} |"
-        for name, found in brought_by("pointerprint").items()
-    ]
-    return HEADING + "\n".join(rows) + "\n"
+    by_licence: dict[str, list[str]] = {}
+    for name, found in brought_by("pointerprint").items():
+        by_licence.setdefault(licence(found), []).append(f"{name} {found.version}")
+    rows = [f"| {text} | {', '.join(names)} |\n" for text, names in sorted(by_licence.items())]
+    return HEADING + "".join(rows)
 
 
 if __name__ == "__main__":

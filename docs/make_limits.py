@@ -1,4 +1,4 @@
-"""The limits of the program in, docs/limits.md out.
+"""Write docs/limits.md from the limits of the program.
 
 python docs/make_limits.py [FILE]
 """
@@ -18,9 +18,9 @@ PAGE: Final = Path(__file__).resolve().with_name("limits.md")
 HEADING: Final = f"""\
 # Limits
 
-Made by `python docs/make_limits.py` from
-[pipeline/readers/common/limits.py](../pipeline/readers/common/limits.py), where the limits are.
-Each has a test at a reduced value ([tests/test_limits.py](../tests/test_limits.py)).
+`python docs/make_limits.py` makes this page from
+[pipeline/readers/common/limits.py](../pipeline/readers/common/limits.py).
+Each limit has a test at a reduced value ([tests/test_limits.py](../tests/test_limits.py)).
 
 What a log may cost is limited, since whoever moves the mouse writes it. `{PREFIX}<NAME>`
 in the environment sets one, such as `{PREFIX}LINE_BYTES=4000000`; a misspelt name is an
@@ -31,7 +31,7 @@ is a row of the quarantine itself: `unreadable_file`.
 |---|---|---:|---|
 """
 FIXED: Final = f"""
-Not to be set, since they are part of what an event, a session or a picture is:
+These are fixed, since they define what an event, a session or a picture is:
 
 | limit | default | more is |
 |---|---:|---|
@@ -44,8 +44,7 @@ Not to be set, since they are part of what an event, a session or a picture is:
 No limit is set on the number of sessions in a file, nor on how deeply JSON is nested: memory grows
 with a file's size alone, and the parsers don't descend by recursion.
 
-A session has a least size, too: one that is too short isn't judged. What becomes of it, and what
-else an attacker can do to a verdict, is in [robustness.md](robustness.md).
+A session that is too short abstains ([analyst](analyst.md#sessions-that-abstain)).
 """
 
 

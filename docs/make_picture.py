@@ -1,8 +1,8 @@
-"""Sample data in, the pictures of README and docs out.
+"""Draw the pictures of README and docs from sample_data/.
 
 python docs/make_picture.py [RUN]
 
-Four recordings, and a bot in the likeness of each; the print of a person beside that of a bot.
+Four recordings and a synthetic session made from each; the print of a person beside that of a bot.
 With a RUN (such as the demo's), what raised its scores, too.
 """
 
@@ -28,7 +28,7 @@ from rasterize.canvas import Canvas
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ("human.csv", "bots.csv.gz")
 PEOPLE = ("browse_020", "grid_hop_008", "to_center_from_ul_005", "slide_001")
-TWINS = (
+SYNTHETIC = (
     "browse_020~teleport-1",
     "grid_hop_008~lagged_pid-0",
     "to_center_from_ul_005~gaussian_random_walk_bridge-1",
@@ -52,11 +52,11 @@ def store_of(names: tuple[str, ...]) -> Iterator[Path]:
 
 
 def above_each_other(sessions: Sessions, canvas: Canvas, to: Path) -> Path:
-    """Draw the people's sessions in the upper row and their twins below; `draw` sorts by name."""
+    """Draw the people's sessions above the synthetic ones; `draw` sorts by name."""
     from rasterize.picture import contact_sheet, draw_pictures
 
-    place = {name: i for i, name in enumerate(sessions.session_id)}
-    sessions = sessions.take(np.array([place[name] for name in (*PEOPLE, *TWINS)]))
+    index = {name: i for i, name in enumerate(sessions.session_id)}
+    sessions = sessions.take(np.array([index[name] for name in (*PEOPLE, *SYNTHETIC)]))
     windows = cut_windows(sessions)
     windows = windows.take(np.unique(windows.session, return_index=True)[1])
     pictures = draw_pictures(pad_windows(sessions, windows, 256), canvas)
@@ -99,11 +99,11 @@ def make_pictures(images: Path, run: Path | None = None) -> list[Path]:
     from flows.jobs.draw import draw
 
     box = replace(Canvas(), placement="box")
-    with store_of((*PEOPLE, *TWINS)) as store:
+    with store_of((*PEOPLE, *SYNTHETIC)) as store:
         made = [above_each_other(load_sessions([store]), box, images / "sessions.png")]
     made.append(prints_of_two(images / "print.png"))
     if run is not None:
-        with store_of((*PEOPLE[:2], *TWINS[:2])) as store:
+        with store_of((*PEOPLE[:2], *SYNTHETIC[:2])) as store:
             made.append(draw(store, images / "attribution.png", run=run))
     return made
 

@@ -1,7 +1,7 @@
-"""The tests of faults run, docs/reliability.md out: `python docs/make_reliability.py`.
+"""Run the tests of faults and write docs/reliability.md: `python docs/make_reliability.py`.
 
-With the report of a run there was (pytest --junitxml=REPORT), `... make_reliability.py REPORT`
-writes down that one instead.
+`python docs/make_reliability.py REPORT` reads the report of an earlier run instead (pytest
+--junitxml=REPORT).
 """
 
 import subprocess
@@ -19,16 +19,16 @@ from faults import FAULTS, Fault  # noqa: E402 - the tests' own list
 HEADING: Final = """\
 # Reliability
 
-Made by `python docs/make_reliability.py`, which runs the test of each fault
-([tests/faults.py](../tests/faults.py)) and writes down how it went.
+`python docs/make_reliability.py` runs the test of each fault
+([tests/faults.py](../tests/faults.py)) and writes this page.
 
 | fault | the user sees | left on the disk | the same command again | tested |
 |---|---|---|---|---|
 """
 
 
-def outcomes() -> dict[str, str]:
-    """Run the tests and return what came of each: `passed`, `failed` or why it was skipped."""
+def results() -> dict[str, str]:
+    """Run the tests and return the result of each: `passed`, `failed` or why it was skipped."""
     tests = [f"tests/{fault.test}" for fault in FAULTS]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
@@ -42,16 +42,16 @@ def outcomes() -> dict[str, str]:
             f"--junitxml={report}",
         ]
         subprocess.run([*command, *tests], cwd=ROOT, check=False)
-        return outcomes_in(report)
+        return results_in(report)
 
 
-def outcomes_in(report: Path) -> dict[str, str]:
-    """Return what came of each test in a report of pytest's."""
+def results_in(report: Path) -> dict[str, str]:
+    """Return the result of each test in a report of pytest's."""
     cases = ElementTree.parse(report).getroot().iter("testcase")
-    return {case.attrib["name"]: _outcome(case) for case in cases}
+    return {case.attrib["name"]: _result(case) for case in cases}
 
 
-def _outcome(case: ElementTree.Element) -> str:
+def _result(case: ElementTree.Element) -> str:
     for child in case:
         if child.tag == "skipped":
             return f"skipped: {child.attrib.get('message', '')}"
@@ -60,16 +60,16 @@ def _outcome(case: ElementTree.Element) -> str:
     return "passed"
 
 
-def row(fault: Fault, came: dict[str, str]) -> str:
+def row(fault: Fault, results: dict[str, str]) -> str:
     """Return a row of the table."""
     name = fault.test.partition("::")[2]
-    test = f"[{came.get(name, 'not run')}](../tests/{fault.test.partition('::')[0]})"
+    test = f"[{results.get(name, 'not run')}](../tests/{fault.test.partition('::')[0]})"
     return f"| {fault.what} | {fault.seen} | {fault.left} | {fault.again} | {test} |"
 
 
 if __name__ == "__main__":
     page = ROOT / "docs" / "reliability.md"
-    came = outcomes_in(Path(sys.argv[1])) if len(sys.argv) > 1 else outcomes()
-    page.write_text(HEADING + "\n".join(row(fault, came) for fault in FAULTS) + "\n")
+    found = results_in(Path(sys.argv[1])) if len(sys.argv) > 1 else results()
+    page.write_text(HEADING + "\n".join(row(fault, found) for fault in FAULTS) + "\n")
     print(page)
-    sys.exit("FAILED" in came.values())
+    sys.exit("FAILED" in found.values())

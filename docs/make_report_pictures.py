@@ -1,4 +1,4 @@
-"""A report of the demo in, the pictures of docs/report.md out. It needs Playwright and Chromium.
+"""Draw the pictures of docs/analyst.md from a report of the demo, with Playwright and Chromium.
 
 python docs/make_report_pictures.py out/demo/report.html
 """

@@ -4,7 +4,7 @@ Weights of cells are integrated gradients (Sundararajan, Taly and Yan 2017, "Axi
 for deep networks", arXiv:1703.01365) of the logit along the straight line from the print of the
 people trained on (owner task: of the account itself) to the window's own. They add up to the
 difference of the two logits. An event weighs what the logit would change, to first order, if it
-counted for nothing. docs/attribution.md measures whether deleting what weighs most lowers a score.
+counted for nothing. docs/benchmarks.md measures whether deleting what weighs most lowers a score.
 """
 
 from collections.abc import Callable

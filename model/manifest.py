@@ -4,7 +4,7 @@
 
 A model is data: what is read is JSON, Parquet and arrays, and nothing of it runs. The hashes
 show damage, a file of another model, or one that came in since; they are no signature, so who
-may write to a RUN decides what it scores (docs/security.md).
+may write to a RUN decides what it scores (docs/trust.md).
 """
 
 import hashlib

@@ -22,6 +22,9 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"^(?: {4}|\t)(.+)$|`([^`\n]+)`", re.MULTILINE)
+EVERYWHERE = {"--quiet", "--help", "--version"}
+SHOWN = [page for page in PAGES if page.name != "CHANGELOG.md"]  # which speaks of former commands
 
 
 def relative_links(page: Path) -> list[tuple[str, str]]:
@@ -44,14 +47,6 @@ def test_the_page_of_commands_is_what_the_script_makes(tmp_path):
     )
 
 
-def test_the_api_page_is_what_the_script_makes(tmp_path):
-    script = [sys.executable, str(ROOT / "docs" / "make_api.py"), str(tmp_path / "api.md")]
-    subprocess.run(script, cwd=ROOT, check=True, capture_output=True)
-    assert (ROOT / "docs" / "api.md").read_text() == (tmp_path / "api.md").read_text(), (
-        "make it anew: python docs/make_api.py"
-    )
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_to_a_file_and_a_heading(page):
     for path, anchor in relative_links(page):
@@ -68,6 +63,56 @@ def test_every_command_is_shown_in_use():
     for command in commands:
         called = re.compile(rf"(pointerprint|make) {command}\b")
         assert any(called.search(text) for text in pages), f"no page shows `{command}`"
+
+
+def calls(page: Path, program: str) -> list[str]:
+    """Return each call of a program on a page, in code blocks and in running text."""
+    text = page.read_text().replace("\\\n", " ")
+    code = (block or inline for block, inline in CODE.findall(text))
+    found = (re.search(rf"(?:^|[$&|;(] ?){re.escape(program)} (.+)", line) for line in code)
+    return [match[1] for match in found if match]
+
+
+def options_of(words: list[str]) -> set[str] | None:
+    """Return the options of the command that these words begin with; None: there is none."""
+    command = app
+    while words and not words[0].startswith("-") and words[0] in command:
+        command, words = command[words[0]], words[1:]
+    if command is app:
+        return None
+    if command.default_command is None:  # `models`: its commands are meant
+        return set()
+    arguments = command.assemble_argument_collection()
+    return {name for argument in arguments for name in argument.names}
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_and_option_on_a_page_exists(page):
+    for call in calls(page, "pointerprint"):
+        words = re.split(r"[\s|;&)]+", call.partition("  ")[0].partition(" #")[0])
+        options = options_of(words)
+        if options is None:
+            assert words[0].startswith("-") or not words[0].islower(), f"no command: {call}"
+            continue
+        used = {word.partition("=")[0] for word in words if re.match(r"--\w", word)}
+        assert used <= options | EVERYWHERE, f"{call}: no option {used - options - EVERYWHERE}"
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_benchmark_and_target_on_a_page_exists(page):
+    for call in calls(page, "python -m"):
+        module = ROOT.joinpath(*call.split()[0].split("."))
+        assert module.is_dir() or module.with_suffix(".py").exists(), call
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for call in calls(page, "make"):
+        assert call.split()[0] in targets, f"make {call}: no such target"
+
+
+@pytest.mark.parametrize("name", ["docs/benchmarks.md", "benchmarks/README.md"])
+def test_figures_have_the_command_that_made_them(name):
+    for section in re.split(r"^## ", (ROOT / name).read_text(), flags=re.MULTILINE)[1:]:
+        if re.search(r"^\| .*\d", section, re.MULTILINE):
+            assert re.search(r"python -m \w|pointerprint \w|make \w", section), section[:60]
 
 
 def test_every_page_is_in_the_index():

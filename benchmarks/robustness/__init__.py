@@ -7,5 +7,5 @@ on what a fold of `benchmarks.bots` leaves; attacked are the bots of that fold's
 and simulated, that the model flags as they come. Neither their generators nor the people of the
 fold were trained on. The people's sub-sessions are changed alike: what raises the false-positive
 rate?
-docs/robustness.md holds what it prints.
+docs/benchmarks.md holds what it prints.
 """
