@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import jax
-
 from model.config import Device
 from pipeline.errors import NotFoundError
 from pipeline.storage.paths import require_local
@@ -70,6 +68,8 @@ def profiled(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
+    import jax  # not above: it reads what `prepare_jax` sets when it is imported
+
     if require_local(folder, "--profile").exists() and not folder.is_dir():
         raise NotFoundError(folder, "it is a file", "--profile takes a folder")
     folder.mkdir(parents=True, exist_ok=True)

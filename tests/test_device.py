@@ -47,3 +47,9 @@ def test_threads_share_two_heaps_unless_the_environment_says_otherwise(environme
 
     assert told.returncode == 0, told.stderr
     assert fewest <= int(told.stdout) <= most
+
+
+def test_jax_is_set_up_before_it_is_imported():
+    script = "import sys, model.device; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr

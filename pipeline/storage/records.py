@@ -1,0 +1,99 @@
+"""Keep frozen dataclasses as JSON files, and read them back only if they are what was written.
+
+A record is a dataclass of numbers, strings, other records, and tuples or mappings of these. Its
+annotations are the format: a field that is missing or unknown, a value of another type, NaN and
+infinity are refused, with the file and the field in the error.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.errors import SchemaError
+from pipeline.storage.publish import write_json
+
+Record = TypeVar("Record")
+
+
+def write_record(record: object, path: Path) -> Path:
+    """Write a record as a JSON file, whole or not at all, and return `path`."""
+    return write_json(record_json(record), path)
+
+
+def read_record(kind: type[Record], path: Path, hint: str = "make it again") -> Record:
+    """Return the record of this `kind` in a JSON file; `hint` is what to do if it isn't one."""
+    return parse_record(kind, read_json(path, hint), path, hint)
+
+
+def record_json(record: object) -> dict[str, Any]:
+    """Return a record as JSON holds it."""
+    return _adapter(type(record)).dump_python(record, mode="json")
+
+
+def parse_record(
+    kind: type[Record], found: Mapping[str, Any], where: object, hint: str = "make it again"
+) -> Record:
+    """Return the record of this `kind` that a JSON object stands for."""
+    adapter = _adapter(kind)
+    try:
+        record = adapter.validate_json(json.dumps(found, allow_nan=False), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SchemaError(where, f"{_dotted(first['loc'])}{first['msg']}", hint) from error
+    except ValueError as error:  # a number that JSON has no word for, such as 1e999
+        raise SchemaError(where, f"a number is not finite: {error}", hint) from error
+    difference = _difference(found, adapter.dump_python(record, mode="json"), ())
+    if difference:
+        raise SchemaError(where, difference, hint)
+    return record
+
+
+def read_json(path: Path, hint: str = "make it again") -> dict[str, Any]:
+    """Return the JSON object in a file; NaN and infinity, which are not JSON, are refused."""
+    try:
+        found = json.loads(path.read_text(), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise SchemaError(path, f"it can't be read: {error}", hint) from error
+    if not isinstance(found, dict):
+        raise SchemaError(path, f"expected a JSON object, found a {type(found).__name__}", hint)
+    return found
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter:
+    """Return what validates a kind of record; it takes some 20 ms to make."""
+    return TypeAdapter(kind)
+
+
+def _difference(found: Any, expected: Any, at: tuple[object, ...]) -> str:
+    """Return in which field the two differ, in words; nothing if in none.
+
+    pydantic ignores the unknown fields of a dataclass, and fills in a default for a missing one.
+    """
+    if isinstance(expected, dict) and isinstance(found, Mapping):
+        for name in [*expected, *found]:
+            if name not in found or name not in expected:
+                what = "missing" if name not in found else "unknown"
+                return f"{_dotted((*at, name))}{what} field"
+            if inner := _difference(found[name], expected[name], (*at, name)):
+                return inner
+        return ""
+    if isinstance(expected, list) and isinstance(found, list):
+        pairs = enumerate(zip(found, expected, strict=True))
+        return next((d for i, (f, e) in pairs if (d := _difference(f, e, (*at, i)))), "")
+    if isinstance(expected, float) and not math.isfinite(expected):
+        return f"{_dotted(at)}{expected} is not a finite number"
+    return ""
+
+
+def _dotted(at: tuple[object, ...]) -> str:
+    return f"{'.'.join(map(str, at))}: " if at else ""
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
