@@ -22,9 +22,11 @@ import sys
 import tempfile
 import time
 import traceback
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -32,14 +34,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.jobs.partition import Begun, make_partition
+from flows.jobs.partition import publish_scores, staged_scores
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import SESSIONS
 from pipeline.scores.table import Verdict, scores_table
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import WindowConfig, cut_windows
 from pipeline.storage.publish import MANIFEST, SUCCESS, write_parquet
-from pipeline.storage.shards import Shard, inputs_digest, plan_shards, read_shard
+from pipeline.storage.shards import (
+    Shard,
+    alone_with,
+    drop_staged,
+    inputs_digest,
+    open_staged,
+    plan_shards,
+    read_shard,
+)
 from pipeline.storage.store import known_sessions, part_paths, quarantine_folder
 
 DAY = "2026-11-01"
@@ -244,16 +254,22 @@ def score_by_rule(store: Path, target: Path, model_id: str) -> Path:
     """Score a store as `pointerprint score` does, with a rule in the place of the network."""
     shards = [shard for whole in plan_shards([store]) for shard in split(whole)]
 
-    def score_missing(begun: Begun, missing: Sequence[Shard]) -> None:
-        for shard in missing:
-            verdict = Verdict(0.9, 0.5, 8, model_id, begun.run_id, begun.scored_at)
+    digest = inputs_digest(shards, {"model_id": model_id})
+    new = {"run_id": uuid.uuid4().hex, "scored_at": datetime.now(UTC).isoformat()}
+    with alone_with(target):
+        staged, begun = open_staged(target, digest, new)
+        run_id, scored_at = begun["run_id"], datetime.fromisoformat(begun["scored_at"])
+        verdict = Verdict(0.9, 0.5, 8, model_id, run_id, scored_at)
+        for shard in shards:
+            if staged.read_note(shard.number) is not None:
+                continue
             tables = [label_scores(sessions, verdict) for sessions in read_shard(shard)]
-            write_parquet(pa.concat_tables(tables), begun.staged.part(shard.number))
+            write_parquet(pa.concat_tables(tables), staged.part(shard.number))
             with (target.parent.parent / f"{target.parent.name}.scored").open("a") as file:
                 file.write(f"{shard.number}\n")
-            begun.staged.finish(shard.number, {"n_sessions": sum(map(len, tables))})
-
-    make_partition(target, shards, inputs_digest(shards, {"model_id": model_id}), score_missing, {})
+            staged.finish(shard.number, {"n_sessions": sum(map(len, tables))})
+        publish_scores(staged, shards, staged_scores(staged, shards), target, begun)
+        drop_staged(staged)
     return target
 
 

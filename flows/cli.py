@@ -247,20 +247,31 @@ def score(
     """Score every session of logs or stores into the Parquet partition of a day."""
     _prepare()
     from flows.jobs.inputs import today
-    from flows.jobs.score import score as job
+    from flows.jobs.progress import finish
+    from flows.jobs.score import ScoreJob
+    from flows.jobs.score import score as score_sessions
     from flows.jobs.summary import summary_json, summary_lines
     from model.device import profiled
     from pipeline.scores.partitions import read_manifest
 
     _require(sources, "score", "LOG|STORE")
-    day, names = date or today(), parse_columns(columns)
+    job = ScoreJob(
+        sources,
+        model,
+        to,
+        date or today(),
+        format,
+        parse_columns(columns),
+        tuple(history or ()),
+        replays,
+        workers,
+        scheduler,
+        budget,
+        abstain_is,
+    )
     began = time.monotonic()
     with profiled(profile), progress("scoring", "sessions") as show:
-        partition = job(
-            sources, model, to, day, format, names, show,
-            history=tuple(history or ()), replays=replays, workers=workers, scheduler=scheduler,
-            budget=budget, abstain_is=abstain_is,
-        )  # fmt: skip
+        partition = finish(score_sessions(job), lambda now: show(now.done, now.total))
     manifest = read_manifest(partition)
     print_throughput(manifest["n_sessions"], "sessions", time.monotonic() - began)
     if json:

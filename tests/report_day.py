@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 from conftest import make_sessions
 from people import people
-from tiny import TINY, untrained
+from tiny import TINY, score_now, untrained
 
-from flows.jobs.score import score
 from model.owner.profiles import Profiles
 from model.owner.score import enroll
 from model.owner.train import PopulationData
@@ -145,7 +144,7 @@ def owners_day(folder: Path) -> Path:
     parts = [known.take(~is_enrolled), slow]
     made = Part(folder / "store", DAY, "made")
     write_part(made, parts, QUARANTINE.empty_table(), {"files": []})
-    score([folder / "store"], folder / "run", folder / "scores", DAY)
+    score_now([folder / "store"], folder / "run", folder / "scores", DAY)
     return folder / "scores"
 
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import score_now
 
 from flows.cli import main
-from flows.jobs.score import score
 from flows.jobs.summary import summary_lines
 from pipeline.schemas import SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
@@ -151,7 +151,7 @@ def log(tmp_path_factory):
 
 
 def test_no_session_is_lost_and_the_summary_says_who_was_not_judged(saved_run, log, tmp_path):
-    partition = score([log], saved_run, tmp_path / "scores", DAY)
+    partition = score_now([log], saved_run, tmp_path / "scores", DAY)
     rows, manifest = pd.read_parquet(partition), read_manifest(partition)
 
     assert len(rows) == 68
@@ -192,8 +192,8 @@ def test_the_command_says_it_in_words_and_in_json(saved_run, log, tmp_path, caps
 
 def test_days_scored_before_there_was_a_column_are_read_beside_later_ones(saved_run, log, tmp_path):
     scores = tmp_path / "scores"
-    score([log], saved_run, scores, DAY)
-    old = score([log], saved_run, scores, "2026-10-01")
+    score_now([log], saved_run, scores, DAY)
+    old = score_now([log], saved_run, scores, "2026-10-01")
     part = old / "part-00000.parquet"
     with pa.parquet.ParquetFile(part) as parquet:
         table = parquet.read().drop_columns("needs_review")

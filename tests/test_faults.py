@@ -23,11 +23,10 @@ import pytest
 from conftest import ROOT
 from faults import FAULTS
 from pyarrow import fs
-from tiny import TINY, easy_store, untrained
+from tiny import TINY, easy_store, score_now, untrained
 
 from flows.console import Stopped, stoppable
 from flows.jobs.days import is_published
-from flows.jobs.score import score
 from flows.prefect.environment import is_healthy
 from flows.run_settings import settings_toml
 from model.run import load_model, save_model
@@ -361,7 +360,7 @@ def test_prefects_server_gone_in_the_middle(tmp_path, monkeypatch):
     assert is_published(scores, DAY)  # the work was done all the same
     before = pd.read_parquet(scores)
     assert len(before) == 32
-    again = pd.read_parquet(score([store], run, scores, DAY))
+    again = pd.read_parquet(score_now([store], run, scores, DAY))
     of_the_run = ["run_id", "scored_at", "run_date"]
     pd.testing.assert_frame_equal(
         again.drop(columns=of_the_run, errors="ignore"), before.drop(columns=of_the_run), rtol=1e-5

@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tiny import TINY, easy_store, ingest_sample
+from tiny import TINY, easy_store, ingest_sample, score_now
 
 from flows.jobs.draw import draw
 from flows.jobs.evaluate import evaluate_scores
 from flows.jobs.progress import finish
-from flows.jobs.score import score
 from flows.jobs.simulate import simulate
 from flows.jobs.train import TrainJob, train
 from model.evaluate import Evaluation
@@ -57,7 +56,7 @@ def made(sample_dir, trained, tmp_path_factory):
     store = ingest_sample(sample_dir, folder / "store")
     run, figures = trained
     scores = folder / "scores"
-    return Made(store, run, scores, score([store], run, scores, DAY), figures)
+    return Made(store, run, scores, score_now([store], run, scores, DAY), figures)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def hard(made, tmp_path_factory):
     """Return the rows of three sessions that are hard to judge, by session."""
     folder = tmp_path_factory.mktemp("hard")
     (folder / "hard.csv").write_text(HARD_LOG)
-    partition = score([folder / "hard.csv"], made.run, folder / "scores", DAY)
+    partition = score_now([folder / "hard.csv"], made.run, folder / "scores", DAY)
     return pd.read_parquet(partition).set_index("session_id")
 
 
@@ -159,7 +158,7 @@ def test_nothing_but_days_lies_in_the_scores(made):
 def test_a_day_scored_again_is_replaced_and_gets_the_same_scores(made, tmp_path):
     scores = shutil.copytree(made.scores, tmp_path / "scores")
     before = pd.read_parquet(scores)
-    score([made.store], made.run, scores, DAY)
+    score_now([made.store], made.run, scores, DAY)
     after = pd.read_parquet(scores)
 
     assert set(after["run_id"]).isdisjoint(before["run_id"])
@@ -185,8 +184,8 @@ def test_another_day_stands_beside_and_readers_choose(made, tmp_path):
 
 def test_raw_logs_in_any_order_get_the_scores_that_the_store_got(made, sample_dir, tmp_path):
     logs = [sample_dir / "logs" / name for name in ("human.csv", "bots.csv.gz")]
-    partition = score(logs, made.run, tmp_path / "scores", DAY)
-    backwards = score(logs[::-1], made.run, tmp_path / "backwards", DAY)
+    partition = score_now(logs, made.run, tmp_path / "scores", DAY)
+    backwards = score_now(logs[::-1], made.run, tmp_path / "backwards", DAY)
 
     np.testing.assert_array_equal(fraud_score(partition), fraud_score(backwards))
     pd.testing.assert_series_equal(fraud_score(partition), fraud_score(made.partition), rtol=1e-6)
@@ -196,14 +195,14 @@ def test_a_neighbour_changes_no_score(made, sample_dir, tmp_path):
     log = pd.read_csv(sample_dir / "logs" / "human.csv")
     name = "browse_003"
     log[log["session_id"] == name].to_csv(tmp_path / "alone.csv", index=False)
-    alone = fraud_score(score([tmp_path / "alone.csv"], made.run, tmp_path / "scores", DAY))
+    alone = fraud_score(score_now([tmp_path / "alone.csv"], made.run, tmp_path / "scores", DAY))
 
     assert alone.loc[name] == pytest.approx(fraud_score(made.partition).loc[name], rel=1e-6)
 
 
 def test_the_same_session_twice_is_refused_and_nothing_is_published(made, sample_dir, tmp_path):
     with pytest.raises(DataError, match="in more than one input"):
-        score([made.store, sample_dir / "logs"], made.run, tmp_path / "scores", DAY)
+        score_now([made.store, sample_dir / "logs"], made.run, tmp_path / "scores", DAY)
     assert not list(tmp_path.rglob("*.parquet"))
     assert not list(tmp_path.rglob("_SUCCESS"))
 

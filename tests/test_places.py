@@ -11,10 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tiny import TINY, easy_store, ingest_sample, untrained
+from tiny import TINY, easy_store, ingest_sample, score_now, untrained
 
 from flows.jobs.progress import finish
-from flows.jobs.score import score
 from flows.jobs.train import TrainJob, train
 from model.run import load_model, save_model
 from pipeline.errors import NotFoundError, StorageError
@@ -182,9 +181,9 @@ def test_store_run_and_scores_may_all_be_remote(bucket, sample_dir, tmp_path):
         publish_partition(staged, bucket / "run")
     assert load_model(bucket / "run").model_id == load_model(tmp_path / "run").model_id
 
-    here = score([local], tmp_path / "run", tmp_path / "scores", DAY)
+    here = score_now([local], tmp_path / "run", tmp_path / "scores", DAY)
     for _ in range(2):  # the second replaces the first
-        there = score(
+        there = score_now(
             # As the command line gives it: `Path` took one of the slashes away.
             [Path("s3://bucket/store")], Path("s3://bucket/run"), Path("s3://bucket/scores"), DAY
         )  # fmt: skip
@@ -221,7 +220,7 @@ def test_rejected_rows_lie_beside_remote_scores_and_change_with_them(bucket, tmp
     save_model(untrained(), tmp_path / "run")
     for n_bad in (2, 3, 0):
         log.write_text("session_id,t_ms,x,y\n" + rows + "a,never,1,1\n" * n_bad)
-        there = score([log], tmp_path / "run", scores, DAY)
+        there = score_now([log], tmp_path / "run", scores, DAY)
         assert read_partition(there).num_rows == 1
         assert read_quarantine(there).num_rows == n_bad
         assert len([n for n in names(there) if n.startswith("_quarantine/")]) == bool(n_bad)

@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import make_sessions
-from tiny import TINY, untrained
+from tiny import TINY, score_now, untrained
 
 from flows.jobs import replays
-from flows.jobs.score import score
 from model.run import load_model, save_model
 from pipeline.errors import SchemaError
 from pipeline.replay import signature
@@ -456,7 +455,7 @@ def test_scoring_names_replays_and_counts_them(run, tmp_path):
     earlier = store(tmp_path / "earlier", originals)
 
     def rows(name, *args, **kwargs):
-        partition = score([*args], run, tmp_path / name, DAY, **kwargs)
+        partition = score_now([*args], run, tmp_path / name, DAY, **kwargs)
         manifest = json.loads((partition / "_manifest.json").read_text())
         found = pd.read_parquet(partition).set_index("session_id")
         assert manifest["n_replays"] == found["replay_of"].notna().sum()
@@ -493,7 +492,7 @@ def test_beyond_the_limit_a_replay_is_found_beside_its_original_or_in_the_histor
     earlier = [store(tmp_path / "c", named(originals, "earlier", day=1))]
 
     def replays_of(name, **kwargs):
-        partition = score(paths, run, tmp_path / name, DAY, **kwargs)
+        partition = score_now(paths, run, tmp_path / name, DAY, **kwargs)
         found = pd.read_parquet(partition).set_index("session_id")["replay_of"]
         return found.loc[copies.session_id].tolist()
 

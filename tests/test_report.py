@@ -10,11 +10,10 @@ import pyarrow as pa
 import pytest
 from conftest import make_sessions
 from report_day import DAY, EARLIER, HOSTILE, a_day, a_store, block, owners_day, scores_of
-from tiny import TINY, untrained
+from tiny import TINY, score_now, untrained
 
 import flows.jobs.report as job
 from flows.jobs.report import report
-from flows.jobs.score import score
 from model.attribution import Attribution
 from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import OwnerConfig
@@ -252,7 +251,7 @@ def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
     model = replace(model, people=print_of_people(TINY, still, still.session_id))
     save_model(model, tmp_path / "run")
     store, _ = a_store(tmp_path, ["a", "b"])
-    score([store], tmp_path / "run", tmp_path / "scores", DAY)
+    score_now([store], tmp_path / "run", tmp_path / "scores", DAY)
     (path,) = report(tmp_path / "scores", tmp_path / "report.html")
     page = path.read_text()
 

@@ -5,9 +5,8 @@ import json
 import duckdb
 import pandas as pd
 import pytest
-from tiny import easy_store
+from tiny import easy_store, score_now
 
-from flows.jobs.score import score
 from flows.jobs.summary import summary_lines
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.scores.partitions import read_manifest, read_quarantine
@@ -43,7 +42,7 @@ def accounted(partition, logs) -> None:
 
 
 def test_rejected_rows_lie_beside_the_scores_and_are_counted(saved_run, logs, tmp_path):
-    partition = score([logs], saved_run, tmp_path / "scores", DAY)
+    partition = score_now([logs], saved_run, tmp_path / "scores", DAY)
     manifest, table = read_manifest(partition), read_quarantine(partition).to_pandas()
 
     assert table["reason"].value_counts().to_dict() == {
@@ -65,7 +64,7 @@ def test_rejected_rows_lie_beside_the_scores_and_are_counted(saved_run, logs, tm
 def test_the_same_rows_that_ingest_rejects(saved_run, logs, tmp_path):
     ingest_logs([logs], tmp_path / "store", ingest_date=DAY)
     kept = pd.read_parquet(tmp_path / "store.quarantine")
-    told = read_quarantine(score([logs], saved_run, tmp_path / "scores", DAY)).to_pandas()
+    told = read_quarantine(score_now([logs], saved_run, tmp_path / "scores", DAY)).to_pandas()
 
     columns = ["source_file", "source_sha256", "line", "reason", "raw"]
     by = ["source_file", "line"]
@@ -77,7 +76,7 @@ def test_the_same_rows_that_ingest_rejects(saved_run, logs, tmp_path):
 
 def test_readers_of_the_scores_do_not_see_it(saved_run, logs, tmp_path):
     scores = tmp_path / "scores"
-    partition = score([logs], saved_run, scores, DAY)
+    partition = score_now([logs], saved_run, scores, DAY)
     assert (partition / FILE).is_file()
 
     assert pd.read_parquet(scores)["session_id"].tolist() == ["same", "a", "b"]
@@ -87,15 +86,15 @@ def test_readers_of_the_scores_do_not_see_it(saved_run, logs, tmp_path):
 
 
 def test_scored_again_it_is_the_same_and_what_was_mended_is_gone(saved_run, logs, tmp_path):
-    before = read_quarantine(score([logs], saved_run, tmp_path / "scores", DAY))
-    again = read_quarantine(score([logs], saved_run, tmp_path / "scores", DAY))
+    before = read_quarantine(score_now([logs], saved_run, tmp_path / "scores", DAY))
+    again = read_quarantine(score_now([logs], saved_run, tmp_path / "scores", DAY))
     assert again.equals(before)
 
     (logs / "b.csv").unlink()
     (logs / "empty.csv").unlink()
     text = (logs / "a.csv").read_text()
     (logs / "a.csv").write_text(text.replace("a,never,1,1\n", "").replace("a,1,99999,1\n", ""))
-    partition = score([logs], saved_run, tmp_path / "scores", DAY)
+    partition = score_now([logs], saved_run, tmp_path / "scores", DAY)
     assert read_quarantine(partition).num_rows == 0
     assert read_manifest(partition)["quarantine"] == []
     assert not (partition / FILE).exists()
@@ -104,7 +103,7 @@ def test_scored_again_it_is_the_same_and_what_was_mended_is_gone(saved_run, logs
 @pytest.mark.parametrize("workers", [1, 2])
 def test_shards_and_workers_lose_nothing(workers, saved_run, logs, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.storage.shards.SHARD_LOG_BYTES", 1)  # a shard a file
-    partition = score([logs], saved_run, tmp_path / "scores", DAY, workers=workers)
+    partition = score_now([logs], saved_run, tmp_path / "scores", DAY, workers=workers)
     table, manifest = read_quarantine(partition).to_pandas(), read_manifest(partition)
 
     # The second file's session is now found to be one when the shards are put together.
@@ -125,24 +124,24 @@ def test_a_run_that_was_cut_short_keeps_what_was_rejected(saved_run, logs, tmp_p
     monkeypatch.setattr("pipeline.storage.shards.SHARD_LOG_BYTES", 1)
     real = job.score_shard
 
-    def stops_at_two(work, shard, *others):
+    def stops_at_two(run, shard, model):
         if shard.number == 2:
             raise KeyboardInterrupt
-        return real(work, shard, *others)
+        return real(run, shard, model)
 
     with monkeypatch.context() as patch:
         patch.setattr(job, "score_shard", stops_at_two)
         with pytest.raises(KeyboardInterrupt):
-            score([logs], saved_run, tmp_path / "scores", DAY)
+            score_now([logs], saved_run, tmp_path / "scores", DAY)
     assert not (tmp_path / "scores").exists()
-    partition = score([logs], saved_run, tmp_path / "scores", DAY)
+    partition = score_now([logs], saved_run, tmp_path / "scores", DAY)
     assert sum(reasons(partition).values()) == 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "scores"]
 
 
 def test_pieces_of_a_large_log_are_one_file(saved_run, logs, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.readers.common.log_files.LARGE_BYTES", 1)
-    partition = score([logs], saved_run, tmp_path / "scores", DAY)
+    partition = score_now([logs], saved_run, tmp_path / "scores", DAY)
     assert reasons(partition)["not_a_number"] == 2
     assert read_manifest(partition)["logs"]["n_files"] == 3
     accounted(partition, logs)
@@ -150,7 +149,7 @@ def test_pieces_of_a_large_log_are_one_file(saved_run, logs, tmp_path, monkeypat
 
 def test_a_store_has_its_own_quarantine(saved_run, tmp_path):
     manifest = read_manifest(
-        score([easy_store(tmp_path / "s")], saved_run, tmp_path / "scores", DAY)
+        score_now([easy_store(tmp_path / "s")], saved_run, tmp_path / "scores", DAY)
     )
     assert (manifest["logs"], manifest["n_quarantined"]) == (None, 0)
     json.dumps(manifest)

@@ -1,10 +1,13 @@
 """A run small enough for tests: its settings, stores, and a model nobody trained."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from conftest import make_sessions
 
+from flows.jobs.progress import finish, ignore
+from flows.jobs.score import ScoreJob, score
 from model.calibrate import Calibration
 from model.config import NetworkConfig, OwnerConfig, PanelsConfig, RunConfig, TrainConfig
 from model.network import new_network
@@ -58,6 +61,13 @@ def easy_store(store: Path, n: int = 64, people: int = 8) -> Path:
     part = Part(store, "2026-11-01", "easy")
     write_part(part, [sessions], QUARANTINE.empty_table(), {"files": []})
     return store
+
+
+def score_now(
+    sources: Sequence[Path], model: Path, to: Path, date: str, show=ignore, **options
+) -> Path:
+    """Run a `ScoreJob` to its end, and return the partition it published."""
+    return finish(score(ScoreJob(sources, model, to, date, **options)), show)
 
 
 def ingest_sample(sample_dir: Path, store: Path) -> Path:

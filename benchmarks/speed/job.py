@@ -13,7 +13,8 @@ from benchmarks.speed.network import sample_prints, sizes_of
 from benchmarks.speed.peers_job import NaiveProcess
 from benchmarks.speed.recordings import DAY, make_sessions, write_log
 from benchmarks.speed.timing import Result, interleaved
-from flows.jobs.score import score
+from flows.jobs.progress import finish
+from flows.jobs.score import ScoreJob, score
 from model.config import RunConfig
 from model.network import new_network
 from pipeline.ingest.ingest import ingest_logs
@@ -43,7 +44,7 @@ def _measure(folder: Path, repeats: int) -> Result:
     same, pictures = NaiveProcess(CONFIG.panels.names, sizes_of(CONFIG)), NaiveProcess((), {})
 
     def ours(source: Path, run: Path = run) -> Callable[[], object]:
-        return lambda: score([source], run, folder / "scores", DAY)
+        return lambda: finish(score(ScoreJob([source], run, folder / "scores", DAY)))
 
     def naive(source: Path, n_workers: int = 0) -> Callable[[], object]:
         return lambda: same(source, folder / "naive.parquet", n_workers)

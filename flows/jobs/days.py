@@ -10,8 +10,9 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from flows.jobs.monitor import monitor
+from flows.jobs.progress import Progress, finish, ignore
 from flows.jobs.retrain import Retrained, RetrainJob, retrain
-from flows.jobs.score import score
+from flows.jobs.score import ScoreJob, score
 from flows.jobs.tracking import track
 from flows.settings import Settings
 from model.config import Promote
@@ -41,9 +42,7 @@ def ingest_day(site: Settings, day: str) -> IngestReport:
     return report
 
 
-def score_day(
-    site: Settings, day: str, progress: Callable[[int, int], None] = lambda n_done, n_all: None
-) -> Path:
+def score_day(site: Settings, day: str, show: Callable[[Progress], object] = ignore) -> Path:
     """Score the sessions that came into the store on `day`; those before may have been replayed.
 
     A day on which nothing came has a partition without rows: it is done, not forgotten.
@@ -51,18 +50,18 @@ def score_day(
     sources = day_sources(site, day)
     if not sources:
         log.warning("no sessions were ingested on %(day)s", {"day": day})
-    return score(
+    job = ScoreJob(
         sources,
         site.models,
         site.scores,
         day,
-        progress=progress,
         history=_days_before(site, day),
         workers=site.workers,
         scheduler=site.scheduler or None,
         budget=site.budget,
         abstain_is=site.abstain_is,
     )
+    return finish(score(job), show)
 
 
 def monitor_day(site: Settings, day: str) -> Path:

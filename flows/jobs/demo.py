@@ -11,7 +11,7 @@ from flows.jobs.draw_print import draw_print
 from flows.jobs.inputs import today
 from flows.jobs.progress import finish
 from flows.jobs.report import report
-from flows.jobs.score import score
+from flows.jobs.score import ScoreJob, score
 from flows.jobs.train import TrainJob, train
 from model.config import AugmentConfig, RunConfig, SimulateConfig, TrainConfig
 from model.train import Epoch
@@ -43,7 +43,7 @@ def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
     ingest_logs([sample_data / "logs"], store, labels=labels, ingest_date=today())
     picture = draw(store, to / "sessions.png", canvas=replace(CONFIG.canvas, placement="box"))
     evaluation = finish(train(TrainJob((store,), run, CONFIG, simulate=True)), progress)
-    partition = score([store], run, scores, today())
+    partition = finish(score(ScoreJob([store], run, scores, today())))
     prints = draw_print(store, to / "prints.png", person_and_bot(partition, labels), run=run)
     (page,) = report(scores, to / "report.html", limit=N_CASES)
     return "\n".join(

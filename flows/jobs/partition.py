@@ -1,18 +1,14 @@
-"""Shards in, a published partition out, whatever scores them and however often it is killed.
+"""Put the partition of a day together from finished shards, and publish it.
 
-Shards that are staged already are left as they are. When all are there, doubles are left out,
-replays marked, and all goes into one file: who opens it has one version of the day, however many
-row groups it reads. What raw logs had that is in no session lies beside it, and is published with
+Duplicate sessions are left out, and all rows go into one file: who opens it has one version of the
+day, however many row groups it reads. What raw logs had that is in no session is published beside
 it; readers of the table don't see it.
 """
 
-import logging
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +19,12 @@ from jaxtyping import Bool, Int64
 from pipeline.config import AbstainIs
 from pipeline.errors import DataError
 from pipeline.ingest.report import duplicates_table, outcomes_report
-from pipeline.replay.search import ReplayEvidence, with_replays
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.scores.duplicates import find_duplicates, short_hashes
 from pipeline.storage.paths import open_parquet, remove_tree
 from pipeline.storage.publish import parquet_writer, publish_partition, seal, write_parquet
-from pipeline.storage.shards import Shard, StagedShards, alone_with, drop_staged, open_staged
-
-log = logging.getLogger(__name__)
+from pipeline.storage.shards import Shard, StagedShards
 
 PART = "part-00000.parquet"
 QUARANTINE_PART = "_quarantine/part-00000.parquet"
@@ -41,77 +34,31 @@ QUARANTINE_PART = "_quarantine/part-00000.parquet"
 _COUNTS = ("n_sessions", "n_flagged", "n_abstained", "n_replays", "n_review")
 
 
-@dataclass(frozen=True)
-class Begun:
-    """A run that was begun, now or before a crash."""
-
-    staged: StagedShards
-    run_id: str
-    scored_at: datetime  # UTC
+def staged_scores(staged: StagedShards, shards: Sequence[Shard]) -> Iterator[pa.Table]:
+    """Give the rows of each finished shard."""
+    for shard in shards:
+        yield _rows(staged, shard)
 
 
-@dataclass(frozen=True)
-class Replays:
-    """ReplayEvidence on the sessions of each shard in turn, and what turns it into a verdict."""
-
-    evidence: Iterable[ReplayEvidence]
-    base_rate: float
-    medium_threshold: float
-
-
-def make_partition(
-    target: Path,
-    shards: Sequence[Shard],
-    digest: str,
-    score_missing: Callable[[Begun, Sequence[Shard]], None],
-    manifest: Mapping[str, object],
-    search: Callable[[Begun], Replays | None] = lambda begun: None,
-    abstain_is: AbstainIs = "review",
-) -> dict[str, Any]:
-    """Publish `target`, and return its manifest.
-
-    `score_missing` stages the shards it is given; `digest` says what they depend on, so that those
-    of a run that was killed are taken only if they would be the same.
-    """
-    begun = {"run_id": uuid.uuid4().hex, "scored_at": datetime.now(UTC).isoformat()}
-    with alone_with(target):
-        staged, begun = open_staged(target, digest, begun)
-        run = Begun(staged, begun["run_id"], datetime.fromisoformat(begun["scored_at"]))
-        missing = [shard for shard in shards if staged.read_note(shard.number) is None]
-        if len(missing) < len(shards):
-            log.info("%d of %d shards are there already", len(shards) - len(missing), len(shards))
-        try:
-            score_missing(run, missing)
-            said = {**manifest, **begun, "abstain_is": abstain_is}
-            published = _gather(staged, shards, target, said, search(run), abstain_is)
-        except DataError:  # no second try with these inputs would come to another end
-            drop_staged(staged)
-            raise
-        drop_staged(staged)
-    return published
-
-
-def _gather(
+def publish_scores(
     staged: StagedShards,
     shards: Sequence[Shard],
+    rows: Iterable[pa.Table],
     target: Path,
     manifest: Mapping[str, object],
-    replays: Replays | None,
-    abstain_is: AbstainIs,
+    abstain_is: AbstainIs = "review",
 ) -> dict[str, Any]:
-    """Put the partition together from finished shards, publish it, and return its manifest."""
+    """Publish the `rows` of finished shards as partition `target`, and return its manifest.
+
+    `manifest` says what is known of the run already; what came of it is added.
+    """
     counts: Counter[str] = Counter()
     abstained: Counter[str] = Counter()
     tally = Tally()
     kept = _rows_kept(staged, shards)
 
-    def tables() -> Iterator[pa.Table]:
-        evidence = iter(replays.evidence) if replays else None
-        for shard, is_kept in zip(shards, kept, strict=True):
-            table = _rows(staged, shard)
-            if replays is not None and evidence is not None:
-                told = next(evidence)
-                table = with_replays(table, told, replays.base_rate, replays.medium_threshold)
+    def counted() -> Iterator[pa.Table]:
+        for table, is_kept in zip(rows, kept, strict=True):
             table = with_review(table.filter(pa.array(is_kept)), abstain_is)
             counts.update(_counts(table))
             abstained.update(reasons_counted(table))
@@ -122,7 +69,7 @@ def _gather(
 
     remove_tree(staged.partition, ignore_errors=True)  # what a crash left of it
     staged.partition.mkdir(parents=True)
-    write_parquet(tables(), staged.partition / PART)
+    write_parquet(counted(), staged.partition / PART)
     n_quarantined = _write_quarantine(staged, shards, kept)
     notes = [staged.read_note(shard.number) or {} for shard in shards]
     logs = [note["logs"] for note in notes if note.get("logs")]

@@ -6,6 +6,7 @@ caller's business.
 """
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -37,11 +38,13 @@ def finish(
 ) -> Result:
     """Run a job to its end, call `show` with each event, and return the job's result.
 
-    Events are `Progress`, or what a job knows better: a training yields its epochs.
+    Events are `Progress`, or what a job knows better: a training yields its epochs. If `show`
+    raises, the job is closed at once: it lets go of its locks and its workers.
     """
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            return end.value
-        show(event)
+    with closing(events):
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                return end.value
+            show(event)

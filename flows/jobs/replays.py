@@ -1,4 +1,4 @@
-"""Staged scores and recordings in, evidence out: which sessions repeat others.
+"""Find which of the scored sessions repeat others, and mark them in their rows.
 
 A replay shows only beside its original, so the search needs many sessions at once; their events
 it doesn't need. What it holds is bounded: beyond `MOST_MOVEMENTS` it goes on in blocks of shards,
@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 
-from pipeline.replay.null_model import NullModel
+from model.run import TrainedModel
 from pipeline.replay.recordings import (
     Recordings,
     concatenate_recordings,
     read_recordings,
     record,
 )
-from pipeline.replay.search import ReplayEvidence, find_replays, log_odds
+from pipeline.replay.search import find_replays, log_odds, with_replays
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import open_parquet
 from pipeline.storage.shards import StagedShards
@@ -28,10 +29,11 @@ log = logging.getLogger(__name__)
 MOST_MOVEMENTS: Final = 200_000  # searched in at once, and as many earlier ones
 
 
-def search_replays(
-    staged: StagedShards, n_shards: int, history: Iterable[Sessions], chance: NullModel
-) -> Iterator[ReplayEvidence]:
-    """Give the evidence on the sessions of each shard, compared with others and with `history`."""
+def mark_replays(
+    staged: StagedShards, n_shards: int, history: Iterable[Sessions], model: TrainedModel
+) -> Iterator[pa.Table]:
+    """Give the rows of each shard, raised where a session repeats another or one of `history`."""
+    null_model = model.null_model or {}
     earlier = _recorded(history)
     blocks = list(_blocks(staged, n_shards))
     if len(blocks) > 1:
@@ -48,10 +50,19 @@ def search_replays(
         ]
         suspicion = np.concatenate([np.zeros(0), *map(log_odds, tables)])
         everything = concatenate_recordings([*recordings, *earlier]) if recordings else None
-        evidence = find_replays(everything, chance, suspicion) if everything else _none()
-        stops = np.cumsum([table.num_rows for table in tables])
-        for table, stop in zip(tables, stops.tolist(), strict=True):
-            yield evidence.take(slice(stop - table.num_rows, stop))
+        if everything is None:
+            yield from tables
+            continue
+        found = find_replays(everything, null_model, suspicion)
+        stop = 0
+        for table in tables:
+            start, stop = stop, stop + table.num_rows
+            yield with_replays(
+                table,
+                found.take(slice(start, stop)),
+                model.calibration.base_rate,
+                model.policy.medium_threshold,
+            )
 
 
 def _blocks(staged: StagedShards, n_shards: int) -> Iterator[list[int]]:
@@ -82,11 +93,3 @@ def _recorded(history: Iterable[Sessions]) -> list[Recordings]:
     if n_dropped:
         log.warning("history: the first %d sessions are too many to be searched", n_dropped)
     return kept
-
-
-def _none() -> ReplayEvidence:
-    """Return the evidence on no session."""
-    empty = np.zeros(0)
-    return ReplayEvidence(
-        empty, empty.astype(object), empty.astype(bool), *[empty.astype(np.int64)] * 2
-    )

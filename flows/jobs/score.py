@@ -1,170 +1,205 @@
-"""The scoring job: stores or logs and a trained model in, a partition of scores out.
+"""Score the sessions of stores or logs, and publish the scores as a day's partition.
 
-Inputs are cut into shards. Each is scored to a file of its own in a sibling of SCORES, and when
-all are there, the partition is put together and published. A run that was killed goes on with the
-shards that are missing; memory does not grow with the number of sessions.
+Sources are cut into shards. Each is scored into a file of its own in a sibling of SCORES; when all
+are there, the partition is put together and published. A run that was killed goes on with the
+shards that are missing, and memory doesn't grow with the number of sessions.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 from flows.jobs.inputs import each_sessions
-from flows.jobs.partition import Begun, Replays, make_partition
-from flows.jobs.replays import search_replays
-from flows.jobs.shards import Work, score_shard
+from flows.jobs.partition import publish_scores, staged_scores
+from flows.jobs.progress import Progress
+from flows.jobs.replays import mark_replays
+from flows.jobs.shards import ScoringRun, score_by_processes, score_on_cluster, score_shard
 from flows.jobs.summary import summary_lines
-from flows.jobs.workers import by_processes, on_cluster
 from model.registry import resolve_run
 from model.run import TrainedModel, load_model
 from pipeline.config import AbstainIs
-from pipeline.ingest.parse import NO_COLUMNS, refuse_no_logs
+from pipeline.errors import ConfigError, DataError
+from pipeline.ingest.parse import refuse_no_logs
 from pipeline.readers import AUTO
 from pipeline.schemas import SCORES
 from pipeline.storage.paths import as_path
-from pipeline.storage.shards import Shard, inputs_digest, plan_shards
+from pipeline.storage.shards import (
+    Shard,
+    alone_with,
+    drop_staged,
+    inputs_digest,
+    open_staged,
+    plan_shards,
+)
 from pipeline.storage.store import check_date
 
 log = logging.getLogger(__name__)
 
 
-def _no_progress(n_done: int, n_sessions: int) -> None:
-    """Say nothing."""
+@dataclass(frozen=True)
+class ScoreJob:
+    """What to score, with which model, and where the scores go."""
+
+    sources: Sequence[Path]  # stores, or raw logs as they came
+    model: Path  # a RUN, or a folder of models: its champion
+    to: Path  # the SCORES table
+    date: str  # of the partition, YYYY-MM-DD
+    format: str = AUTO  # of raw logs
+    columns: Mapping[str, str] = field(default_factory=dict)  # the logs' names for ours
+    history: Sequence[Path] = ()  # earlier sessions that may have been replayed; not scored
+    replays: bool = True  # compare sessions with each other and with the history
+    workers: int = 1  # processes that score at the same time
+    scheduler: str | None = None  # of a Dask cluster that scores instead: tcp://HOST:PORT
+    budget: float | None = None  # target FPR, one that the model has; None: the model's own
+    abstain_is: AbstainIs = "review"  # whether sessions that abstain are for review
+
+    def __post_init__(self) -> None:
+        """Take paths in an object store for what they are, and refuse what can't be done."""
+        check_date(self.date)
+        if self.workers < 1:
+            raise ConfigError("workers", f"{self.workers} is too few", "at least 1")
+        for name in ("model", "to"):
+            object.__setattr__(self, name, as_path(getattr(self, name)))
+        for name in ("sources", "history"):
+            object.__setattr__(self, name, tuple(map(as_path, getattr(self, name))))
+
+    @property
+    def partition(self) -> Path:
+        """Return the folder that is published."""
+        return self.to / f"run_date={self.date}"
 
 
-def score(
-    paths: Sequence[Path],
-    run: Path,
-    scores: Path,
-    run_date: str,
-    format: str = AUTO,
-    columns: Mapping[str, str] = NO_COLUMNS,
-    progress: Callable[[int, int], None] = _no_progress,
-    history: Sequence[Path] = (),
-    replays: bool = True,
-    workers: int = 1,
-    scheduler: str | None = None,
-    budget: float | None = None,
-    abstain_is: AbstainIs = "review",
-) -> Path:
-    """Score every session in `paths` and publish `SCORES/run_date=...`, whole or not at all.
+def score(job: ScoreJob) -> Generator[Progress, None, Path]:
+    """Score every session, and publish `SCORES/run_date=...`, whole or not at all.
 
-    Replays are looked for among these sessions and those of `history`, which aren't scored.
-    `progress` is called with how many sessions are done, and of how many (0: not known). With
-    `workers` processes, or those of a Dask cluster, shards are scored at the same time.
-    `run` may be a folder of models: the one that is champion now scores to the end. Whether
-    sessions that can't be judged are for review, `abstain_is` says.
+    Yield how many sessions are scored, and return the partition.
     """
-    check_date(run_date)
-    paths, run, scores = [as_path(path) for path in paths], as_path(run), as_path(scores)
-    target = scores / f"run_date={run_date}"
-    run = resolve_run(run)
-    model = load_model(run, budget)
-    shards = plan_shards(paths)
-    searches = replays and model.null_model is not None
     began = time.monotonic()
+    job = replace(job, model=resolve_run(job.model))  # the champion of now scores to the end
+    model = load_model(job.model, job.budget)
+    shards = plan_shards(job.sources)
+    with alone_with(job.partition):
+        run = _begin(job, model, shards)
+        try:
+            yield from _score_missing(job, run, model, shards)
+            _refuse_sources_without_logs(job, run, shards)
+            rows = staged_scores(run.staged, shards)
+            if run.keeps_recordings:
+                history = each_sessions(job.history, job.format, job.columns)
+                rows = mark_replays(run.staged, len(shards), history, model)
+            manifest = publish_scores(
+                run.staged, shards, rows, job.partition, _described(job, run, model), job.abstain_is
+            )
+        except DataError:  # the same sources would end the same way again
+            drop_staged(run.staged)
+            raise
+        drop_staged(run.staged)
+    _log_summary(manifest, time.monotonic() - began)
+    return job.partition
 
-    def score_missing(begun: Begun, missing: Sequence[Shard]) -> None:
-        work = Work(
-            run, model.model_id, begun.run_id, begun.scored_at, begun.staged,
-            format, columns, searches, budget,
-        )  # fmt: skip
-        _score(work, model, shards, missing, workers, scheduler, progress)
-        _refuse_no_logs(work, shards)
 
-    def search(begun: Begun) -> Replays | None:
-        earlier = each_sessions(history, format, columns)
-        evidence = search_replays(begun.staged, len(shards), earlier, model.null_model or {})
-        return Replays(evidence, model.calibration.base_rate, model.policy.medium_threshold)
+def _begin(job: ScoreJob, model: TrainedModel, shards: Sequence[Shard]) -> ScoringRun:
+    """Return a new run of the job, or the one that a crash left unfinished.
 
-    published = make_partition(
-        target,
-        shards,
-        inputs_digest(shards, _what_decides(model, format, columns, searches)),
-        score_missing,
-        {
-            "model_id": model.model_id,
-            "threshold": model.policy.threshold,
-            "inputs": [path.name for path in paths],
-            # Where a report finds the paths and the network again.
-            "read_from": {
-                "paths": [str(path.absolute()) for path in paths],
-                "format": format,
-                "columns": dict(columns),
-            },
-            "run": str(run.absolute()),
-        },
-        search if searches else lambda begun: None,
-        abstain_is,
+    Its shards are taken only if they would come out the same today.
+    """
+    keeps_recordings = job.replays and model.null_model is not None
+    ranges = model.reference_ranges
+    decides = {
+        "model_id": model.model_id,
+        "threshold": model.policy.threshold,
+        "format": job.format,
+        "columns": dict(job.columns),
+        "replays": keeps_recordings,
+        "reference_ranges": None if ranges is None else ranges.to_json(),
+        "scores": SCORES.metadata[b"version"].decode(),
+        "pointerprint": metadata.version("pointerprint"),
+    }
+    staged, begun = open_staged(
+        job.partition,
+        inputs_digest(shards, decides),
+        {"run_id": uuid.uuid4().hex, "scored_at": datetime.now(UTC).isoformat()},
     )
-    seconds = time.monotonic() - began
-    counts = {name: n for name, n in published.items() if name.startswith("n_")}
+    return ScoringRun(
+        model=job.model,
+        model_id=model.model_id,
+        budget=job.budget,
+        run_id=begun["run_id"],
+        scored_at=datetime.fromisoformat(begun["scored_at"]),
+        staged=staged,
+        format=job.format,
+        columns=job.columns,
+        keeps_recordings=keeps_recordings,
+    )
+
+
+def _score_missing(
+    job: ScoreJob, run: ScoringRun, model: TrainedModel, shards: Sequence[Shard]
+) -> Iterator[Progress]:
+    """Score the shards that aren't finished, here, in processes or on a cluster."""
+    notes = {shard.number: run.staged.read_note(shard.number) for shard in shards}
+    missing = [shard for shard in shards if notes[shard.number] is None]
+    if not missing:
+        return
+    if len(missing) < len(shards):
+        log.info("%d of %d shards are there already", len(shards) - len(missing), len(shards))
+    if job.scheduler is not None:
+        scored = score_on_cluster(run, missing, job.scheduler)
+    elif job.workers > 1:
+        scored = score_by_processes(run, missing, job.workers)
+    else:
+        scored = (n for shard in missing for n in score_shard(run, shard, model))
+    n_done = sum(note["n_sessions"] for note in notes.values() if note)
+    is_known = all(shard.is_of_store for shard in shards)
+    n_all = sum(shard.n_sessions for shard in shards) if is_known else 0
+    for n_sessions in scored:
+        n_done += n_sessions
+        yield Progress(n_done, n_all, "sessions")
+
+
+def _refuse_sources_without_logs(job: ScoreJob, run: ScoringRun, shards: Sequence[Shard]) -> None:
+    """Raise why, if a source of raw logs has no log in it."""
+    by_source: dict[int, list[Shard]] = {}
+    for shard in shards:
+        if not shard.is_of_store:
+            by_source.setdefault(shard.source, []).append(shard)
+    for own in by_source.values():
+        notes = [run.staged.read_note(shard.number) for shard in own]
+        if not any(note and note["n_groups"] for note in notes):
+            refuse_no_logs(own[0].logs, job.format, job.columns)
+
+
+def _described(job: ScoreJob, run: ScoringRun, model: TrainedModel) -> dict[str, object]:
+    """Return what the manifest says of the run, beside what came of it."""
+    return {
+        "run_id": run.run_id,
+        "scored_at": run.scored_at.isoformat(),
+        "model_id": run.model_id,
+        "threshold": model.policy.threshold,
+        "inputs": [path.name for path in job.sources],
+        # Where a report finds the paths and the network again.
+        "read_from": {
+            "paths": [str(path.absolute()) for path in job.sources],
+            "format": job.format,
+            "columns": dict(job.columns),
+        },
+        "run": str(job.model.absolute()),
+        "abstain_is": job.abstain_is,
+    }
+
+
+def _log_summary(manifest: Mapping[str, int], seconds: float) -> None:
+    """Log what came of a run, with counts that a JSON log keeps as fields."""
+    counts = {name: n for name, n in manifest.items() if name.startswith("n_")}
     log.info("scored %(n_sessions)d sessions, flagged %(n_flagged)d", counts)
-    for line in summary_lines(published):
+    for line in summary_lines(manifest):
         log.info("%s", line)
     log.info(
         "%(seconds).1f s, %(sessions_per_s).0f sessions a second",
         {"seconds": seconds, "sessions_per_s": counts["n_sessions"] / seconds},
     )
-    return target
-
-
-def _what_decides(
-    model: TrainedModel, format: str, columns: Mapping[str, str], searches: bool
-) -> dict[str, object]:
-    """Return what else than the inputs decides what is in a staged shard."""
-    return {
-        "model_id": model.model_id,
-        "threshold": model.policy.threshold,
-        "format": format,
-        "columns": dict(columns),
-        "replays": searches,
-        "usual": model.reference_ranges.to_json() if model.reference_ranges is not None else None,
-        "scores": SCORES.metadata[b"version"].decode(),
-        "pointerprint": metadata.version("pointerprint"),
-    }
-
-
-def _score(
-    work: Work,
-    model: TrainedModel,
-    shards: Sequence[Shard],
-    missing: Sequence[Shard],
-    workers: int,
-    scheduler: str | None,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Score the shards that aren't finished."""
-    notes = [work.staged.read_note(shard.number) for shard in shards]
-    n_done = sum(note["n_sessions"] for note in notes if note)
-    n_all = sum(shard.n_sessions for shard in shards)
-    n_all = n_all if all(shard.is_of_store for shard in shards) else 0
-
-    def show(n_more: int) -> None:
-        nonlocal n_done
-        n_done += n_more
-        progress(n_done, n_all)
-
-    if not missing:
-        return
-    if scheduler is not None:
-        for n_sessions in on_cluster(work, missing, scheduler):
-            show(n_sessions)
-    elif workers != 1:
-        for n_sessions in by_processes(work, missing, workers):
-            show(n_sessions)
-    else:
-        for shard in missing:
-            score_shard(work, shard, show, model)
-
-
-def _refuse_no_logs(work: Work, shards: Sequence[Shard]) -> None:
-    """Raise why, if an input of raw logs has no log in it."""
-    logs = [shard for shard in shards if not shard.is_of_store]
-    for source in sorted({shard.source for shard in logs}):
-        own = [shard for shard in logs if shard.source == source]
-        notes = [work.staged.read_note(shard.number) for shard in own]
-        if not any(note and note["n_groups"] for note in notes):
-            refuse_no_logs(own[0].logs, work.format, work.columns)

@@ -1,16 +1,25 @@
-"""One shard: its sessions in, its rows and recordings out, staged."""
+"""Score shards: in this process, in several, or on a Dask cluster.
 
-from collections.abc import Callable, Mapping
+A worker is sent paths and writes files; nothing large travels. It imports JAX itself, after its
+process is set up: one that was forked after JAX started threads hangs, so processes are spawned.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from model.run import TrainedModel, load_model
-from model.score import score_sessions
-from pipeline.errors import DataError
+from flows.console import Stopped
+from model.device import prepare_jax
+from pipeline.errors import ConfigError, DataError, WorkerError
 from pipeline.ingest.report import outcomes_to
 from pipeline.replay.recordings import Recordings, concatenate_recordings, record, write_recordings
 from pipeline.schemas import SCORES
@@ -19,51 +28,48 @@ from pipeline.storage.overlap import overlapped
 from pipeline.storage.publish import write_parquet
 from pipeline.storage.shards import Shard, StagedShards, read_shard
 
+if TYPE_CHECKING:  # it would load JAX
+    from model.run import TrainedModel
+
+_PATIENCE: Final = "30s"  # for a scheduler to answer
+
 
 @dataclass(frozen=True)
-class Work:
-    """What all shards of a scoring have in common; small, since it travels to workers."""
+class ScoringRun:
+    """What all shards of a run have in common; small, since workers are sent it."""
 
-    run: Path
+    model: Path  # the RUN
     model_id: str
+    budget: float | None
     run_id: str
-    scored_at: datetime
+    scored_at: datetime  # UTC
     staged: StagedShards
     format: str
     columns: Mapping[str, str]
-    keeps_recordings: bool
-    budget: float | None = None  # of false alarms; None: the model's own
+    keeps_recordings: bool  # replays are searched for afterwards
 
 
-def score_shard(
-    work: Work,
-    shard: Shard,
-    progress: Callable[[int], None] = lambda n_sessions: None,
-    model: TrainedModel | None = None,
-) -> int:
-    """Score and stage a shard, and return how many sessions it has.
-
-    A worker loads the `model` itself.
-    """
-    model = model or _model(work.run, work.model_id, work.budget)
+def score_shard(run: ScoringRun, shard: Shard, model: "TrainedModel") -> Iterator[int]:
+    """Score and stage a shard; give the number of sessions of each group that is scored."""
+    from model.score import score_sessions
 
     def score_group(sessions: Sessions) -> tuple[pa.Table, Recordings | None]:
-        rows = score_sessions(model, work.model_id, sessions, work.run_id, work.scored_at)
-        return rows, record(sessions) if work.keeps_recordings else None
+        rows = score_sessions(model, run.model_id, sessions, run.run_id, run.scored_at)
+        return rows, record(sessions) if run.keeps_recordings else None
 
     tables, recordings, n_groups = [SCORES.empty_table()], [], 0
-    with outcomes_to(work.staged.rejected(shard.number)) as outcomes:
-        groups = read_shard(shard, work.format, work.columns, outcomes)
+    with outcomes_to(run.staged.rejected(shard.number)) as outcomes:
+        groups = read_shard(shard, run.format, run.columns, outcomes)
         for rows, recording in overlapped(score_group, groups):
             tables.append(rows)
             recordings += [recording] if recording is not None else []
             n_groups += 1
-            progress(rows.num_rows)
+            yield rows.num_rows
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    write_parquet(table, work.staged.part(shard.number))
+    write_parquet(table, run.staged.part(shard.number))
     if recordings:
-        write_recordings(concatenate_recordings(recordings), work.staged.recordings(shard.number))
-    work.staged.finish(
+        write_recordings(concatenate_recordings(recordings), run.staged.recordings(shard.number))
+    run.staged.finish(
         shard.number,
         {
             "n_sessions": table.num_rows,
@@ -72,17 +78,85 @@ def score_shard(
             "logs": None if shard.is_of_store else outcomes.to_json(),
         },
     )
-    return table.num_rows
+
+
+def score_by_processes(run: ScoringRun, shards: Sequence[Shard], n_workers: int) -> Iterator[int]:
+    """Give the number of sessions of each shard as `n_workers` processes finish them."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        min(n_workers, len(shards)), spawn, _keep_to_some_cores, (spawn.Value("i", 0), n_workers)
+    ) as pool:
+        futures = [pool.submit(score_in_worker, run, shard) for shard in shards]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "workers",
+                "a worker process exited unexpectedly",
+                "was it out of memory? finished shards are kept: run it again, with fewer workers",
+            ) from error
+        except (Stopped, KeyboardInterrupt, GeneratorExit):  # nobody waits for the shards any more
+            for process in list(pool._processes.values()):
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def score_on_cluster(run: ScoringRun, shards: Sequence[Shard], address: str) -> Iterator[int]:
+    """Give the number of sessions of each shard as the workers of a Dask cluster finish them.
+
+    They read the sources and the RUN, and write the staged shards, under the same paths.
+    """
+    try:
+        from distributed import Client
+        from distributed import as_completed as completed
+    except ImportError as error:
+        raise ConfigError(
+            "scheduler", "Dask is not installed", "pip install 'pointerprint[dask]'"
+        ) from error
+    try:
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise WorkerError(
+            address, f"no Dask scheduler answers: {error}", "such as tcp://10.0.0.1:8786"
+        ) from error
+    with client:
+        # Not pure: Dask would take the result of another scoring with the same arguments.
+        futures = client.map(score_in_worker, [run] * len(shards), shards, pure=False)
+        for future in completed(futures, loop=client.loop):
+            yield future.result()
+
+
+def score_in_worker(run: ScoringRun, shard: Shard) -> int:
+    """Score and stage a shard in a process that may not have JAX yet; return its sessions."""
+    prepare_jax()
+    return sum(score_shard(run, shard, _load_model(run.model, run.model_id, run.budget)))
 
 
 @lru_cache(maxsize=1)
-def _model(run: Path, model_id: str, budget: float | None) -> TrainedModel:
-    """Return the model, loaded once a process; a worker must find the one that was meant."""
-    model = load_model(run, budget)
+def _load_model(path: Path, model_id: str, budget: float | None) -> "TrainedModel":
+    """Return the model, loaded once a process; it must be the one that the run began with."""
+    from model.run import load_model
+
+    model = load_model(path, budget)
     if model.model_id != model_id:
         raise DataError(
-            run,
+            path,
             f"model {model.model_id} is here, and {model_id} was when the scoring began",
             "score again: it was trained, or had accounts enrolled, in between",
         )
     return model
+
+
+def _keep_to_some_cores(counter, n_workers: int) -> None:
+    """Give each worker process cores of its own, before JAX makes a thread for each it sees."""
+    with counter.get_lock():
+        number = counter.value
+        counter.value += 1
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        cores = sorted(os.sched_getaffinity(0))
+        own = cores[number % n_workers :: n_workers]
+        if own:
+            os.sched_setaffinity(0, own)

@@ -16,6 +16,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.jobs.progress import Progress
 from flows.settings import Settings
 from pipeline.storage.paths import as_path
 
@@ -26,7 +27,7 @@ _NAME: Final = 60  # characters of an account's name
 _STEP: Final = 0.05  # of the whole: progress is told so often, not for every session
 
 
-def progress_artifact(what: str) -> Callable[[int, int], None]:
+def progress_artifact(what: str) -> Callable[[Progress], None]:
     """Return what a job calls with how much is done, shown as a bar on the run's page.
 
     The work goes on if Prefect's server doesn't answer any more: only the bar stands still.
@@ -34,9 +35,9 @@ def progress_artifact(what: str) -> Callable[[int, int], None]:
     artifact = cast(UUID, create_progress_artifact(0.0, description=what))  # as called from a task
     told, answers = 0.0, True
 
-    def show(n_done: int, n_all: int) -> None:
+    def show(now: Progress) -> None:
         nonlocal told, answers
-        share = n_done / n_all if n_all else 0.0
+        share = now.done / now.total if now.total else 0.0
         if answers and share >= min(told + _STEP, 1.0) > told:
             told = share
             try:
