@@ -133,10 +133,15 @@ def cli_page() -> str:
         one: names for one, names in used_by.items() if len(names) >= SHARED_BY and ": " in one
     }
     page = HEADING + "".join(f"- {one} *{', '.join(names)}*\n" for one, names in shared.items())
+    bare = []
     for name, of in commands(app):
         own = "".join(f"- {one}\n" for one in described[name] if one not in shared)
-        page += f"\n## {name}\n\n`{usage(name, of)}`: {' '.join(of.help.split())}\n"
-        page += f"\n{own}" if own else ""
+        what = f"`{usage(name, of)}`: {' '.join(of.help.split())}\n"
+        if own:
+            page += f"\n## {name}\n\n{what}\n{own}"
+        else:
+            bare.append(f"- {what}")
+    page += "\n## Commands without options of their own\n\n" + "".join(bare)
     return page + "\n" + SETTINGS + "".join(setting_rows())
 
 

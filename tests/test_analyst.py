@@ -22,7 +22,7 @@ def notebook(tmp_path_factory):
     folder = tmp_path_factory.mktemp("analyst")
     a_day(folder, [f"s{i}" for i in range(N)])
     blocks = BLOCK.findall((ROOT / "docs" / "analyst.md").read_text())
-    assert len(blocks) > 10
+    assert len(blocks) > 5
     names: dict = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
