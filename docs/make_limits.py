@@ -4,12 +4,13 @@ python docs/make_limits.py [FILE]
 """
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
 from pipeline.ingest.clean import FARTHEST_PX
 from pipeline.ingest.clock import LONGEST_US
-from pipeline.readers.common.limits import PREFIX, described
+from pipeline.readers.common.limits import LIMIT_VARIABLES, Limits
 from pipeline.readers.common.log_files import HEAD_BYTES, RAW_CHARACTERS
 from rasterize.canvas import LARGEST_SIZE
 
@@ -22,8 +23,8 @@ HEADING: Final = f"""\
 [pipeline/readers/common/limits.py](../pipeline/readers/common/limits.py).
 Each limit has a test at a reduced value ([tests/test_limits.py](../tests/test_limits.py)).
 
-What a log may cost is limited, since whoever moves the mouse writes it. `{PREFIX}<NAME>`
-in the environment sets one, such as `{PREFIX}LINE_BYTES=4000000`; a misspelt name is an
+What a log may cost is limited, since whoever moves the mouse writes it. `{LIMIT_VARIABLES}<NAME>`
+in the environment sets one, such as `{LIMIT_VARIABLES}LINE_BYTES=4000000`; a misspelt name is an
 error. A row over a limit goes to the quarantine, and the rest of the log is read. A file over one
 is a row of the quarantine itself: `unreadable_file`.
 
@@ -51,8 +52,8 @@ A session that is too short abstains ([analyst](analyst.md#sessions-that-abstain
 def limits_page() -> str:
     """Return the whole page."""
     rows = [
-        f"| `{one.name}` | {one.metadata['what']} | {one.default:,} | {one.metadata['outcome']} |"
-        for one in described()
+        f"| `{one.name}` | {one.metadata['what']} | {one.default:,} | {one.metadata['excess']} |"
+        for one in fields(Limits)
     ]
     return HEADING + "\n".join(rows) + "\n" + FIXED
 

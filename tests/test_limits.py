@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.errors import ConfigError, LogError, MissingColumnsError, printabl
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.parse import FoundFile, NotALog, ParsedLog, find_files, parse_log
 from pipeline.readers.common import log_files
-from pipeline.readers.common.limits import Limits, described, from_environment, limited
+from pipeline.readers.common.limits import Limits, from_environment, limited
 from pipeline.readers.common.log_files import most_unpacked_bytes, text_blocks
 from rasterize.canvas import LARGEST_SIZE, Canvas
 
@@ -188,7 +189,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", [one.name for one in described()])
+@pytest.mark.parametrize("name", [one.name for one in fields(Limits)])
 def test_each_limit_holds(name, tmp_path):
     CASES[name](tmp_path)
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import LogError
 from pipeline.readers.common.formats import Log, LogFile
-from pipeline.readers.common.json_parser import UnpackError, connect, unpack
+from pipeline.readers.common.json_parser import connect
 from pipeline.readers.common.limits import limited
+from pipeline.readers.common.rrweb_events import UnpackError, unpack
 from pipeline.readers.posthog import FORMAT as POSTHOG
 from pipeline.readers.rrweb import FORMAT
 from pipeline.schemas import EVENTS, Button, Kind

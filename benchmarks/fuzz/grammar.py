@@ -14,8 +14,8 @@ from typing import Final, Protocol, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.readers.balabit import HEADER as BALABIT
-from pipeline.readers.sapimouse import HEADER as SAPIMOUSE
+from pipeline.readers.balabit import BALABIT_HEADER
+from pipeline.readers.sapimouse import SAPIMOUSE_HEADER
 
 ODD_TEXT: Final = (
     "", " ", "a", "b", "é", "\u202etxt", "../../x", "/etc/passwd", "a\0b", "a\nb", 'a"b', '"',
@@ -131,12 +131,12 @@ def csv(choose: Choose) -> bytes:
 
 def balabit(choose: Choose) -> bytes:
     """Return a log as Balabit has them."""
-    return delimited(choose, BALABIT)
+    return delimited(choose, BALABIT_HEADER)
 
 
 def sapimouse(choose: Choose) -> bytes:
     """Return a log as SapiMouse has them."""
-    return delimited(choose, SAPIMOUSE)
+    return delimited(choose, SAPIMOUSE_HEADER)
 
 
 def _columns(choose: Choose) -> list[str]:

@@ -34,7 +34,7 @@ from pipeline.readers.common.formats import (
     LogFile,
     find_format,
     reject,
-    reject_file,
+    rejected_file,
 )
 from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
@@ -237,7 +237,7 @@ def open_log(
     try:
         if refusal(found) is None and log_files.is_large(found.path):
             format_ = find_format(format, found.path)
-            if format_.read_blocks is not None:
+            if format_.is_streamed:
                 pieces = _pieces(found, format_, columns, known_sessions)
                 return LargeLog(found.name, found.sha256, pieces)
     except (LogError, OSError):
@@ -249,18 +249,17 @@ def _pieces(
     found: FoundFile, format_: Format, columns: Mapping[str, str], known_sessions: Set[str]
 ) -> Iterator[ParsedLog]:
     """Give what comes of each part of a large file, last what could not even be parsed."""
-    assert format_.read_blocks is not None
     rejected, ignored = [REJECTED.empty_table()], Counter[str]()
     with ExternalPartition() as spill:
         try:
-            for log in format_.read_blocks(LogFile(found.path, found.root, columns)):
+            for log in format_.read_blocks(LogFile(found.path, found.root, columns, is_large=True)):
                 spill.add(log.events)
                 rejected.append(log.rejected)
                 ignored.update(log.ignored)
         except (UnknownFormatError, MissingColumnsError):
             raise
         except LogError as error:
-            bad = Log(EVENTS.empty_table(), reject_file("unreadable_file", error.what), {})
+            bad = rejected_file("unreadable_file", error.what)
             yield _group(found, format_, bad, known_sessions)
             return
         for events in spill.read():
@@ -278,7 +277,7 @@ def _read(format_: Format, file: LogFile) -> Log:
     except (UnknownFormatError, MissingColumnsError):
         raise  # the user can mend these
     except LogError as error:
-        return Log(EVENTS.empty_table(), reject_file("unreadable_file", error.what), {})
+        return rejected_file("unreadable_file", error.what)
 
 
 def _group(found: FoundFile, format_: Format, log: Log, known_sessions: Set[str]) -> ParsedLog:

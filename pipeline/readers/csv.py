@@ -1,39 +1,20 @@
-"""Delimited text with a header; columns as in `tabular.py`."""
+"""Delimited text with a header; its columns are those of `common/tabular.py`."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.readers.common import log_files
-from pipeline.readers.common.delimited import Columns, Rows, read_delimited, read_header
-from pipeline.readers.common.formats import Format, Log, LogFile, join_logs
-from pipeline.readers.common.limits import limits
-from pipeline.readers.common.tabular import REQUIRED, cell_types, check_header, log_names, to_log
+from pipeline.readers.common.delimited import read_delimited, read_header
+from pipeline.readers.common.formats import Format, Log, LogFile
+from pipeline.readers.common.tabular import REQUIRED, log_names
 
 
-def read_csv(file: LogFile) -> Log:
-    """Return the log in a delimited text file with columns of our names or mapped ones."""
-    return join_logs(_read_blocks(file, limits().file_bytes))
+def _read(file: LogFile) -> Iterator[Log]:
+    """Give the log in a delimited text file with columns of our names or mapped ones."""
+    return read_delimited(file, "csv", lambda found: log_names(file.columns, found, file.path))
 
 
-def read_csv_blocks(file: LogFile) -> Iterator[Log]:
-    """Give the log in a large file, a block of rows at a time."""
-    return _read_blocks(file, limits().streamed_bytes)
-
-
-def _read_blocks(file: LogFile, most: int) -> Iterator[Log]:
-    def choose(found: list[str]) -> Columns:
-        check_header(found, file.path)
-        names = log_names(file.columns, found, file.path)
-        types = cell_types(names)
-        return {ours: (name, types[ours]) for ours, name in names.items()}
-
-    def as_log(rows: Rows) -> Log:
-        return to_log(rows.table, rows.line, rows.rejected, "csv", file.path, rows.is_beginning)
-
-    return read_delimited(file.path, most, choose, as_log)
-
-
-def recognise_csv(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: Path) -> bool:
     """Say whether the first line can be a header: names, and as many as a log needs.
 
     An empty file is taken too: it is quarantined as such.
@@ -55,9 +36,9 @@ def _is_number(name: str) -> bool:
 
 FORMAT = Format(
     "csv",
-    recognise_csv,
-    read_csv,
+    _recognise,
+    _read,
     is_generic=True,
+    is_streamed=True,
     quote=log_files.quote_lines,
-    read_blocks=read_csv_blocks,
 )

@@ -1,91 +1,79 @@
-"""JSON lines, an object an event; columns as in `tabular.py`.
+"""JSON lines, an object an event; its keys are the columns of `common/tabular.py`.
 
-Read twice at most, as in `csv.py`: with types, or where that fails as text, by DuckDB.
+Each block is read twice at most, as in `common/delimited.py`: with types, or where that fails as
+text, by DuckDB.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as arrow_json
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from pipeline.readers.common import log_files
-from pipeline.readers.common.formats import (
-    REJECTED,
-    Format,
-    Log,
-    LogFile,
-    further_down,
-    reject,
-    reject_file,
-)
+from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile, reject, rejected_file
 from pipeline.readers.common.json_parser import connect
 from pipeline.readers.common.limits import limits
+from pipeline.readers.common.log_files import TextBlock
 from pipeline.readers.common.tabular import REQUIRED, cell_types, check_header, log_names, to_log
-from pipeline.schemas import EVENTS
 
-_BLOCK_BYTES = 4 * 2**20
-_ASKED_LINES = 20
+_HEAD_LINES = 20
 
 
-def read_jsonl(file: LogFile) -> Log:
-    """Return the log in a file of JSON lines with keys of our names or mapped ones."""
-    text = log_files.read_text(file.path)
-    line = log_files.written_lines(log_files.split_lines(text))
-    if not len(line):
-        return Log(EVENTS.empty_table(), reject_file("empty_file"), {})
-    keys = _keys(text)
+def _read(file: LogFile) -> Iterator[Log]:
+    """Give the log in a file with keys of our names or mapped ones; the first block has them."""
+    blocks = log_files.text_blocks(file.path, file.max_bytes)
+    for first in blocks:
+        if first.text.strip(b"\r\n"):
+            break
+    else:
+        yield rejected_file("empty_file")
+        return
+    keys = _keys(first.text)
     check_header(keys, file.path)
-    return _read_lines(text, line, log_names(file.columns, keys, file.path), file.path)
+    names = log_names(file.columns, keys, file.path)
+
+    def read(block: TextBlock) -> Log:
+        table, line, rejected = _read_rows(block, names, file.path)
+        return to_log(table, line, rejected, "jsonl", file.path, block is first)
+
+    yield from log_files.each_block(read, chain([first], blocks))
 
 
-def read_jsonl_blocks(file: LogFile) -> Iterator[Log]:
-    """Give the log in a large file, a block of lines at a time; its first block has the keys."""
-    names: dict[str, str] = {}
-    for text, first_line, _ in log_files.text_blocks(file.path):
-        line = log_files.written_lines(log_files.split_lines(text))
-        if not names:
-            keys = _keys(text)
-            check_header(keys, file.path)
-            names = log_names(file.columns, keys, file.path)
-        log = _read_lines(text, line, names, file.path, first_line == 1)
-        yield further_down(log, first_line - 1)
-
-
-def _read_lines(
-    text: bytes,
-    line: Int64[np.ndarray, " rows"],
-    names: Mapping[str, str],
-    path: Path,
-    is_beginning: bool = True,
-) -> Log:
-    """Return the log in these lines of a text."""
+def _read_rows(
+    block: TextBlock, names: Mapping[str, str], path: Path
+) -> tuple[pa.Table, Int64[np.ndarray, " rows"], pa.Table]:
+    """Return the rows of a block by our names, the line of each, and `REJECTED` rows."""
+    lines = log_files.split_lines(block.text)
+    line = log_files.written_lines(lines)
     types = cell_types(names)
     table = None
-    if _all_begin_as_objects(text, line):
-        table = _read_typed(text, {name: types[ours] for ours, name in names.items()})
+    if _all_begin_as_objects(lines, line):
+        table = _read_typed(block.text, {name: types[ours] for ours, name in names.items()})
     rejected = REJECTED.empty_table()
+    before = block.first_line - 1
     if table is None or table.num_rows != len(line):
-        is_long = log_files.line_bytes(log_files.split_lines(text))[line - 1] > limits().line_bytes
-        rejected, line = reject(line[is_long], "too_large"), line[~is_long]
-        table, is_object = _read_as_text(text, list(names.values()), line, path)
-        others = reject(line[~is_object], "not_a_json_object")
-        line, rejected = line[is_object], pa.concat_tables([rejected, others])
-    table = pa.table({ours: table[name] for ours, name in names.items()})
-    return to_log(table, line, rejected, "jsonl", path, is_beginning)
+        is_long = log_files.line_bytes(lines)[line - 1] > limits().line_bytes
+        too_long, line = reject(line[is_long] + before, "too_large"), line[~is_long]
+        table, is_object = _read_as_text(block.text, list(names.values()), line, path)
+        others = reject(line[~is_object] + before, "not_a_json_object")
+        line, rejected = line[is_object], pa.concat_tables([too_long, others])
+    return pa.table({ours: table[name] for ours, name in names.items()}), line + before, rejected
 
 
-def _all_begin_as_objects(text: bytes, line: Int64[np.ndarray, " rows"]) -> bool:
+def _all_begin_as_objects(lines: pa.LargeBinaryArray, line: Int64[np.ndarray, " rows"]) -> bool:
     """Say whether each written line begins with a brace.
 
     Arrow 26 reads through a null pointer, and the process dies, where a block of text begins
     with the value `null`; blocks begin where lines do.
     """
-    starts = np.frombuffer(log_files.split_lines(text).buffers()[1], np.int64)[line - 1]
+    _, offsets, text = lines.buffers()
+    starts = np.frombuffer(offsets, np.int64)[line - 1]
     return bool((np.frombuffer(text, np.uint8)[starts] == ord("{")).all())
 
 
@@ -121,7 +109,7 @@ def _read_typed(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table | Non
     try:
         return arrow_json.read_json(
             pa.BufferReader(text),
-            arrow_json.ReadOptions(block_size=_BLOCK_BYTES),
+            arrow_json.ReadOptions(block_size=len(text) + 1, use_threads=False),
             arrow_json.ParseOptions(pa.schema(plain), unexpected_field_behavior="ignore"),
         )
     except pa.ArrowInvalid:
@@ -130,7 +118,7 @@ def _read_typed(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table | Non
 
 def _read_as_text(
     text: bytes, names: list[str], line: Int64[np.ndarray, " rows"], where: Path
-) -> tuple[pa.Table, np.ndarray]:
+) -> tuple[pa.Table, Bool[np.ndarray, " rows"]]:
     """Return the columns as strings, for the lines that are objects, and which those are."""
     lines = log_files.split_lines(log_files.as_utf8(text)).take(pa.array(line - 1))
     rows = lines.cast(pa.large_string())
@@ -153,7 +141,7 @@ def _read_as_text(
     return pa.table(columns, names), is_object
 
 
-def recognise_jsonl(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: Path) -> bool:
     """Say whether one of the first lines is an object with as many keys as a log needs.
 
     A line without end may be one; its columns are then looked for further down. Otherwise one
@@ -163,14 +151,14 @@ def recognise_jsonl(head: bytes, path: Path) -> bool:
     if not lines[0].startswith((b"{", b"null")):
         return False
     is_endless = len(lines) == 1 and len(head) >= log_files.HEAD_BYTES
-    return is_endless or any(len(_object(line)) >= len(REQUIRED) for line in lines[:_ASKED_LINES])
+    return is_endless or any(len(_object(line)) >= len(REQUIRED) for line in lines[:_HEAD_LINES])
 
 
 FORMAT = Format(
     "jsonl",
-    recognise_jsonl,
-    read_jsonl,
+    _recognise,
+    _read,
     is_generic=True,
+    is_streamed=True,
     quote=log_files.quote_lines,
-    read_blocks=read_jsonl_blocks,
 )

@@ -1,4 +1,4 @@
-"""Parquet with a row an event; columns as in `tabular.py`, times as numbers or timestamps."""
+"""Parquet, a row an event; its columns are those of `common/tabular.py`."""
 
 import json
 from collections.abc import Iterator
@@ -42,34 +42,34 @@ def _check_size(n_rows: int, n_bytes: int, path: Path) -> None:
         )
 
 
-def read_parquet(file: LogFile) -> Log:
-    """Return the log in a Parquet file; a row's line is its number, from 1."""
+def _read(file: LogFile) -> Iterator[Log]:
+    """Give the log in a Parquet file; a row's line is its number, from 1."""
     with _opened(file.path) as parquet:
         check_header(parquet.schema_arrow.names, file.path)
         names = log_names(file.columns, parquet.schema_arrow.names, file.path)
         table = parquet.read(columns=list(names.values()))
         table = pa.table({ours: table[name] for ours, name in names.items()})
         line = np.arange(1, table.num_rows + 1)
-        return to_log(table, line, REJECTED.empty_table(), "parquet", file.path)
+        yield to_log(table, line, REJECTED.empty_table(), "parquet", file.path)
 
 
-def quote_rows(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str | None]:
+def _quote_rows(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str | None]:
     """Return these rows as JSON, cut at 1,000 characters; null where Python has no such value."""
     with _opened(path) as parquet:
         rows = parquet.read().take(pa.array(line - 1))
-    return [_quote(rows.slice(i, 1)) for i in range(rows.num_rows)]
+    return [_as_json(rows.slice(i, 1)) for i in range(rows.num_rows)]
 
 
-def _quote(row: pa.Table) -> str | None:
+def _as_json(row: pa.Table) -> str | None:
     try:
         return json.dumps(row.to_pylist()[0], default=str)[: log_files.RAW_CHARACTERS]
     except (OverflowError, ValueError):  # a date after the year 9999, bytes that are no text
         return None
 
 
-def recognise_parquet(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: Path) -> bool:
     """Say whether the file begins as Parquet does."""
     return head.startswith(MAGIC)
 
 
-FORMAT = Format("parquet", recognise_parquet, read_parquet, is_generic=True, quote=quote_rows)
+FORMAT = Format("parquet", _recognise, _read, is_generic=True, quote=_quote_rows)

@@ -1,17 +1,23 @@
 """PostHog's session recordings: JSON lines, `[window_id, event]` each.
 
 A window of the browser is a session of its own, called by file and window: what the pointer
-does in two windows is no path. The events are rrweb's (see `rrweb_events.py`).
+does in two windows is no path. The events are rrweb's (see `common/rrweb_events.py`).
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from pipeline.readers.common import log_files
-from pipeline.readers.common.formats import Format, Log, LogFile, reject_file
-from pipeline.readers.common.json_parser import connect, json_lines, read_json, session_name
-from pipeline.readers.common.rrweb_events import RECORDED, to_log
-from pipeline.schemas import EVENTS
+from pipeline.readers.common.formats import Format, Log, LogFile
+from pipeline.readers.common.json_parser import json_lines
+from pipeline.readers.common.rrweb_events import read_rrweb_events
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _PAIR = re.compile(rb'\s*\[\s*"[^"\\]*"\s*,\s*\{')
 
@@ -31,21 +37,20 @@ _SPLIT_SQL = """
 """
 
 
-def recognise_posthog(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: Path) -> bool:
     """Say whether the file begins with a pair of a window's name and an event."""
     return _PAIR.match(log_files.as_text(head)) is not None
 
 
-def read_posthog(file: LogFile) -> Log:
-    """Return the log of the windows recorded in a file."""
-    text = read_json(file.path)
-    if not text.strip():
-        return Log(EVENTS.empty_table(), reject_file("empty_file"), {})
-    with connect(file.path) as connection:
-        connection.register("lines", json_lines(text))
-        split = connection.sql(_SPLIT_SQL, params={"file_name": session_name(file)})
-        recorded = split.to_arrow_table().select(RECORDED.names).cast(RECORDED)
-        return to_log(connection, recorded, "posthog")
+def _read(file: LogFile) -> Iterator[Log]:
+    """Give the log of the windows recorded in a file."""
+    return read_rrweb_events(file, "posthog", _split)
 
 
-FORMAT = Format("posthog", recognise_posthog, read_posthog)
+def _split(connection: "DuckDBPyConnection", text: bytes, file_name: str) -> pa.Table:
+    """Return the events of a file; each window is a session."""
+    connection.register("lines", json_lines(text))
+    return connection.sql(_SPLIT_SQL, params={"file_name": file_name}).to_arrow_table()
+
+
+FORMAT = Format("posthog", _recognise, _read)

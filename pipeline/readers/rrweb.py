@@ -6,6 +6,7 @@ called by the file's path below the folder that the user named.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.readers.common import log_files
-from pipeline.readers.common.formats import Format, Log, LogFile, reject_file
-from pipeline.readers.common.json_parser import connect, json_lines, read_json, session_name
-from pipeline.readers.common.rrweb_events import RECORDED, to_log
-from pipeline.schemas import EVENTS
+from pipeline.readers.common.formats import Format, Log, LogFile
+from pipeline.readers.common.json_parser import json_lines
+from pipeline.readers.common.rrweb_events import read_rrweb_events
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,7 +54,7 @@ _SPLIT_SQL = """
 """
 
 
-def recognise_rrweb(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: Path) -> bool:
     """Say whether the file begins with an event, packed or not, or with a recording."""
     text = log_files.as_text(head).replace(rb"\"", b'"')  # an event may be JSON in a string
     event = _EVENT.match(text)
@@ -63,17 +63,13 @@ def recognise_rrweb(head: bytes, path: Path) -> bool:
     return event is not None or _RECORDING.match(text) is not None
 
 
-def read_rrweb(file: LogFile) -> Log:
-    """Return the log of the recordings in a file."""
-    text = read_json(file.path)
-    if not text.strip():
-        return Log(EVENTS.empty_table(), reject_file("empty_file"), {})
-    with connect(file.path) as connection:
-        return to_log(connection, _recorded(connection, text, session_name(file)), "rrweb")
+def _read(file: LogFile) -> Iterator[Log]:
+    """Give the log of the recordings in a file."""
+    return read_rrweb_events(file, "rrweb", _split)
 
 
-def _recorded(connection: "DuckDBPyConnection", text: bytes, file_name: str) -> pa.Table:
-    """Return the `RECORDED` events of a file.
+def _split(connection: "DuckDBPyConnection", text: bytes, file_name: str) -> pa.Table:
+    """Return the events of a file.
 
     A file that is one document may be laid out over lines as its writer likes, so its events
     are numbered; else an event's line is the file's.
@@ -87,7 +83,7 @@ def _recorded(connection: "DuckDBPyConnection", text: bytes, file_name: str) -> 
     if is_one_document:
         number = pa.array(np.arange(1, recorded.num_rows + 1))
         recorded = recorded.set_column(recorded.column_names.index("line"), "line", number)
-    return recorded.select(RECORDED.names).cast(RECORDED)
+    return recorded
 
 
-FORMAT = Format("rrweb", recognise_rrweb, read_rrweb)
+FORMAT = Format("rrweb", _recognise, _read)

@@ -6,23 +6,14 @@ Files of different accounts have the same name, so a session is called by folder
 from pathlib import Path
 
 from pipeline.errors import printable
-from pipeline.readers.common import log_files
-from pipeline.readers.common.delimited import has_header, read_recording
-from pipeline.readers.common.formats import Format, Log, LogFile
+from pipeline.readers.common.delimited import session_file_format
+from pipeline.readers.common.log_files import bare_name
 
-HEADER = ("client timestamp", "button", "state", "x", "y")
-
-
-def recognise_sapimouse(head: bytes, path: Path) -> bool:
-    """Say whether the header is SapiMouse's."""
-    return has_header(head, HEADER)
+SAPIMOUSE_HEADER = ("client timestamp", "button", "state", "x", "y")
 
 
-def read_sapimouse(file: LogFile) -> Log:
-    """Return the log of one session, named as folder and file; the folder is the account."""
-    folder = printable(file.path.resolve().parent.name)
-    session_id = f"{folder}/{log_files.bare_name(file.path)}"
-    return read_recording(file, "sapimouse", "t_ms", session_id)
+def _session_id(path: Path) -> str:
+    return f"{printable(path.resolve().parent.name)}/{bare_name(path)}"
 
 
-FORMAT = Format("sapimouse", recognise_sapimouse, read_sapimouse, quote=log_files.quote_lines)
+FORMAT = session_file_format("sapimouse", SAPIMOUSE_HEADER, "t_ms", _session_id)

@@ -6,7 +6,7 @@ if it failed, as text, so that a bad cell costs one row.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
@@ -19,36 +19,20 @@ from jaxtyping import Int64
 
 from pipeline.errors import UnknownFormatError, printable
 from pipeline.readers.common import cells, log_files
-from pipeline.readers.common.cells import constant
-from pipeline.readers.common.formats import (
-    REJECTED,
-    Log,
-    LogFile,
-    join_logs,
-    reject,
-    reject_file,
-)
+from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile, reject, rejected_file
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.log_files import TextBlock
 from pipeline.readers.common.tabular import cell_types, check_header, to_log
-from pipeline.schemas import EVENTS
-from pipeline.storage.overlap import overlapped, usable_cores
 
-SEPARATORS = ",;\t"
-_MOST_THREADS = 8  # each holds a block and what is made of it
+SEPARATORS: Final = ",;\t"
+
+_SCROLL: Final = "Scroll"
 
 Columns = Mapping[str, tuple[str, pa.DataType]]
 """The columns to read: our name -> the log's name, and the type its cells should have."""
 
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a delimited text: chosen columns by our names, and where they stood."""
-
-    table: pa.Table
-    line: Int64[np.ndarray, " rows"]
-    rejected: pa.Table  # REJECTED
-    is_beginning: bool = False  # of the file
+Rows = tuple[pa.Table, Int64[np.ndarray, " kept"], pa.Table]
+"""Rows by our names of columns, the line of each, and `REJECTED` rows."""
 
 
 @dataclass(frozen=True)
@@ -72,40 +56,39 @@ def read_header(text: bytes) -> Header:
 
 
 def read_delimited(
-    path: Path,
-    most: int,
-    choose: Callable[[list[str]], Columns],
-    to_log: Callable[[Rows], Log],
+    file: LogFile,
+    source: str,
+    choose: Callable[[list[str]], Mapping[str, str]],
+    complete: Callable[[pa.Table], pa.Table] = lambda table: table,
 ) -> Iterator[Log]:
-    """Give the log in a file of at most `most` bytes, a block of rows at a time.
+    """Give the log in a file, a block of rows at a time.
 
-    `choose` says which columns to read of those in the header, `to_log` what the rows mean.
+    `choose` gives our name and the log's of each column to read, from the names in the header;
+    `complete` turns the table of these columns into one with all that `to_log` needs.
     """
-    blocks = log_files.text_blocks(path, most)
+    blocks = log_files.text_blocks(file.path, file.max_bytes)
     for first in blocks:
         header = read_header(first.text)
         if header.names:
             break
     else:
-        yield Log(EVENTS.empty_table(), reject_file("empty_file"), {})
+        yield rejected_file("empty_file")
         return
-    columns = choose(header.names)
+    check_header(header.names, file.path)
+    names = choose(header.names)
+    types = cell_types(names)
+    columns = {ours: (name, types[ours]) for ours, name in names.items()}
     n_above = log_files.count_lines(first.text[: header.end])
     body = TextBlock(first.text[header.end :], first.first_line + n_above, first.n_lines - n_above)
 
     def read(block: TextBlock) -> Log:
-        rows = read_rows(block, header, columns)
-        return to_log(replace(rows, is_beginning=block is body))
+        table, line, rejected = _read_rows(block, header, columns)
+        return to_log(complete(table), line, rejected, source, file.path, block is body)
 
-    second = next(blocks, None)
-    if second is None:
-        yield read(body)
-    else:
-        n_threads = min(usable_cores(), _MOST_THREADS)
-        yield from overlapped(read, chain([body, second], blocks), n_threads)
+    yield from log_files.each_block(read, chain([body], blocks))
 
 
-def read_rows(block: TextBlock, header: Header, columns: Columns) -> Rows:
+def _read_rows(block: TextBlock, header: Header, columns: Columns) -> Rows:
     """Return every row of a block of text, which lies below the header.
 
     Where a cell isn't of its type all of the columns come as strings.
@@ -113,19 +96,19 @@ def read_rows(block: TextBlock, header: Header, columns: Columns) -> Rows:
     first_line, n_lines = block.first_line, block.n_lines
     table = _read_typed(block.text, header, columns)
     if table is not None and table.num_rows == n_lines:
-        return Rows(table, np.arange(first_line, first_line + n_lines), REJECTED.empty_table())
+        return table, np.arange(first_line, first_line + n_lines), REJECTED.empty_table()
     # Some lines are empty, or bad.
     line = log_files.written_lines(log_files.split_lines(block.text)) + (first_line - 1)
     if table is not None and table.num_rows == len(line):
-        return Rows(table, line, REJECTED.empty_table())
+        return table, line, REJECTED.empty_table()
     return _read_as_text(block, header, columns, line)
 
 
 def _read_typed(text: bytes, header: Header, columns: Columns) -> pa.Table | None:
     """Return the table if every cell is of its type, else None.
 
-    Words are taken as bytes and told apart afterwards: mostly the same one stands in many rows
-    one after another.
+    Words are taken as bytes and compared afterwards: mostly many rows have the same one, one after
+    another.
     """
     types = {
         ours: (name, pa.binary() if pa.types.is_dictionary(type_) else type_)
@@ -172,7 +155,7 @@ def _read_as_text(
     is_even = np.ones(len(line), bool)
     is_even[uneven] = False
     rejected = [reject(line[~is_even], "wrong_number_of_columns"), reject(too_long, "too_large")]
-    return Rows(table, line[is_even], pa.concat_tables(rejected))
+    return table, line[is_even], pa.concat_tables(rejected)
 
 
 def _without_long_lines(
@@ -231,47 +214,45 @@ def _parse(
     return pa.table({ours: table[name] for ours, (name, _) in types.items()})
 
 
-SCROLL: Final = "Scroll"
-_NAMES: Final = {"event": "state", "button": "button", "x": "x", "y": "y"}
+def session_file_format(
+    name: str, header: tuple[str, ...], time: str, session_id: Callable[[Path], str]
+) -> Format:
+    """Return the format of a research data set with a file a session and a folder an account.
 
+    `time` (`t_s` or `t_ms`) is the unit of the client's clock. Turns of the wheel are written
+    as button Scroll going Up or Down.
+    """
+    names = {time: "client timestamp", "event": "state", "button": "button", "x": "x", "y": "y"}
 
-def has_header(head: bytes, header: tuple[str, ...]) -> bool:
-    """Say whether a file's first line is exactly this."""
-    return tuple(read_header(log_files.as_text(head)).names) == header
+    def recognise(head: bytes, path: Path) -> bool:
+        return tuple(read_header(log_files.as_text(head)).names) == header
 
+    def read(file: LogFile) -> Iterator[Log]:
+        def choose(found: list[str]) -> Mapping[str, str]:
+            if missing := set(names.values()) - set(found):
+                raise UnknownFormatError(
+                    file.path, f"it is no {name} log: it has no column {', '.join(sorted(missing))}"
+                )
+            return names
 
-def read_recording(file: LogFile, source: str, unit: str, session_id: str) -> Log:
-    """Return the log of one session; `unit` (`t_s` or `t_ms`) is that of the client's time."""
-    names = {unit: "client timestamp"} | _NAMES
-    account_id = printable(file.path.resolve().parent.name)
+        def complete(table: pa.Table) -> pa.Table:
+            ids = session_id(file.path), printable(file.path.resolve().parent.name)
+            table = _with_scrolls(table)
+            for column, word in zip(("session_id", "account_id"), ids, strict=True):
+                table = table.append_column(column, cells.constant(word, table.num_rows))
+            return table
 
-    def choose(found: list[str]) -> Columns:
-        if missing := set(names.values()) - set(found):
-            raise UnknownFormatError(
-                file.path, f"it is no {source} log: it has no column {', '.join(sorted(missing))}"
-            )
-        check_header(found, file.path)
-        types = cell_types(names)
-        return {ours: (name, types[ours]) for ours, name in names.items()}
+        return read_delimited(file, name, choose, complete)
 
-    def as_log(rows: Rows) -> Log:
-        table, n = _with_scrolls(rows.table), rows.table.num_rows
-        table = table.append_column("session_id", constant(session_id, n))
-        table = table.append_column("account_id", constant(account_id, n))
-        return to_log(table, rows.line, rows.rejected, source, file.path)
-
-    return join_logs(read_delimited(file.path, limits().file_bytes, choose, as_log))
+    return Format(name, recognise, read, quote=log_files.quote_lines)
 
 
 def _with_scrolls(table: pa.Table) -> pa.Table:
-    """Return a recording in which turns of the wheel are events like others.
-
-    They are written as button Scroll going Up or Down.
-    """
+    """Return a recording in which turns of the wheel are events like others."""
     button, event = (cells.words(table[name]) for name in ("button", "event"))
     buttons, events = button.dictionary.to_pylist(), event.dictionary.to_pylist()
-    if SCROLL in buttons:
-        is_scroll = button.indices.to_numpy() == buttons.index(SCROLL)
+    if _SCROLL in buttons:
+        is_scroll = button.indices.to_numpy() == buttons.index(_SCROLL)
         codes = np.where(is_scroll, np.int32(len(events)), event.indices.to_numpy())
         event = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array([*events, "scroll"]))
     given = {name: table[name] for name in table.column_names}

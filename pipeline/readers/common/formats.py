@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Int64
 
 from pipeline.errors import UnknownFormatError, did_you_mean
 from pipeline.readers import AUTO, format_names
+from pipeline.readers.common.limits import limits
 from pipeline.readers.common.log_files import read_head
+from pipeline.schemas import EVENTS
 
 _SHOWN_BYTES = 60  # of a file whose format is unknown
 
@@ -32,11 +33,17 @@ REJECTED = pa.schema(
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file to read, and what is known of it."""
+    """A file to read, and how."""
 
     path: Path
     root: Path  # the folder the user named; ids are made from the path below it
     columns: Mapping[str, str] = field(default_factory=dict)  # our column -> the log's name
+    is_large: bool = False  # its blocks are not put together: memory sets no limit on its size
+
+    @property
+    def max_bytes(self) -> int:
+        """Return how many bytes are read, unpacked; a file that holds more is refused."""
+        return limits().streamed_bytes if self.is_large else limits().file_bytes
 
 
 @dataclass(frozen=True)
@@ -57,15 +64,18 @@ class Log:
 class Format:
     """A log format."""
 
-    name: str
-    recognise: Callable[[bytes, Path], bool]  # from the file's first 64 KiB, unpacked, and name
-    read: Callable[[LogFile], Log]
-    is_generic: bool = False  # reads any table of its kind: asked after the others
+    name: str  # of its module
+    recognise: Callable[[bytes, Path], bool]  # by the file's first 64 KiB, unpacked, and path
+    read_blocks: Callable[[LogFile], Iterator[Log]]  # most formats give the whole log as one
+    is_generic: bool = False  # reads any table of its kind: a file is compared with it last
+    is_streamed: bool = False  # gives some megabytes at a time, so that a file can be any size
     # Rows at these lines as text, for the quarantine. None: the rows may hold what people
     # typed, and nobody sees them.
     quote: Callable[[Path, Int64[np.ndarray, " rows"]], Sequence[str | None]] | None = None
-    # The log a block of rows at a time, for files too large for memory. None: it can't.
-    read_blocks: Callable[[LogFile], Iterator[Log]] | None = None
+
+    def read(self, file: LogFile) -> Log:
+        """Return the whole log in a file."""
+        return join_logs(self.read_blocks(file))
 
 
 def reject(line: Int64[np.ndarray, " rows"], reason: str) -> pa.Table:
@@ -76,23 +86,8 @@ def reject(line: Int64[np.ndarray, " rows"], reason: str) -> pa.Table:
     )
 
 
-def further_down(log: Log, n_lines: int) -> Log:
-    """Return a log whose lines are so many lines further down in its file."""
-    if not n_lines:
-        return log
-    events, rejected = (
-        table.set_column(
-            table.column_names.index("line"),
-            table.schema.field("line"),
-            pc.add(table["line"], n_lines),
-        )
-        for table in (log.events, log.rejected)
-    )
-    return Log(events, rejected, log.ignored)
-
-
 def join_logs(logs: Iterable[Log]) -> Log:
-    """Return what was read of a file piece by piece as one log."""
+    """Return the blocks of a file as one log."""
     parts = list(logs)
     events = pa.concat_tables(part.events for part in parts).unify_dictionaries()
     rejected = pa.concat_tables(part.rejected for part in parts)
@@ -100,9 +95,9 @@ def join_logs(logs: Iterable[Log]) -> Log:
     return Log(events, rejected, ignored)
 
 
-def reject_file(reason: str, raw: str | None = None) -> pa.Table:
-    """Return the one `REJECTED` row that stands for a whole file."""
-    return pa.table([[None], [reason], [raw]], schema=REJECTED)
+def rejected_file(reason: str, raw: str | None = None) -> Log:
+    """Return the log of a file that is rejected as a whole, such as an empty one."""
+    return Log(EVENTS.empty_table(), pa.table([[None], [reason], [raw]], schema=REJECTED), {})
 
 
 @cache

@@ -8,18 +8,18 @@ what hurts a machine; what goes over it is rejected with a reason, or an error t
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any, Final
 
 from pipeline.errors import ConfigError, did_you_mean
 
-PREFIX: Final = "POINTERPRINT_LIMIT_"
+LIMIT_VARIABLES: Final = "POINTERPRINT_LIMIT_"
 
 
-def _limit(value: int, what: str, outcome: str) -> Any:  # a Field, to become an int
+def _limit(value: int, what: str, excess: str) -> Any:  # a Field, to become an int
     """Declare a limit: its value, what it counts, what becomes of more."""
-    return field(default=value, metadata={"what": what, "outcome": outcome})
+    return field(default=value, metadata={"what": what, "excess": excess})
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class Limits:
             raise ConfigError(f"limit {wrong[0]}", f"{getattr(self, wrong[0])}", "1 or more")
 
 
-_set: Limits | None = None
+_in_force: Limits | None = None
 
 
 def limits() -> Limits:
     """Return the limits in force: those set by `limited`, or else by the environment."""
-    return _set or _of_process()
+    return _in_force or _of_process()
 
 
 @cache
@@ -88,15 +88,14 @@ def from_environment(environment: Mapping[str, str]) -> Limits:
     known = [one.name for one in fields(Limits)]
     changes = {}
     for variable, text in environment.items():
-        name = variable.removeprefix(PREFIX).lower()
-        if not variable.startswith(PREFIX):
+        name = variable.removeprefix(LIMIT_VARIABLES).lower()
+        if not variable.startswith(LIMIT_VARIABLES):
             continue
         if name not in known:
             near = did_you_mean(name, known)
+            nearest = f"did you mean {LIMIT_VARIABLES}{near[0].upper()}?" if near else ""
             raise ConfigError(
-                variable,
-                "there is no such limit",
-                f"did you mean {PREFIX}{near[0].upper()}?" if near else "docs/limits.md has them",
+                variable, "there is no such limit", nearest or "docs/limits.md lists them"
             )
         if not text.isascii() or not text.isdigit():
             raise ConfigError(variable, f"{text!r} is no whole number", "such as 1000000")
@@ -107,15 +106,10 @@ def from_environment(environment: Mapping[str, str]) -> Limits:
 @contextmanager
 def limited(**changes: int) -> Iterator[Limits]:
     """Put other limits in force for a while; in this process alone."""
-    global _set
-    before = _set
-    _set = replace(limits(), **changes)
+    global _in_force
+    before = _in_force
+    _in_force = replace(limits(), **changes)
     try:
-        yield _set
+        yield _in_force
     finally:
-        _set = before
-
-
-def described() -> list[Field]:
-    """Return every limit with its name, default, `what` and `outcome`, as the page lists them."""
-    return list(fields(Limits))
+        _in_force = before

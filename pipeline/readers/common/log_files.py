@@ -1,15 +1,16 @@
-"""A file in, its bytes out: unpacked, and for text with one kind of line end and no mark.
+"""Read the bytes of a log file: unpacked, and text with line feeds and without a mark.
 
 In a text format a row is a line; the functions here number lines from 1.
 """
 
 import codecs
-import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +19,17 @@ from jaxtyping import Int64
 
 from pipeline.errors import LogError, printable
 from pipeline.readers.common.limits import limits
+from pipeline.storage.overlap import overlapped, usable_cores
+
+T = TypeVar("T")
 
 HEAD_BYTES = 65_536
 RAW_CHARACTERS = 1000  # of a rejected row are kept
-_CHUNK_BYTES = 8 * 2**20
 LARGE_BYTES = 256 * 2**20  # a larger text isn't read at once
 BLOCK_BYTES = 4 * 2**20  # but so much at a time: as much as stays in a processor's cache
 _COUNTED_BYTES = 2**18  # at a time, for the same reason
-_USUAL_RATIO = 10  # of a packed log
+_MOST_THREADS = 8  # each holds a block and what is made of it
+_TYPICAL_RATIO = 10  # of a packed log
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PACKED_SUFFIXES = {".gz", ".gzip", ".zst", ".zstd"}
@@ -34,30 +38,37 @@ _LOG_SUFFIXES = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet
 
 def read_head(path: Path) -> bytes:
     """Return the first 64 KiB of a file, unpacked."""
-    return _read(path, HEAD_BYTES)
+    with _opened(path, limits().file_bytes) as (file, _):
+        return file.read(HEAD_BYTES)
 
 
 def read_unpacked(path: Path) -> bytes:
     """Return a whole file, unpacked if its first bytes say that it is gzip or zstd."""
-    return _read(path, None)
+    return b"".join(_chunks(path, limits().file_bytes))
 
 
-def _read(path: Path, n_bytes: int | None) -> bytes:
+@contextmanager
+def _opened(path: Path, most: int) -> Iterator[tuple[BinaryIO | pa.NativeFile, int]]:
+    """Give a file's content, unpacked, and how many of its bytes may be read, at most `most`."""
     try:
         with path.open("rb") as file:
-            first = file.read(4)
-            packing = next(
-                (name for magic, name in _PACKED.items() if first.startswith(magic)), None
-            )
-            n_file_bytes = file.seek(0, os.SEEK_END)
-            file.seek(0)
+            packing, n_file_bytes = _packing(file)
             if packing is None:
-                return _read_within(file, n_bytes, limits().file_bytes, path)
-            most = most_unpacked_bytes(n_file_bytes, limits().file_bytes)
+                yield file, most
+                return
             with pa.input_stream(file, compression=packing) as unpacked:
-                return _read_within(unpacked, n_bytes, most, path)
+                yield unpacked, most_unpacked_bytes(n_file_bytes, most)
     except (OSError, pa.ArrowException) as error:
         raise LogError(path, f"it can't be read: {error}", "is the file complete?") from error
+
+
+def _packing(file: BinaryIO) -> tuple[str | None, int]:
+    """Return how a file is packed, by its first bytes, and its size; leave it at its beginning."""
+    first = file.read(4)
+    n_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    packing = next((name for magic, name in _PACKED.items() if first.startswith(magic)), None)
+    return packing, n_bytes
 
 
 def most_unpacked_bytes(n_file_bytes: int, most: int) -> int:
@@ -66,26 +77,19 @@ def most_unpacked_bytes(n_file_bytes: int, most: int) -> int:
     return min(most, max(allowed.unpacked_free_bytes, allowed.unpacked_ratio * n_file_bytes))
 
 
-def _read_within(
-    file: BinaryIO | pa.NativeFile, n_bytes: int | None, most: int, path: Path
-) -> bytes:
-    """Return the first `n_bytes` of a stream; None: all, if they are no more than `most`."""
-    if n_bytes is not None:
-        return file.read(n_bytes)
-    content = io.BytesIO()
-    while chunk := file.read(_CHUNK_BYTES):
-        content.write(chunk)
-        if content.tell() > most:
-            raise _too_large(path, most)
-    return content.getvalue()
-
-
-def _too_large(path: Path, most: int) -> LogError:
-    return LogError(
-        path,
-        f"it holds more than {most:,} bytes",
-        "split it, or set the limits of docs/limits.md",
-    )
+def _chunks(path: Path, most: int) -> Iterator[bytes]:
+    """Give a file's bytes, unpacked, a block at a time, and no more than `most`."""
+    with _opened(path, most) as (file, allowed):
+        n_bytes = 0
+        while chunk := file.read(BLOCK_BYTES):
+            n_bytes += len(chunk)
+            if n_bytes > allowed:
+                raise LogError(
+                    path,
+                    f"it holds more than {allowed:,} bytes",
+                    "split it, or set the limits of docs/limits.md",
+                )
+            yield chunk
 
 
 def as_text(head_or_file: bytes) -> bytes:
@@ -94,7 +98,7 @@ def as_text(head_or_file: bytes) -> bytes:
     UTF-16, as spreadsheets save it, is known by its mark.
     """
     text = head_or_file
-    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if text.startswith(_UTF_16):
         text = text.decode("utf-16", errors="replace").encode()
     return _with_line_feeds(text.removeprefix(codecs.BOM_UTF8))
 
@@ -129,11 +133,10 @@ class TextBlock(NamedTuple):
 
 
 def is_large(path: Path) -> bool:
-    """Say whether a file is too large to be read at once; a packed one is taken for ten times."""
+    """Say whether a file is too large to be read at once; a packed one counts ten times."""
     with path.open("rb") as file:
-        is_packed = any(map(file.read(4).startswith, _PACKED))
-        n_bytes = file.seek(0, os.SEEK_END)
-    return n_bytes * (_USUAL_RATIO if is_packed else 1) > LARGE_BYTES
+        packing, n_bytes = _packing(file)
+    return n_bytes * (_TYPICAL_RATIO if packing else 1) > LARGE_BYTES
 
 
 def text_blocks(path: Path, most: int | None = None) -> Iterator[TextBlock]:
@@ -176,31 +179,15 @@ def _is_endless(line: Sequence[bytes]) -> bool:
     return sum(map(len, line)) > limits().line_bytes and not any(b"\r" in part for part in line)
 
 
-def _chunks(path: Path, most: int) -> Iterator[bytes]:
-    """Give a file's bytes, unpacked, a block at a time, and no more than `most`."""
-    try:
-        with path.open("rb") as file:
-            first = file.read(4)
-            packing = next((n for magic, n in _PACKED.items() if first.startswith(magic)), None)
-            n_file_bytes = file.seek(0, os.SEEK_END)
-            file.seek(0)
-            if packing is None:
-                yield from _chunks_within(file, most, path)
-                return
-            with pa.input_stream(file, compression=packing) as unpacked:
-                most = most_unpacked_bytes(n_file_bytes, most)
-                yield from _chunks_within(unpacked, most, path)
-    except (OSError, pa.ArrowException) as error:
-        raise LogError(path, f"it can't be read: {error}", "is the file complete?") from error
-
-
-def _chunks_within(file: BinaryIO | pa.NativeFile, most: int, path: Path) -> Iterator[bytes]:
-    n_bytes = 0
-    while chunk := file.read(BLOCK_BYTES):
-        n_bytes += len(chunk)
-        if n_bytes > most:
-            raise _too_large(path, most)
-        yield chunk
+def each_block(read: Callable[[TextBlock], T], blocks: Iterable[TextBlock]) -> Iterator[T]:
+    """Give `read` of each block, in order, on all cores if there is more than one block."""
+    remaining = iter(blocks)
+    first, second = next(remaining, None), next(remaining, None)
+    if first is not None and second is None:
+        yield read(first)
+    elif first is not None and second is not None:
+        n_threads = min(usable_cores(), _MOST_THREADS)
+        yield from overlapped(read, chain([first, second], remaining), n_threads)
 
 
 def count_lines(text: bytes) -> int:
@@ -240,8 +227,8 @@ def quote_lines(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str]:
     """Return these lines of a text file, which are in order, cut at 1,000 characters."""
     quoted: list[str] = []
     for block in text_blocks(path):
-        place = line - block.first_line
-        chosen = place[(place >= 0) & (place < block.n_lines)]
+        index = line - block.first_line
+        chosen = index[(index >= 0) & (index < block.n_lines)]
         if not len(chosen):
             continue
         lines = split_lines(block.text)

@@ -1,26 +1,31 @@
-"""rrweb's events in, as JSON, a log out: what the rrweb and the posthog reader share.
+"""Turn rrweb's events, as JSON, into a log: what the rrweb and the posthog reader share.
 
 rrweb (2.1) writes `{type, data, timestamp}`, time in ms since 1970. Moves come in batches,
 each position with its `timeOffset` from the batch's time (0 or negative), so a click stands
 in the file before moves that came before it: rows are in the file's order, and cleaning,
 which sorts by time, puts them right. A batch is called moves or drags by its last position.
 
-Positions are from the corner of the viewport, except for those in a frame, which are from
-the frame's: where that lay the recording tells only through the page's whole layout.
+Positions are from the corner of the viewport, except for those in a frame, which count from
+the frame's: only the page's whole layout would say where that was.
 
 What people typed and saw is in the file too. It is parsed past and never kept: not in an
 event, not in a rejected row's `raw`, which says no more than the event's type and source.
 """
 
 import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.readers.common.formats import REJECTED, Log
-from pipeline.readers.common.json_parser import unpack_events
+from pipeline.errors import printable
+from pipeline.readers.common import log_files
+from pipeline.readers.common.formats import REJECTED, Log, LogFile, rejected_file
+from pipeline.readers.common.json_parser import connect, mend_half_characters, read_json
 from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, Button, Kind
 
@@ -78,6 +83,26 @@ _EVENT = {
         "positions": [{"x": "FLOAT", "y": "FLOAT", "timeOffset": "VARCHAR"}],
     },
 }
+
+_ZLIB_OR_GZIP = zlib.MAX_WBITS + 32  # zlib sees by the first bytes which it is
+_NOTHING = pa.scalar("", pa.large_string())
+
+# A full snapshot's data stay packed: nothing in them is about the pointer.
+_PACKED_SQL = """
+    SELECT row,
+        CASE WHEN is_whole THEN event WHEN is_part THEN event->'$.data' END AS packed,
+        CASE WHEN is_part THEN format('{{"type":{},"timestamp":{},"data":',
+            event->'$.type', coalesce(event->'$.timestamp', 'null')) ELSE '' END AS before,
+        CASE WHEN is_part THEN '}' ELSE '' END AS after
+    FROM (
+        SELECT row, event, type_at(event, '$') = 'VARCHAR' AS is_whole,
+            CASE WHEN type_at(event, '$.data') = 'VARCHAR'
+                THEN event->>'$.type' IN ('3', '4') END AS is_part
+        FROM recorded
+    )
+    WHERE is_whole OR is_part
+    ORDER BY row
+"""
 
 _TYPED_SQL = """
     CREATE TEMP TABLE typed AS
@@ -153,10 +178,31 @@ _REJECTED_SQL = """
 _IGNORED_SQL = "SELECT ignored_as, count(*) FROM parsed WHERE ignored_as IS NOT NULL GROUP BY ALL"
 
 
-def to_log(connection: "DuckDBPyConnection", recorded: pa.Table, source: str) -> Log:
-    """Return the log of `RECORDED` events, packed or not; `source` is the format's name."""
+def read_rrweb_events(
+    file: LogFile,
+    source: str,
+    split: "Callable[[DuckDBPyConnection, bytes, str], pa.Table]",
+) -> Iterator[Log]:
+    """Give the log in a file; `source` is the format's name.
+
+    `split` gives the events in a file's text, with the columns of `RECORDED`. Its last argument
+    names sessions that have no name: the file's path below the folder that the user named.
+    """
+    text = read_json(file.path)
+    if not text.strip():
+        yield rejected_file("empty_file")
+        return
+    folder = file.path.parent.resolve().relative_to(file.root.resolve())
+    file_name = printable((folder / log_files.bare_name(file.path)).as_posix())
+    with connect(file.path) as connection:
+        recorded = split(connection, text, file_name).select(RECORDED.names).cast(RECORDED)
+        yield _to_log(connection, recorded, source)
+
+
+def _to_log(connection: "DuckDBPyConnection", recorded: pa.Table, source: str) -> Log:
+    """Return the log of `RECORDED` events, packed or not."""
     numbered = recorded.append_column("row", pa.array(np.arange(recorded.num_rows)))
-    connection.register("recorded", unpack_events(connection, numbered))
+    connection.register("recorded", _unpack_events(connection, numbered))
     connection.register("pointer_events", _pointer_events_table())
     parameters = {"max_bytes": limits().event_bytes, "event": json.dumps(_EVENT)}
     connection.execute(_TYPED_SQL, parameters)
@@ -185,3 +231,60 @@ def _events_table(points: pa.Table, source: str) -> pa.Table:
     }
     columns = {name: points[name] for name in points.column_names} | columns
     return pa.table({name: columns[name] for name in EVENTS.names}).cast(EVENTS)
+
+
+class UnpackError(Exception):
+    """A string that can't be unpacked; its one argument is the reason, a word."""
+
+
+def _unpack_events(connection: "DuckDBPyConnection", recorded: pa.Table) -> pa.Table:
+    """Return `recorded` (`row` from 0, `event`) with the packed events unpacked.
+
+    A column `reason` is added: why an event can't be unpacked, a word; null if it can.
+    """
+    connection.register("recorded", recorded)
+    packed = connection.sql(_PACKED_SQL).to_arrow_table()
+    texts, reasons = _unpack_strings(packed["packed"].to_pylist())
+    text = pa.array(texts, pa.large_string())
+    before, after = (packed[name].cast(pa.large_string()) for name in ("before", "after"))
+    unpacked = pc.binary_join_element_wise(before, text, after, _NOTHING)
+    is_packed = pa.array(np.isin(recorded["row"].to_numpy(), packed["row"].to_numpy()))
+    event = pc.replace_with_mask(recorded["event"], is_packed, unpacked.combine_chunks())
+    no_reason = pa.nulls(recorded.num_rows, pa.string())
+    reason = pc.replace_with_mask(no_reason, is_packed, pa.array(reasons, pa.string()))
+    unpacked = recorded.set_column(recorded.column_names.index("event"), "event", event)
+    return unpacked.append_column("reason", reason)
+
+
+def unpack(packed: str, max_bytes: int) -> bytes:
+    """Return the JSON in a packed string; JSON that isn't packed comes back as it is."""
+    if packed.lstrip().startswith("{"):
+        return packed.encode()
+    unpacker = zlib.decompressobj(_ZLIB_OR_GZIP)
+    try:
+        text = unpacker.decompress(packed.encode("latin1"), max_bytes + 1)
+    except (zlib.error, UnicodeEncodeError) as error:
+        raise UnpackError("cannot_unpack") from error
+    if len(text) > max_bytes:
+        raise UnpackError("too_large")
+    if not unpacker.eof:
+        raise UnpackError("cannot_unpack")
+    return text
+
+
+def _unpack_strings(strings: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
+    """Return what JSON strings hold, or else null and the reason why not."""
+    texts: list[str | None] = []
+    reasons: list[str | None] = []
+    event_bytes, left_bytes = limits().event_bytes, limits().packed_bytes
+    for string in strings:
+        text, reason = None, None
+        try:
+            unpacked = unpack(json.loads(string), min(event_bytes, left_bytes))
+            left_bytes -= len(unpacked)
+            text = mend_half_characters(unpacked).decode("utf-8", errors="replace")
+        except UnpackError as error:
+            reason = str(error)
+        texts.append(text)
+        reasons.append(reason)
+    return texts, reasons
