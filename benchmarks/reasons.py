@@ -21,10 +21,9 @@ import pandas as pd
 
 from flows.jobs.inputs import each_sessions
 from pipeline.reasons.account import cut_sub_sessions
-from pipeline.reasons.codes import MEASURED
 from pipeline.reasons.find import find_reasons
-from pipeline.reasons.measures import measure_sessions
 from pipeline.reasons.reference import ReferenceRanges, fit_reference_ranges
+from pipeline.reasons.registry import MEASURED, measure_sessions
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import ALL
 from pipeline.simulate.synthetic import simulate_sessions
@@ -32,7 +31,7 @@ from pipeline.simulate.synthetic import simulate_sessions
 FOLDS = 4
 SUB_SESSION = 300  # events: what other sessions commonly have
 TWINS_OF = 200  # stretches of people
-NAMES = [code.name for code in MEASURED]
+NAMES = [reason.code for reason in MEASURED]
 
 
 def share(sessions: Sessions, usual: ReferenceRanges) -> pd.Series:

@@ -27,7 +27,7 @@ from pipeline.reasons.account import (
     measure_constancy,
     sub_sessions_column,
 )
-from pipeline.reasons.measures import ACCOUNT_MEASURES, measure_sessions
+from pipeline.reasons.registry import ACCOUNT_MEASURES, measure_sessions
 from pipeline.sessions.sessions import Sessions
 
 FOLDS = 4
@@ -40,7 +40,7 @@ class Claims:
 
     is_unlike: list[np.ndarray] = field(default_factory=list)
     is_own: list[np.ndarray] = field(default_factory=list)
-    habits: Counter[str] = field(default_factory=Counter)  # named in somebody else's sessions
+    measures: Counter[str] = field(default_factory=Counter)  # named in somebody else's sessions
 
     def add(
         self, claims: Sessions, is_own: np.ndarray, ranges: AccountRanges, constancy: Constancy
@@ -51,8 +51,8 @@ class Claims:
         )
         self.is_unlike.append(np.isin(np.arange(len(claims)), found.session))
         self.is_own.append(is_own)
-        names = np.array(list(ACCOUNT_MEASURES), object)[found.habit[~is_own[found.session]]]
-        self.habits.update(names.tolist())
+        names = np.array(list(ACCOUNT_MEASURES), object)[found.measure[~is_own[found.session]]]
+        self.measures.update(names.tolist())
 
     def row(self, name: str) -> str:
         """Return a row of the table."""
@@ -61,7 +61,7 @@ class Claims:
             f"{len(part):,} | {100 * part.mean():.1f}"
             for part in (is_unlike[is_own], is_unlike[~is_own])
         ]
-        named = ", ".join(f"`{habit}`" for habit, _ in self.habits.most_common(3))
+        named = ", ".join(f"`{name}`" for name, _ in self.measures.most_common(3))
         return f"| {name} | {' | '.join(cells)} | {named} |"
 
 

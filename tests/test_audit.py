@@ -20,16 +20,15 @@ from pipeline.audit.device import (
     DISTANCES,
     DeviceRule,
     away_from_own,
-    clock_shares,
     device_features,
     device_fit,
     device_matched,
     screen_reach,
-    window_clock_shares,
 )
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.errors import ConfigError, DataError
 from pipeline.features.best_feature import away_from_account, best_feature
+from pipeline.features.intervals import Intervals
 from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.sessions.labels import read_labels
@@ -119,7 +118,7 @@ def make_scores(session_id, score) -> pd.DataFrame:
 
 
 def test_a_clock_between_two_bins_is_one_clock():
-    shares = clock_shares(make_sessions(path(15.9), path(16.1), path(110)))
+    shares = Intervals.of_sessions(make_sessions(path(15.9), path(16.1), path(110))).clock_shares()
     distance = np.abs(shares[:, None] - shares[None]).sum(axis=2) / 2
 
     assert shares.sum(axis=1) == pytest.approx([1, 1, 1])
@@ -130,7 +129,7 @@ def test_a_clock_between_two_bins_is_one_clock():
 def test_events_with_one_time_stamp_have_a_bin_of_their_own():
     burst = make_sessions([(0, 0, 0), (0, 1, 1), (0, 2, 2), (1, 3, 3), (10**6, 4, 4)])
 
-    (shares,) = clock_shares(burst)
+    (shares,) = Intervals.of_sessions(burst).clock_shares()
 
     # Two of no time, one of 1 ms in the next bin, one longer than all in the last.
     assert shares[[0, 1, -1]] == pytest.approx([0.5, 0.25, 0.25])
@@ -140,9 +139,11 @@ def test_a_window_has_the_clock_of_its_events():
     both = make_sessions([(0, 0, 0), (8, 1, 1), (16, 2, 2), (80, 3, 3), (144, 4, 4)])
     windows = Windows(np.array([0, 0]), np.array([0, 2]), np.array([3, 5]))
 
-    of_windows = window_clock_shares(both, windows)
+    of_windows = Intervals.of_windows(both, windows).clock_shares()
 
-    assert of_windows == pytest.approx(clock_shares(make_sessions(path(8), path(64))))
+    assert of_windows == pytest.approx(
+        Intervals.of_sessions(make_sessions(path(8), path(64))).clock_shares()
+    )
 
 
 def test_the_screen_is_as_far_as_positions_reach():

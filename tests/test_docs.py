@@ -10,8 +10,7 @@ import pytest
 from flows.cli import app
 from pipeline import schemas
 from pipeline.ingest import clean
-from pipeline.reasons.codes import CODES
-from pipeline.reasons.measures import ACCOUNT_MEASURES, MEASURES
+from pipeline.reasons.registry import ACCOUNT_MEASURES, CODES, MEASURES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -140,8 +139,8 @@ def test_every_column_of_every_table_is_described(name):
 
 def test_every_reason_and_its_measure_are_described_as_the_code_has_them():
     page = " ".join((ROOT / "docs" / "reasons.md").read_text().split())
-    for code in CODES.values():
-        assert f"| `{code.name}` | {code.words} | {code.misleads} |" in page
+    for reason in CODES.values():
+        assert f"| `{reason.code}` | {reason.words} | {reason.misleads} |" in page
     for measure in MEASURES.values():
         assert f"| `{measure.name}` | {measure.summary} | {measure.unit or '-'} |" in page
     for habit in ACCOUNT_MEASURES.values():

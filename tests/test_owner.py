@@ -40,7 +40,7 @@ from model.run import load_model, save_model
 from model.score import score_sessions
 from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.reasons.account import measure_constancy
-from pipeline.reasons.codes import UNLIKE_PROFILE
+from pipeline.reasons.registry import UNLIKE_PROFILE
 from pipeline.schemas import QUARANTINE
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.store import Part, write_part

@@ -1,4 +1,4 @@
-"""Reason codes: what they measure, on sessions simple enough to know, and where they keep quiet."""
+"""Reason codes: what they measure, on sessions simple enough to know, and where there is none."""
 
 import json
 
@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from pipeline.errors import SchemaError
 from pipeline.features.motion import measure_motion
 from pipeline.reasons.account import cut_sub_sessions
-from pipeline.reasons.codes import CODES, MEASURED
 from pipeline.reasons.find import find_reasons, reason_lists
-from pipeline.reasons.measures import MEASURES, measure_sessions
 from pipeline.reasons.reference import (
     LENGTHS,
     QUANTILES,
+    REFERENCE_RANGES_FILE,
     ReferenceRanges,
     fit_reference_ranges,
     read_reference_ranges,
 )
+from pipeline.reasons.registry import CODES, MEASURED, MEASURES, measure_sessions
 from pipeline.schemas import REASONS, Kind
 from pipeline.sessions.sessions import concatenate_sessions
 
@@ -61,8 +61,8 @@ def measured(rows: list[tuple], name: str) -> float:
     return float(measure_sessions(make_sessions(rows))[0][name][0])
 
 
-def usual_of(levels: dict[str, tuple], interval_ms=(8.0, 32.0)) -> ReferenceRanges:
-    """Return what is usual where every measure but those of `levels` is never odd."""
+def ranges_of(levels: dict[str, tuple], interval_ms=(8.0, 32.0)) -> ReferenceRanges:
+    """Return reference ranges in which every measure but those of `levels` is never odd."""
     never = dict.fromkeys(MEASURES, (-np.inf, 0.0, 0.5, 1.0, np.inf))
     return ReferenceRanges(
         {name: np.tile(row, (len(LENGTHS), 1)) for name, row in (never | levels).items()},
@@ -157,8 +157,8 @@ def test_too_little_says_nothing():
 def test_no_sessions_have_no_reasons():
     nothing = make_sessions()
 
-    assert find_reasons(nothing, usual_of({})).num_rows == 0
-    assert len(reason_lists(nothing, usual_of({}))) == 0
+    assert find_reasons(nothing, ranges_of({})).num_rows == 0
+    assert len(reason_lists(nothing, ranges_of({}))) == 0
 
 
 def test_a_session_is_measured_alike_alone_and_among_others():
@@ -173,8 +173,8 @@ def test_a_session_is_measured_alike_alone_and_among_others():
 
 def test_a_reason_is_unusual_and_odd_by_itself():
     sessions = make_sessions(walk([EVEN] * 6))
-    far_out = usual_of({"stray_share": (0.01, 0.03, 0.1, 0.5, 1.0)})
-    all_are = usual_of({"stray_share": (0.0001, 0.0002, 0.002, 0.5, 1.0)})
+    far_out = ranges_of({"stray_share": (0.01, 0.03, 0.1, 0.5, 1.0)})
+    all_are = ranges_of({"stray_share": (0.0001, 0.0002, 0.002, 0.5, 1.0)})
 
     found = find_reasons(sessions, far_out)
     assert found.schema.equals(REASONS, check_metadata=True)
@@ -188,7 +188,7 @@ def test_a_reason_is_unusual_and_odd_by_itself():
 
 def test_the_floor_holds_whatever_people_do():
     bowed = make_sessions(walk([EVEN] * 6, bow_px=30))
-    crooked = usual_of({"stray_share": (0.4, 0.5, 0.6, 0.7, 1.0)})
+    crooked = ranges_of({"stray_share": (0.4, 0.5, 0.6, 0.7, 1.0)})
 
     assert find_reasons(bowed, crooked).num_rows == 0  # the limit is 0.4, the floor 0.02
 
@@ -200,14 +200,14 @@ def test_the_strongest_reason_comes_first():
         "speed_variation": (0.4, 0.5, 1.0, 1.5, 2.0),
         "start_share": (0.0, 0.0, 0.1, 0.5, 0.6),
     }
-    found = find_reasons(sessions, usual_of(levels)).to_pandas()
+    found = find_reasons(sessions, ranges_of(levels)).to_pandas()
     of_last = found[found.session_id == "s1"]
 
     assert set(of_last.measure) == set(levels)
     assert set(of_last.code) == {"straight_path", "constant_speed", "sudden_start"}
     assert of_last.strength.is_monotonic_decreasing
     assert found.session_id.is_monotonic_increasing
-    lists = reason_lists(sessions, usual_of(levels)).to_pylist()
+    lists = reason_lists(sessions, ranges_of(levels)).to_pylist()
     assert lists == [["straight_path"], of_last.code.tolist()]
 
 
@@ -216,7 +216,7 @@ def test_a_recorder_nobody_knows_is_not_compared_in_what_it_decides():
     levels = {"speed_variation": (0.4, 0.5, 1.0, 1.5, 2.0), "stray_share": (0.01, 0.03, 0.1, 1, 2)}
 
     known, unknown = (
-        find_reasons(sessions, usual_of(levels, ms))["code"].to_pylist()
+        find_reasons(sessions, ranges_of(levels, ms))["code"].to_pylist()
         for ms in ((8.0, 17.0), (90.0, 120.0))
     )
     assert set(known) == {"straight_path", "constant_speed"}
@@ -232,13 +232,13 @@ def people(n: int, n_movements: int = 24):
     return make_sessions(*rows, account_id=names)
 
 
-def test_what_is_usual_holds_for_people_and_not_for_a_script():
+def test_the_reference_ranges_hold_for_people_and_not_for_a_script():
     sessions = people(24)
-    usual = fit_reference_ranges(sessions, sessions.account_id)
-    again = find_reasons(sessions, usual)
+    reference = fit_reference_ranges(sessions, sessions.account_id)
+    again = find_reasons(sessions, reference)
 
     assert len(set(again["session_id"].to_pylist())) <= 2
-    bot = find_reasons(make_sessions(walk([EVEN] * 24)), usual)["code"].to_pylist()
+    bot = find_reasons(make_sessions(walk([EVEN] * 24)), reference)["code"].to_pylist()
     assert "straight_path" in bot
 
 
@@ -254,23 +254,23 @@ def test_each_person_counts_alike():
     assert middle > alone or np.isnan(alone)
 
 
-def test_of_too_few_stretches_no_limit_is_known():
+def test_of_too_few_sub_sessions_no_limit_is_known():
     sessions = people(2, n_movements=3)
-    usual = fit_reference_ranges(sessions, sessions.account_id)
+    reference = fit_reference_ranges(sessions, sessions.account_id)
 
-    assert all(np.isnan(levels).all() for levels in usual.levels.values())
-    assert find_reasons(make_sessions(walk([EVEN] * 6)), usual).num_rows == 0
+    assert all(np.isnan(levels).all() for levels in reference.levels.values())
+    assert find_reasons(make_sessions(walk([EVEN] * 6)), reference).num_rows == 0
 
 
-def test_usual_survives_the_disk(tmp_path):
+def test_reference_ranges_survive_the_disk(tmp_path):
     sessions = people(12)
-    usual = fit_reference_ranges(sessions, sessions.account_id)
-    (tmp_path / "reasons.json").write_text(json.dumps(usual.to_json(), allow_nan=False))
+    reference = fit_reference_ranges(sessions, sessions.account_id)
+    (tmp_path / "reasons.json").write_text(json.dumps(reference.to_json(), allow_nan=False))
     again = read_reference_ranges(tmp_path)
 
-    assert again.interval_ms == usual.interval_ms
+    assert again.interval_ms == reference.interval_ms
     for name in MEASURES:
-        np.testing.assert_array_equal(again.levels[name], usual.levels[name])
+        np.testing.assert_array_equal(again.levels[name], reference.levels[name])
     assert read_reference_ranges(tmp_path / "elsewhere") is None
 
 
@@ -281,14 +281,14 @@ def test_a_broken_file_is_named(tmp_path, text):
         read_reference_ranges(tmp_path)
 
 
-def test_stretches_are_spread_over_the_session():
+def test_sub_sessions_are_spread_over_the_session():
     rows = [(10 * i, i, 0) for i in range(100)]
-    stretches, of_session = cut_sub_sessions(make_sessions(rows, rows[:20]), 32)
+    parts, of_session = cut_sub_sessions(make_sessions(rows, rows[:20]), 32)
 
     assert of_session.tolist() == [0, 0, 0]
-    assert stretches.n_events.tolist() == [32, 32, 32]
-    assert stretches.t_us[stretches.offsets[:-1]].tolist() == [0, 0, 0]
-    assert len(set(stretches.session_id)) == 3
+    assert parts.n_events.tolist() == [32, 32, 32]
+    assert parts.t_us[parts.offsets[:-1]].tolist() == [0, 0, 0]
+    assert len(set(parts.session_id)) == 3
 
 
 @given(
@@ -324,8 +324,33 @@ def test_movements_are_those_of_their_session():
 
 
 def test_every_code_has_a_measure_and_words():
-    assert {code.measure for code in MEASURED} == set(MEASURES)
+    assert {reason.measure.name for reason in MEASURED} == set(MEASURES)
     for code in CODES.values():
         assert code.words.endswith(".")
         assert code.misleads
-    assert isinstance(find_reasons(make_sessions(), usual_of({})), pa.Table)
+    assert isinstance(find_reasons(make_sessions(), ranges_of({})), pa.Table)
+
+
+LEVELS = {"stray_share": (0.01, 0.03, 0.1, 0.5, 1.0), "speed_variation": (0.4, 0.5, 1.0, 1.5, 2.0)}
+
+
+def rewritten(tmp_path, change) -> ReferenceRanges | None:
+    """Return the reference ranges of a RUN whose file was `change`d."""
+    kept = ranges_of(dict.fromkeys(MEASURES, (-1e9, 0.0, 0.5, 1.0, 1e9)) | LEVELS).to_json()
+    change(kept["levels"])
+    (tmp_path / REFERENCE_RANGES_FILE).write_text(json.dumps(kept))
+    return read_reference_ranges(tmp_path)
+
+
+def test_a_run_older_than_a_reason_gives_no_such_reason(tmp_path):
+    older = rewritten(tmp_path, lambda levels: levels.pop("speed_variation"))
+
+    codes = find_reasons(make_sessions(walk([EVEN] * 6)), older)["code"].to_pylist()
+    assert codes == ["straight_path"]
+
+
+def test_a_run_with_a_measure_that_is_no_more_ignores_it(tmp_path):
+    newer = rewritten(tmp_path, lambda levels: levels.update(gone=levels["stray_share"]))
+
+    codes = find_reasons(make_sessions(walk([EVEN] * 6)), newer)["code"].to_pylist()
+    assert set(codes) == {"straight_path", "constant_speed"}

@@ -17,14 +17,11 @@ from scipy.spatial.distance import cdist
 
 from pipeline.audit.case import Case
 from pipeline.errors import ConfigError
+from pipeline.features.intervals import Intervals
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.sessions import Sessions
-from pipeline.sessions.windows import Windows
 from pipeline.splits.folds import Folds
 
-BINS_PER_OCTAVE = 2
-SHORTEST_MS, N_OCTAVES = 1.0, 13  # to 8 s; what is shorter or longer goes to the outermost bins
-N_CLOCK_BINS = 1 + N_OCTAVES * BINS_PER_OCTAVE + 1  # the first is for events with one time stamp
 BLOCK = 1024  # sessions that are compared at once: memory
 
 
@@ -68,8 +65,11 @@ def device_fit(
     judged: Sessions, references: Sessions, rule: DeviceRule = DeviceRule()
 ) -> DeviceFit:
     """Compare each session with the references of its account; it is no reference of itself."""
-    clock, reach_px = clock_shares(judged), screen_reach(judged)
-    of_clock, of_reach_px = clock_shares(references), screen_reach(references)
+    clock, reach_px = Intervals.of_sessions(judged).clock_shares(), screen_reach(judged)
+    of_clock, of_reach_px = (
+        Intervals.of_sessions(references).clock_shares(),
+        screen_reach(references),
+    )
     overlap = np.full(len(judged), np.nan)
     beyond_px = np.full(len(judged), np.nan)
     for own, known in same_account(judged.account_id, references.account_id):
@@ -84,30 +84,6 @@ def device_fit(
         other_clock=(overlap < rule.min_overlap) & (judged.n_events > rule.min_intervals),
         other_screen=beyond_px > rule.tolerance_px,
     )
-
-
-def clock_shares(sessions: Sessions) -> Float64[np.ndarray, "sessions bins"]:
-    """Return how the times between events are spread, as shares: half an octave a bin.
-
-    A time between two bins counts for both, by how near they are: a clock that ticks on the
-    border of two bins would else look like two clocks.
-    """
-    session = np.repeat(np.arange(len(sessions)), sessions.n_events)
-    inside = session[1:] == session[:-1]
-    interval_ms = np.diff(sessions.t_us)[inside] / 1000
-    return _shares(interval_ms, session[1:][inside], len(sessions))
-
-
-def window_clock_shares(
-    sessions: Sessions, windows: Windows
-) -> Float64[np.ndarray, "windows bins"]:
-    """Return the same of each window."""
-    n_intervals = windows.stop - windows.start - 1
-    window = np.repeat(np.arange(len(windows)), n_intervals)
-    place = np.arange(len(window)) - np.repeat(np.cumsum(n_intervals) - n_intervals, n_intervals)
-    event = windows.start[window] + place
-    interval_ms = (sessions.t_us[event + 1] - sessions.t_us[event]) / 1000
-    return _shares(interval_ms, window, len(windows))
 
 
 def same_account(
@@ -126,20 +102,6 @@ def screen_reach(sessions: Sessions) -> Float64[np.ndarray, "sessions 2"]:
     session = Grouping(np.repeat(np.arange(len(sessions)), sessions.n_events), len(sessions))
     x_px, y_px = sessions.x_px.astype(np.float64), sessions.y_px.astype(np.float64)
     return np.stack([session.max(x_px), session.max(y_px)], axis=1)
-
-
-def _shares(
-    interval_ms: Float64[np.ndarray, " intervals"], row: Int64[np.ndarray, " intervals"], n: int
-) -> Float64[np.ndarray, "rows bins"]:
-    octave = np.log2(np.maximum(interval_ms, SHORTEST_MS) / SHORTEST_MS)
-    place = 1 + np.minimum(octave * BINS_PER_OCTAVE, N_CLOCK_BINS - 2)
-    place[interval_ms <= 0] = 0
-    low = np.floor(place).astype(np.int64)
-    high = np.minimum(low + 1, N_CLOCK_BINS - 1)
-    count = np.bincount(row * N_CLOCK_BINS + low, 1 - (place - low), n * N_CLOCK_BINS)
-    count += np.bincount(row * N_CLOCK_BINS + high, place - low, n * N_CLOCK_BINS)
-    count = count.reshape(n, N_CLOCK_BINS)
-    return count / np.maximum(count.sum(axis=1, keepdims=True), 1)
 
 
 def _least(
@@ -172,7 +134,7 @@ Distance = Callable[[DeviceFeatures, DeviceFeatures], Float64[np.ndarray, "sessi
 
 def device_features(sessions: Sessions) -> DeviceFeatures:
     """Return the clock and the screen of each session."""
-    return DeviceFeatures(clock_shares(sessions), screen_reach(sessions))
+    return DeviceFeatures(Intervals.of_sessions(sessions).clock_shares(), screen_reach(sessions))
 
 
 def clock_distance(

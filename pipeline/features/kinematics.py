@@ -1,6 +1,6 @@
-"""Windows in, numbers a person can read out: how fast, how straight, how smooth.
+"""Kinematic features of windows: how fast, how straight, how smooth the pointer moves.
 
-The image classifier is judged beside these. `MOTION_FEATURES` come from the way of moving,
+They are the baseline beside the network. `MOTION_FEATURES` come from the way of moving,
 `CLOCK_FEATURES` and `SCREEN_FEATURES` mostly from the recorder: an audit keeps them apart.
 """
 
@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Float32, Float64
 
 from pipeline.config import WindowConfig
+from pipeline.features.intervals import PAUSE_MS, Intervals, window_rows
 from pipeline.features.quantities import (
     direction_rad,
     elapsed_ms,
@@ -25,10 +26,9 @@ from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows, cut_windows
 
 _NO_TURN_RAD = 0.01
-_PAUSE_S = 0.1
 _COMPASS = ("right", "down_right", "down", "down_left", "left", "up_left", "up", "up_right")
 
-_HAND = {
+_MOTION = {
     "straightness": "distance from the first to the last position / length of the path",
     "deviation": "largest distance from the line through both / length of the path",
     "speed_mean_px_s": "length of the path / duration",
@@ -64,9 +64,9 @@ _SCREEN = {
     "x_max_px": "rightmost position",
     "y_max_px": "lowest position",
 }
-FEATURES: Final[dict[str, str]] = {**_HAND, **_CLOCK, **_SCREEN}
+FEATURES: Final[dict[str, str]] = {**_MOTION, **_CLOCK, **_SCREEN}
 """What each feature is, by name; the unit is the end of the name."""
-MOTION_FEATURES: Final[tuple[str, ...]] = tuple(_HAND)
+MOTION_FEATURES: Final[tuple[str, ...]] = tuple(_MOTION)
 CLOCK_FEATURES: Final[tuple[str, ...]] = tuple(_CLOCK)
 SCREEN_FEATURES: Final[tuple[str, ...]] = tuple(_SCREEN)
 KINEMATIC_FEATURES: Final[tuple[str, ...]] = tuple(FEATURES)
@@ -75,7 +75,7 @@ KINEMATIC_FEATURES: Final[tuple[str, ...]] = tuple(FEATURES)
 def kinematic_features(
     sessions: Sessions, windows: Windows
 ) -> Float32[np.ndarray, "windows features"]:
-    """Return `KINEMATIC_FEATURES` of each window; what can't be said of one is 0, never NaN."""
+    """Return `KINEMATIC_FEATURES` of each window; what isn't defined is 0, never NaN."""
     segments = _cut_segments(sessions, windows)
     columns = {
         **_shape(segments),
@@ -103,9 +103,17 @@ def session_features(
 class _Segments:
     """The segments of all windows end to end, y downwards."""
 
-    groups: Grouping  # by window
+    intervals: Intervals
     step: np.ndarray  # complex, x + iy in px
-    interval_s: Float64[np.ndarray, " segments"]
+
+    @property
+    def groups(self) -> Grouping:
+        """Return the segments grouped by window."""
+        return self.intervals.groups
+
+    @cached_property
+    def interval_s(self) -> Float64[np.ndarray, " segments"]:
+        return self.intervals.us / 1e6
 
     @cached_property
     def length_px(self) -> Float64[np.ndarray, " segments"]:
@@ -128,20 +136,12 @@ class _Segments:
         return self.groups.sum(self.elapsed_s)
 
 
-def _rows(windows: Windows, n_rows: np.ndarray) -> tuple[Grouping, np.ndarray]:
-    """Return the first `n_rows` events of each window, end to end, and whose they are."""
-    window = np.repeat(np.arange(len(windows)), n_rows)
-    place = np.arange(len(window)) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
-    return Grouping(window, len(windows)), windows.start[window] + place
-
-
 def _cut_segments(sessions: Sessions, windows: Windows) -> _Segments:
-    groups, event = _rows(windows, windows.stop - windows.start - 1)
+    groups, event = window_rows(windows, windows.stop - windows.start - 1)
     position = sessions.x_px.astype(np.float64) + 1j * sessions.y_px
     return _Segments(
-        groups=groups,
+        intervals=Intervals(groups, sessions.t_us[event + 1] - sessions.t_us[event]),
         step=position[event + 1] - position[event],
-        interval_s=(sessions.t_us[event + 1] - sessions.t_us[event]) / 1e6,
     )
 
 
@@ -195,7 +195,7 @@ def _speed(segments: _Segments) -> dict[str, np.ndarray]:
         "acceleration_mean_px_s2": changes.mean(np.abs(acceleration[inside])),
         "jerk_mean_px_s3": middles.mean(np.abs(jerk[whole])),
         "pause_share": ratio(
-            groups.sum(elapsed_s * (segments.interval_s > _PAUSE_S)), segments.duration_s
+            groups.sum(elapsed_s * (segments.intervals.us > 1000 * PAUSE_MS)), segments.duration_s
         ),
     }
 
@@ -254,24 +254,17 @@ def _directions(segments: _Segments) -> dict[str, np.ndarray]:
 
 def _clock(segments: _Segments) -> dict[str, np.ndarray]:
     """Describe the recorder's rhythm."""
-    groups = segments.groups
-    interval_ms = segments.interval_s * 1000
-    by_length = np.lexsort((np.rint(interval_ms), groups.of))
-    whole_ms, window = np.rint(interval_ms)[by_length], groups.of[by_length]
-    is_new = (np.diff(whole_ms, prepend=-1) != 0) | (np.diff(window, prepend=-1) != 0)
-    first = np.flatnonzero(is_new)
-    n_alike = np.diff(np.append(first, len(window))).astype(np.float64)
-    commonest = Grouping(window[first], groups.n).max(n_alike)
+    intervals = segments.intervals
     return {
-        "interval_median_ms": groups.median(interval_ms),
-        "interval_std_ms": groups.std(interval_ms),
-        "interval_modal_share": ratio(commonest, groups.count().astype(np.float64)),
+        "interval_median_ms": intervals.median_ms,
+        "interval_std_ms": intervals.groups.std(intervals.us / 1000),
+        "interval_modal_share": intervals.modal_share(),
     }
 
 
 def _screen(sessions: Sessions, windows: Windows) -> dict[str, np.ndarray]:
     """Describe how far over the screen the path gets."""
-    groups, event = _rows(windows, windows.stop - windows.start)
+    groups, event = window_rows(windows, windows.stop - windows.start)
     return {
         "x_max_px": groups.max(sessions.x_px[event].astype(np.float64)),
         "y_max_px": groups.max(sessions.y_px[event].astype(np.float64)),

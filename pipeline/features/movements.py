@@ -1,11 +1,12 @@
-"""Sessions in, movements out: the stretches between one rest, click or turn and the next."""
+"""Find movements: the events between one rest, click or turn and the next."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from pipeline.errors import ConfigError
+from pipeline.features.intervals import REST_INTERVALS, REST_MS, Intervals, rest_limit_ms
 from pipeline.schemas import Kind
 from pipeline.sessions.sessions import Sessions
 
@@ -16,10 +17,8 @@ _MOVING = (Kind.MOVE, Kind.DRAG, Kind.TOUCH)
 class MovementConfig:
     """What ends a movement."""
 
-    rest_ms: float = 120.0  # still for longer than this is a rest ...
-    rest_intervals: float = (
-        4.0  # ... if it is also this many median intervals: some clocks are slow
-    )
+    rest_ms: float = REST_MS
+    rest_intervals: float = REST_INTERVALS
     detour: float = 0.35  # straying from the chord by more than this share of it: two movements
     detour_px: float = 12.0  # less than this is a wobble, not a detour
     min_events: int = 4  # on either side of a turn; fewer don't make a movement
@@ -61,7 +60,7 @@ def find_movements(sessions: Sessions, config: MovementConfig = MovementConfig()
 
 
 def _between(is_end: Bool[np.ndarray, " events"]) -> Movements:
-    """Return the stretches from each end to the next that have events in between."""
+    """Return the movements from each end to the next that have events in between."""
     ends = np.flatnonzero(is_end)
     is_movement = np.diff(ends) > 1
     return Movements(ends[:-1][is_movement], ends[1:][is_movement])
@@ -83,7 +82,8 @@ def _rests(sessions: Sessions, config: MovementConfig) -> Bool[np.ndarray, " eve
     if n == 0:
         return np.zeros(0, bool)
     session = np.repeat(np.arange(len(sessions)), sessions.n_events)
-    rest_us = _rest_us(sessions, session, config)
+    median_ms = Intervals.of_sessions(sessions).median_ms
+    rest_us = 1000 * rest_limit_ms(median_ms, config.rest_ms, config.rest_intervals)
     is_gap = (np.diff(session) > 0) | (np.diff(sessions.t_us) > rest_us[session[1:]])
     is_end = np.r_[True, is_gap] | np.r_[is_gap, True]
 
@@ -92,20 +92,6 @@ def _rests(sessions: Sessions, config: MovementConfig) -> Bool[np.ndarray, " eve
     last = np.append(first[1:], n) - 1
     is_long = sessions.t_us[last] - sessions.t_us[first] > rest_us[session[first]]
     return is_end | np.repeat(is_long, last - first + 1)
-
-
-def _rest_us(
-    sessions: Sessions, session: Int64[np.ndarray, " events"], config: MovementConfig
-) -> Float64[np.ndarray, " sessions"]:
-    """Return how long a rest is in each session, at least."""
-    is_within = np.diff(session) == 0
-    interval_us = np.diff(sessions.t_us)[is_within]
-    of_session = session[1:][is_within]
-    count = np.bincount(of_session, minlength=len(sessions))
-    middle = np.cumsum(count) - count + count // 2
-    by_length = interval_us[np.lexsort((interval_us, of_session))]
-    median_us = np.append(by_length, 0)[np.where(count > 0, middle, len(by_length))]
-    return np.maximum(config.rest_ms * 1000.0, config.rest_intervals * median_us)
 
 
 def _detours(

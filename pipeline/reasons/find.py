@@ -1,4 +1,4 @@
-"""Sessions and what is usual in, the reasons table out: each with its value and what is usual."""
+"""Find the reasons of sessions: each with its value and the reference range."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,9 +8,16 @@ import pyarrow as pa
 from jaxtyping import Float64, Int64
 
 from pipeline.reasons.account import AccountRanges, find_deviations
-from pipeline.reasons.codes import CODES, MEASURED, UNLIKE_PROFILE, Code
-from pipeline.reasons.measures import ACCOUNT_MEASURES, MEASURES, measure_sessions
 from pipeline.reasons.reference import QUANTILES, ReferenceRanges
+from pipeline.reasons.registry import (
+    ACCOUNT_MEASURES,
+    CODES,
+    MEASURED,
+    MEASURES,
+    UNLIKE_PROFILE,
+    MeasuredReason,
+    measure_sessions,
+)
 from pipeline.schemas import REASONS
 from pipeline.sessions.sessions import Sessions
 
@@ -31,13 +38,14 @@ class _Found(NamedTuple):
 
 
 def find_reasons(
-    sessions: Sessions, usual: ReferenceRanges, ranges: AccountRanges | None = None
+    sessions: Sessions, reference: ReferenceRanges, ranges: AccountRanges | None = None
 ) -> pa.Table:
     """Return the `REASONS` of sessions: in their order, each session's strongest first.
 
-    With the ranges of enrolled accounts, also in which two habits a session is unlike its own.
+    With the ranges of enrolled accounts, also the two measures in which a session differs from
+    its own account.
     """
-    found = _find(sessions, usual, ranges)
+    found = _find(sessions, reference, ranges)
     columns = [
         pa.array(sessions.session_id[found.session], pa.string()),
         pa.array(_NAMES[found.code], pa.string()).dictionary_encode(),
@@ -50,10 +58,10 @@ def find_reasons(
 
 
 def reason_lists(
-    sessions: Sessions, usual: ReferenceRanges, ranges: AccountRanges | None = None
+    sessions: Sessions, reference: ReferenceRanges, ranges: AccountRanges | None = None
 ) -> pa.ListArray:
     """Return the codes of each session, once each, as the column of `SCORES` holds them."""
-    session, code, *_ = _find(sessions, usual, ranges)
+    session, code, *_ = _find(sessions, reference, ranges)
     _, first = np.unique(session * len(_CODES) + code, return_index=True)
     first.sort()
     session, code = session[first], code[first]
@@ -63,20 +71,20 @@ def reason_lists(
 
 _CODES = (*MEASURED, CODES[UNLIKE_PROFILE])
 _MEASURES = MEASURES | ACCOUNT_MEASURES
-_NAMES = np.array([code.name for code in _CODES], object)
+_NAMES = np.array([reason.code for reason in _CODES], object)
 _MEASURE_NAMES = np.array(list(_MEASURES), object)
 _UNITS = np.array([measure.unit for measure in _MEASURES.values()], object)
 _NUMBER = {name: number for number, name in enumerate(_MEASURES)}
 
 
-def _find(sessions: Sessions, usual: ReferenceRanges, ranges: AccountRanges | None) -> _Found:
-    """Compare every measure of every session with what is usual, in people and in its account."""
-    is_compared = ranges is not None and usual.own is not None
+def _find(sessions: Sessions, reference: ReferenceRanges, ranges: AccountRanges | None) -> _Found:
+    """Compare every measure of every session with the ranges of people and of its account."""
+    is_compared = ranges is not None and reference.own is not None
     values, interval_ms = measure_sessions(sessions, _MEASURES if is_compared else MEASURES)
-    parts = _unlike_people(sessions, usual, values, interval_ms)
-    if ranges is not None and usual.own is not None:
-        own = find_deviations(values, interval_ms, sessions, ranges, usual.own)
-        number = np.array([_NUMBER[name] for name in ACCOUNT_MEASURES])[own.habit]
+    parts = _beyond_people(sessions, reference, values, interval_ms)
+    if ranges is not None and reference.own is not None:
+        own = find_deviations(values, interval_ms, sessions, ranges, reference.own)
+        number = np.array([_NUMBER[name] for name in ACCOUNT_MEASURES])[own.measure]
         code = np.full(len(number), len(MEASURED))
         parts.append(_Found(own.session, code, number, *own[2:]))
     found = _Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -84,47 +92,48 @@ def _find(sessions: Sessions, usual: ReferenceRanges, ranges: AccountRanges | No
     return _Found(*(column[order] for column in found))
 
 
-def _unlike_people(
+def _beyond_people(
     sessions: Sessions,
-    reference_ranges: ReferenceRanges,
+    reference: ReferenceRanges,
     values: Mapping[str, Float64[np.ndarray, " sessions"]],
     interval_ms: Float64[np.ndarray, " sessions"],
 ) -> list[_Found]:
-    """Return what is unusual among people, code by code.
+    """Return what is beyond the reference ranges of people, code by code.
 
-    A session from a recorder much faster or slower than all that were measured is not
-    compared in what the recorder decides.
+    A session of a recorder much faster or slower than all that were measured is not compared
+    in what the recorder decides.
     """
-    knows_recorder = reference_ranges.knows(interval_ms)
+    knows_recorder = reference.knows(interval_ms)
     parts = []
-    for i, code in enumerate(MEASURED):
-        value = values[code.measure]
-        if MEASURES[code.measure].of_recorder:
+    for i, reason in enumerate(MEASURED):
+        measure = reason.measure
+        value = values[measure.name]
+        if measure.of_recorder:
             value = np.where(knows_recorder, value, np.nan)
-        levels = reference_ranges.of(code.measure, sessions.n_events)
-        strength = _strength(code, value, levels)
+        levels = reference.of(measure.name, sessions.n_events)
+        strength = _strength(reason, value, levels)
         session = np.flatnonzero(strength >= 1)
         _, low, _, high, _ = levels[session].T
-        number, measure = np.full((2, len(session)), [[i], [_NUMBER[code.measure]]])
+        code, number = np.full((2, len(session)), [[i], [_NUMBER[measure.name]]])
         found = (value[session], low, high, strength[session])
-        parts.append(_Found(session, number, measure, *found))
+        parts.append(_Found(session, code, number, *found))
     return parts
 
 
 def _strength(
-    code: Code,
+    reason: MeasuredReason,
     value: Float64[np.ndarray, " sessions"],
     levels: Float64[np.ndarray, "sessions levels"],
 ) -> Float64[np.ndarray, " sessions"]:
     """Return how far each value is from the middle, where the limit is 1; NaN: not known.
 
-    The limit is the people's or the code's own floor, whichever is farther out.
+    The limit is the people's or the reason's own floor, whichever is farther out.
     """
-    is_high = code.side == "high"
+    is_high = reason.side == "high"
     limit = levels[:, -1] if is_high else levels[:, 0]
-    limit = np.maximum(limit, code.floor) if is_high else np.minimum(limit, code.floor)
+    limit = np.maximum(limit, reason.floor) if is_high else np.minimum(limit, reason.floor)
     middle = levels[:, QUANTILES.index(0.5)]
-    if MEASURES[code.measure].scale == "log":
+    if reason.measure.scale == "log":
         value, limit, middle = (np.log(np.maximum(x, _LEAST)) for x in (value, limit, middle))
     reach = limit - middle
     return np.divide(value - middle, reach, out=np.full(len(value), np.nan), where=reach != 0)

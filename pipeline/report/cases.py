@@ -10,10 +10,9 @@ import pyarrow as pa
 from jaxtyping import Shaped
 
 from pipeline.reasons.account import AccountRanges
-from pipeline.reasons.codes import CODES, UNLIKE_PROFILE
 from pipeline.reasons.find import find_reasons
-from pipeline.reasons.measures import ACCOUNT_MEASURES
 from pipeline.reasons.reference import ReferenceRanges
+from pipeline.reasons.registry import ACCOUNT_MEASURES, CODES, UNLIKE_PROFILE
 from pipeline.report.page import LONGEST_BESIDE, path_json
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 

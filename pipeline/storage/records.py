@@ -10,14 +10,30 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import core_schema
 
 from pipeline.errors import SchemaError
 from pipeline.storage.publish import write_json
 
 Record = TypeVar("Record")
+
+
+class _ArrayField:
+    """Tells pydantic to hold an array of numbers as lists; null is NaN."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
+        return core_schema.no_info_plain_validator_function(
+            _parse_array,
+            serialization=core_schema.plain_serializer_function_ser_schema(_listed),
+        )
+
+
+ARRAY: Final = _ArrayField()
+"""`Annotated[Float64[np.ndarray, "..."], ARRAY]` is an array of numbers in a record."""
 
 
 def write_record(record: object, path: Path) -> Path:
@@ -97,3 +113,18 @@ def _dotted(at: tuple[object, ...]) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
+
+
+def _parse_array(found: Any) -> np.ndarray:
+    if isinstance(found, np.ndarray):
+        return found
+    try:
+        return np.array(found, np.float64)
+    except TypeError as error:
+        raise ValueError(f"expected lists of numbers, found a {type(found).__name__}") from error
+
+
+def _listed(values: np.ndarray) -> list[Any]:
+    kept = values.astype(object)
+    kept[np.isnan(values)] = None
+    return kept.tolist()

@@ -1,4 +1,4 @@
-"""Unlike the account's own sessions: a measurement of habits, whatever any network says."""
+"""Sessions that differ from their account in what is measured, whatever any network says."""
 
 import json
 from dataclasses import replace
@@ -20,10 +20,9 @@ from pipeline.reasons.account import (
     measure_constancy,
     sub_sessions_column,
 )
-from pipeline.reasons.codes import UNLIKE_PROFILE
 from pipeline.reasons.find import find_reasons, reason_lists
-from pipeline.reasons.measures import ACCOUNT_MEASURES, MEASURES, measure_sessions
 from pipeline.reasons.reference import LENGTHS, QUANTILES, ReferenceRanges, read_reference_ranges
+from pipeline.reasons.registry import ACCOUNT_MEASURES, MEASURES, UNLIKE_PROFILE, measure_sessions
 from pipeline.schemas import PROFILES, REASONS, SUB_SESSION, Kind
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.resample import throttle_sessions
@@ -48,7 +47,7 @@ def profiles(sessions: Sessions, device: str = "") -> pa.Table:
 
 @pytest.fixture(scope="module")
 def constancy() -> Constancy:
-    """Return how constant the hands of 12 people are."""
+    """Return how constant 12 people are."""
     return measure_constancy(people(0, 12))
 
 
@@ -72,60 +71,60 @@ def tried(known) -> Sessions:
 
 @pytest.fixture(scope="module")
 def slow() -> Sessions:
-    """Return a session under the name of each of these people by a hand three times as slow."""
+    """Return a session under the name of each of these people by somebody three times as slow."""
     return people(100, 8, 1, slower=3.0)
 
 
-def unlike(sessions: Sessions, table: pa.Table, constancy: Constancy) -> dict[str, set[str]]:
-    """Return by session the habits that are named."""
-    measures, interval_ms = measure_sessions(sessions, ACCOUNT_MEASURES)
-    found = find_deviations(measures, interval_ms, sessions, account_ranges(table), constancy)
+def deviations(sessions: Sessions, table: pa.Table, constancy: Constancy) -> dict[str, set[str]]:
+    """Return by session the measures that are named."""
+    measured, interval_ms = measure_sessions(sessions, ACCOUNT_MEASURES)
+    found = find_deviations(measured, interval_ms, sessions, account_ranges(table), constancy)
     named: dict[str, set[str]] = {}
-    for session, habit in zip(found.session, found.habit, strict=True):
-        named.setdefault(sessions.session_id[session], set()).add(list(ACCOUNT_MEASURES)[habit])
+    for session, measure in zip(found.session, found.measure, strict=True):
+        named.setdefault(sessions.session_id[session], set()).add(list(ACCOUNT_MEASURES)[measure])
     return named
 
 
-def usual_with(own: Constancy | None) -> ReferenceRanges:
-    """Return what is usual where nothing is odd among people."""
+def ranges_with(own: Constancy | None) -> ReferenceRanges:
+    """Return reference ranges in which nothing is odd among people."""
     never = np.tile((-np.inf, 0.0, 0.5, 1.0, np.inf), (len(LENGTHS), 1))
     assert never.shape == (len(LENGTHS), len(QUANTILES))
     return ReferenceRanges(dict.fromkeys(MEASURES, never), (8.0, 32.0), own)
 
 
 def test_people_are_like_themselves(tried, enrolled, constancy):
-    assert unlike(tried, enrolled, constancy) == {}
+    assert deviations(tried, enrolled, constancy) == {}
 
 
-def test_a_hand_of_another_pace_is_unlike_and_pace_is_what_is_named(slow, enrolled, constancy):
-    found = unlike(slow, enrolled, constancy)
+def test_another_pace_differs_and_pace_is_what_is_named(slow, enrolled, constancy):
+    found = deviations(slow, enrolled, constancy)
 
     assert set(found) == set(slow.session_id)
-    assert all(habits & {"speed_px_s", "movement_s"} for habits in found.values())
-    assert all(len(habits) == 2 for habits in found.values())
+    assert all(measures & {"speed_px_s", "movement_s"} for measures in found.values())
+    assert all(len(measures) == 2 for measures in found.values())
 
 
-def test_another_persons_sessions_are_unlike_where_they_differ(tried, enrolled, constancy):
+def test_another_persons_sessions_differ_from_the_account(tried, enrolled, constancy):
     pace = np.argsort(measure_sessions(tried, ACCOUNT_MEASURES)[0]["movement_s"])
     other = np.empty_like(pace)
     other[pace] = np.roll(pace, len(pace) // 2)  # the slowest claims to be one of the middle
     others = replace(tried, account_id=tried.account_id[other])
-    assert len(unlike(others, enrolled, constancy)) > len(tried) / 2
+    assert len(deviations(others, enrolled, constancy)) > len(tried) / 2
 
 
-def test_one_habit_is_not_enough(tried, enrolled, constancy):
+def test_one_measure_is_not_enough(tried, enrolled, constancy):
     held = tried.t_us.copy()
     pressed = np.flatnonzero(tried.kind == Kind.DOWN)
     held[pressed] -= 150_000  # pressed earlier, in the rest before
     measures, _ = measure_sessions(replace(tried, t_us=held), ACCOUNT_MEASURES)
     assert measures["hold_ms"].min() > 200
 
-    assert unlike(replace(tried, t_us=held), enrolled, constancy) == {}
+    assert deviations(replace(tried, t_us=held), enrolled, constancy) == {}
 
 
-def test_the_reason_says_what_was_measured_and_the_accounts_own_range(slow, enrolled, constancy):
+def test_the_reason_shows_what_was_measured_and_the_accounts_own_range(slow, enrolled, constancy):
     ranges = account_ranges(enrolled)
-    found = find_reasons(slow, usual_with(constancy), ranges)
+    found = find_reasons(slow, ranges_with(constancy), ranges)
     rows = found.to_pandas()
 
     assert found.schema.equals(REASONS, check_metadata=True)
@@ -141,11 +140,11 @@ def test_the_reason_says_what_was_measured_and_the_accounts_own_range(slow, enro
     mine = slow.session_id.tolist().index(speeds["session_id"].iloc[0])
     own = measure_sessions(slow, ACCOUNT_MEASURES)[0]["speed_px_s"][mine]
     assert speeds["value"].iloc[0] == pytest.approx(own)
-    lists = reason_lists(slow, usual_with(constancy), ranges).to_pylist()
+    lists = reason_lists(slow, ranges_with(constancy), ranges).to_pylist()
     assert lists == [[UNLIKE_PROFILE]] * len(slow)
 
 
-def test_without_a_reference_profiles_or_stretches_there_is_no_such_reason(
+def test_without_a_reference_profiles_or_sub_sessions_there_is_no_such_reason(
     slow, enrolled, constancy
 ):
     ranges = account_ranges(enrolled)
@@ -153,34 +152,34 @@ def test_without_a_reference_profiles_or_stretches_there_is_no_such_reason(
     nothing = pa.nulls(enrolled.num_rows, PROFILES.field("stretches").type)
     earlier = enrolled.set_column(column, PROFILES.field("stretches"), nothing)
 
-    assert find_reasons(slow, usual_with(None), ranges).num_rows == 0
-    assert find_reasons(slow, usual_with(constancy), None).num_rows == 0
-    assert find_reasons(slow, usual_with(constancy), account_ranges(earlier)).num_rows == 0
-    assert find_reasons(slow, usual_with(constancy), account_ranges(enrolled[:0])).num_rows == 0
+    assert find_reasons(slow, ranges_with(None), ranges).num_rows == 0
+    assert find_reasons(slow, ranges_with(constancy), None).num_rows == 0
+    assert find_reasons(slow, ranges_with(constancy), account_ranges(earlier)).num_rows == 0
+    assert find_reasons(slow, ranges_with(constancy), account_ranges(enrolled[:0])).num_rows == 0
 
 
-def test_a_session_without_account_or_profile_is_unlike_nobody(slow, enrolled, constancy):
+def test_a_session_without_account_or_profile_differs_from_nobody(slow, enrolled, constancy):
     for name in (None, "nobody"):
         of_nobody = replace(slow, account_id=np.full(len(slow), name, object))
-        assert unlike(of_nobody, enrolled, constancy) == {}
+        assert deviations(of_nobody, enrolled, constancy) == {}
 
 
-def test_from_too_few_stretches_no_range_is_known(slow, constancy):
+def test_from_too_few_sub_sessions_no_range_is_known(slow, constancy):
     short = [hand(i, 0.5, 90, n_movements=6) for i in range(len(slow))]
     few = make_sessions(*short, account_id=slow.account_id)
-    assert unlike(slow, profiles(few), constancy) == {}
+    assert deviations(slow, profiles(few), constancy) == {}
 
 
-def test_too_few_people_tell_nothing():
+def test_from_too_few_people_no_limit_is_known():
     few = measure_constancy(people(0, 1, n_sessions=2))
     assert np.isnan(few.limit).all()
     nobody = measure_constancy(make_sessions())
-    assert np.isnan(nobody.half_width).all()
+    assert np.isnan(nobody.half_widths).all()
 
 
 def test_another_recorders_sessions_are_not_compared(slow, enrolled, constancy):
     throttled = throttle_sessions(slow, np.full(len(slow), 100.0))
-    assert unlike(throttled, enrolled, constancy) == {}
+    assert deviations(throttled, enrolled, constancy) == {}
 
 
 def test_of_several_devices_the_nearest_counts(tried, slow, enrolled, constancy):
@@ -188,38 +187,40 @@ def test_of_several_devices_the_nearest_counts(tried, slow, enrolled, constancy)
     second = profiles(on_touchpad.take(np.arange(len(on_touchpad)) % 3 > 0), "touchpad")
     both = pa.concat_tables([enrolled, second])
 
-    assert unlike(slow, both, constancy) == {}
-    assert unlike(tried, both, constancy) == {}
+    assert deviations(slow, both, constancy) == {}
+    assert deviations(tried, both, constancy) == {}
     slower_yet = people(100, 8, 1, slower=6.0)
-    assert len(unlike(slower_yet, both, constancy)) > len(tried) / 2
+    assert len(deviations(slower_yet, both, constancy)) > len(tried) / 2
 
 
-def test_a_session_is_judged_alike_alone_and_among_others(tried, enrolled, constancy):
+def test_a_session_is_compared_alike_alone_and_among_others(tried, enrolled, constancy):
     mixed = replace(tried, account_id=np.roll(tried.account_id, 3))
-    together = unlike(mixed, enrolled, constancy)
+    together = deviations(mixed, enrolled, constancy)
     assert together
     alone: dict[str, set[str]] = {}
     for i in range(len(mixed)):
-        alone |= unlike(mixed.take(np.array([i])), enrolled, constancy)
+        alone |= deviations(mixed.take(np.array([i])), enrolled, constancy)
     assert together == alone
 
 
 def test_constancy_survives_the_disk(tmp_path, constancy):
-    usual = usual_with(constancy)
-    (tmp_path / "reasons.json").write_text(json.dumps(usual.to_json()))
+    reference = ranges_with(constancy)
+    (tmp_path / "reasons.json").write_text(json.dumps(reference.to_json()))
     again = read_reference_ranges(tmp_path)
 
     assert again is not None
     assert again.own is not None
     np.testing.assert_array_equal(again.own.limit, constancy.limit)
-    np.testing.assert_array_equal(again.own.half_width, constancy.half_width)
+    np.testing.assert_array_equal(again.own.half_widths, constancy.half_widths)
 
 
-@pytest.mark.parametrize("change", [{"lengths": [1]}, {"limit": [1.0]}, {"half_width": {}}])
+@pytest.mark.parametrize(
+    "change", [{"lengths": [1]}, {"limit": [1.0]}, {"half_width": {"speed_px_s": [1.0]}}]
+)
 def test_a_reference_of_another_version_is_refused(tmp_path, constancy, change):
-    said = usual_with(constancy).to_json()
-    said["own"] |= change
-    (tmp_path / "reasons.json").write_text(json.dumps(said))
+    kept = ranges_with(constancy).to_json()
+    kept["own"] |= change
+    (tmp_path / "reasons.json").write_text(json.dumps(kept))
     with pytest.raises(SchemaError, match=r"reasons\.json.*train the model again"):
         read_reference_ranges(tmp_path)
 
@@ -238,11 +239,25 @@ def test_quantiles_of_groups_are_numpys(rows, share):
         assert found[group] == pytest.approx(expected, abs=1e-6)
 
 
-def test_profiles_keep_the_habits_by_name_and_no_path():
+def test_profiles_keep_the_measures_by_name_and_no_path():
     assert [field.name for field in SUB_SESSION] == ["n_events", "interval_ms", *ACCOUNT_MEASURES]
-    assert {habit.words for habit in ACCOUNT_MEASURES.values()} >= {"typical speed"}
+    assert {measure.words for measure in ACCOUNT_MEASURES.values()} >= {"typical speed"}
     column = sub_sessions_column(people(0, 1, 1))
     stretches = column.to_pylist()[0]
     assert {stretch["n_events"] for stretch in stretches} == set(SUB_SESSION_LENGTHS)
     assert stretches[-1]["speed_px_s"] > 0
     assert stretches[0]["hold_ms"] is None  # of too few presses
+
+
+def test_a_run_without_a_measure_of_accounts_compares_the_others(
+    tmp_path, slow, enrolled, constancy
+):
+    kept = ranges_with(constancy).to_json()
+    del kept["own"]["half_width"]["speed_px_s"]
+    (tmp_path / "reasons.json").write_text(json.dumps(kept))
+    older = read_reference_ranges(tmp_path)
+
+    assert older is not None
+    found = find_reasons(slow, older, account_ranges(enrolled))["measure"].to_pylist()
+    assert "speed_px_s" not in found
+    assert "movement_s" in found
