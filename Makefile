@@ -32,7 +32,7 @@ test-all: setup browser ## Run every test, with the slow proofs too: 60 kills, l
 browser: setup ## Install Chromium for the report's tests, where there is none (make test does so)
 	@$(BIN)/python tools/browser.py
 
-check: setup ## Check format, lint, types, import contracts, and the docs: links, commands, API
+check: setup ## Check format, lint, types, import contracts, and the docs: links, commands, tables
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports

@@ -22,6 +22,7 @@ PAGES = [
 ]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"^(?: {4}|\t)(.+)$|`([^`\n]+)`", re.MULTILINE)
+CODE_FOLDERS = ("pipeline", "rasterize", "model", "flows", "benchmarks", "tests", "docs")
 EVERYWHERE = {"--quiet", "--help", "--version"}
 SHOWN = [page for page in PAGES if page.name != "CHANGELOG.md"]  # which speaks of former commands
 
@@ -145,3 +146,11 @@ def test_every_reason_and_its_measure_are_described_as_the_code_has_them():
         assert f"| `{measure.name}` | {measure.summary} | {measure.unit or '-'} |" in page
     for habit in ACCOUNT_MEASURES.values():
         assert f"| `{habit.name}` | {habit.summary} | {habit.unit or '-'} | {habit.words} |" in page
+
+
+def test_every_page_that_the_code_names_exists():
+    files = [path for folder in CODE_FOLDERS for path in (ROOT / folder).rglob("*")]
+    texts = [path.read_text() for path in files if path.suffix in (".py", ".html", ".js", ".yaml")]
+    named = {name for text in texts for name in re.findall(r"\bdocs/[\w/-]+\.md", text)}
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
