@@ -30,10 +30,10 @@ from flows.jobs.progress import finish
 from flows.jobs.train import TrainJob, train
 from model.bootstrap import cluster_bootstrap, wilson_interval
 from model.config import RunConfig
-from model.metrics import roc_auc
+from model.metrics import weighted_auc
 from model.run import load_model
 from model.score import score_sessions
-from pipeline.features.best_feature import rank_auc
+from pipeline.features.best_feature import feature_aucs, roc_auc
 from pipeline.features.kinematics import KINEMATIC_FEATURES, MOTION_FEATURES, session_features
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.sessions.sessions import Sessions
@@ -145,14 +145,14 @@ def auc_cell(score: Scores, label: np.ndarray, either_way: bool = False) -> str:
     score, label = score[is_scored], label[is_scored].astype(np.int64)
     if either_way and roc_auc(score, label) < 0.5:
         score = -score
-    of = cluster_bootstrap(roc_auc, score, label, np.arange(len(label)), 500)
+    of = cluster_bootstrap(weighted_auc, score, label, np.arange(len(label)), 500)
     return f"{of.value:.3f} [{of.low:.3f}, {of.high:.3f}]"
 
 
 def best_cell(hand: np.ndarray, label: np.ndarray) -> str:
     """Return the best feature's AUC; it is picked on these very sessions, which flatters it."""
     has_one = np.isfinite(hand).all(axis=1)
-    auc = rank_auc(hand[has_one].astype(np.float32), label[has_one])
+    auc = feature_aucs(hand[has_one].astype(np.float32), label[has_one])
     best = int(np.maximum(auc, 1 - auc).argmax())
     return f"{max(auc[best], 1 - auc[best]):.3f} `{MOTION_FEATURES[best]}`"
 

@@ -5,8 +5,9 @@ Comparing prints stands beside what needs no path (clock, screen, length), on al
 those that their device doesn't decide.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
@@ -14,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from model.bootstrap import cluster_bootstrap
 from model.config import RunConfig
-from model.metrics import eer, roc_auc
+from model.metrics import RocCurve, roc_curve
 from model.owner.population import (
     Population,
     Posterior,
@@ -204,6 +205,10 @@ def table(
     return "\n".join(lines)
 
 
+def _of_curve(number: Callable[[RocCurve], float], *measured: np.ndarray) -> float:
+    return number(roc_curve(*measured))
+
+
 def _figures(score: Scores, claims: Sessions) -> list[str]:
     """Return AUC and EER with 95 % intervals over accounts, as text."""
     label = claims.label.astype(np.int64)
@@ -211,7 +216,11 @@ def _figures(score: Scores, claims: Sessions) -> list[str]:
         return ["", ""]
     groups = claims.account_id.astype(str)
     cells = []
-    for metric, shown in ((roc_auc, "{:.3f} [{:.3f}, {:.3f}]"), (eer, "{:.1%} [{:.1%}, {:.1%}]")):
+    for number, shown in (
+        (RocCurve.auc, "{:.3f} [{:.3f}, {:.3f}]"),
+        (RocCurve.eer, "{:.1%} [{:.1%}, {:.1%}]"),
+    ):
+        metric = partial(_of_curve, number)
         of = cluster_bootstrap(metric, score, label, groups, 500)
         cells.append(shown.format(of.value, of.low, of.high))
     return cells

@@ -187,11 +187,12 @@ def train(
     from flows.jobs.progress import finish
     from flows.jobs.train import TrainJob
     from flows.jobs.train import train as train_model
+    from model.text import evaluation_text
     from pipeline.storage.paths import as_path
 
     job = TrainJob(stores, to, settings, simulate, resume, tuple(feedback or ()))
     evaluation = finish(train_model(job), print_epoch)
-    print(evaluation.to_text())
+    print(evaluation_text(evaluation))
     print(as_path(to))
 
 
@@ -293,10 +294,11 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """Compare scores with labels: AUC, EER, TPR at 1 % FPR and more, with intervals."""
-    from flows.jobs.evaluate import evaluate_scores
+    from flows.jobs.evaluate import evaluate as job
+    from model.text import evaluation_text
 
-    evaluation = evaluate_scores(scores, labels, tuple(store or ()), to)
-    _print_json(evaluation.to_json()) if json else print(evaluation.to_text())
+    evaluation = job(scores, labels, tuple(store or ()), to)
+    _print_json(evaluation.to_json()) if json else print(evaluation_text(evaluation))
 
 
 @app.command
@@ -318,11 +320,12 @@ def audit(
     json: AsJson = False,
 ) -> None:
     """Say how far one gets without looking at the path: by clock, screen, length alone."""
-    from flows.jobs.audit import audit_stores
+    from flows.jobs.audit import audit as job
+    from model.text import audit_text
 
     _require(stores, "audit", "STORE")
-    found = audit_stores(stores, labels, scores, to, task, seed)
-    _print_json(found.to_json()) if json else print(found.to_text())
+    found = job(stores, labels, scores, to, task, seed)
+    _print_json(found.to_json()) if json else print(audit_text(found))
 
 
 @app.command

@@ -1,12 +1,11 @@
-"""How sure a number is, when sessions of one person (or one generator) resemble each other.
+"""Bootstrap intervals over groups: sessions of one person (or one generator) are alike.
 
-Whole groups are drawn anew, not sessions: a number from 5 people who gave 1,000 sessions each
+Whole groups are resampled, not sessions: a number from 5 people who gave 1,000 sessions each
 is about as sure as one from 5 sessions (Field and Welsh 2007, "Bootstrapping clustered data").
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,7 @@ FEW_GROUPS = 5
 
 @dataclass(frozen=True)
 class Interval:
-    """A number, and where it would lie had other people been recorded."""
+    """A number, and the range it would have had with other people recorded."""
 
     value: float
     low: float
@@ -30,10 +29,6 @@ class Interval:
     n_groups: int  # that were drawn from; 0: sessions taken as independent
     level: float = 0.95
     note: str = ""  # why not to trust the interval, if there is a reason
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a plain dict."""
-        return asdict(self)
 
 
 def cluster_bootstrap(
@@ -47,11 +42,11 @@ def cluster_bootstrap(
 ) -> Interval:
     """Return the percentile interval of `metric` over resamples of whole `groups`."""
     value = float(metric(scores, labels, np.ones(len(scores))))
-    draws = resample(metric, scores, labels, groups, n_resamples, seed)
+    draws = bootstrap_draws(metric, scores, labels, groups, n_resamples, seed)
     return percentile_interval(value, draws, labels, groups, level)
 
 
-def resample(
+def bootstrap_draws(
     metric: Metric,
     scores: Float[np.ndarray, " sessions"],
     labels: Int[np.ndarray, " sessions"],
@@ -132,7 +127,7 @@ def rate_interval(
     0 of 40 may well be 5 %.
     """
     scores, one_class = hits.astype(np.float64), np.zeros(len(hits), np.int64)
-    draws = resample(_weighted_mean, scores, one_class, groups, n_resamples, seed)
+    draws = bootstrap_draws(_weighted_mean, scores, one_class, groups, n_resamples, seed)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     floor = wilson_interval(int(hits.sum()), len(hits), level)
     n_groups = len(pd.unique(groups))

@@ -1,9 +1,9 @@
-"""Scores of two models on the same sessions in, whether the newer is clearly better out."""
+"""Compare two models on sessions held out from both: is the newer one clearly better?"""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 
 from model.bootstrap import few_groups_note, group_counts, wilson_interval
 from model.config import PromotionConfig
-from model.metrics import roc_auc
+from model.metrics import roc_curve
 from pipeline.errors import SchemaError
+from pipeline.features.best_feature import roc_auc
 from pipeline.sessions.sessions import Sessions
 from pipeline.splits.groups import first_known
 from pipeline.splits.split import Split
@@ -34,40 +35,12 @@ class Comparison:
     gain_low: float
     gain_high: float
     level: float  # of the interval
-    champion_false_alarms: float  # share of legitimate sessions flagged
-    challenger_false_alarms: float
+    champion_fpr: float  # at its own threshold
+    challenger_fpr: float
     champion_abstained: float  # share of all sessions
     challenger_abstained: float
     is_better: bool
     why: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a plain dict."""
-        return asdict(self)
-
-    def to_markdown(self) -> str:
-        """Return what a model card says of it."""
-        each = f"{self.n_legitimate:,} legitimate and {self.n_fraud:,} fraud sessions"
-        return "\n".join(
-            [
-                "## Beside the champion",
-                "",
-                f"On {each} that neither was trained on ({self.held_out}), those that both judged:",
-                "",
-                f"| | champion {self.champion} | this model |",
-                "|---|---|---|",
-                f"| ROC AUC | {self.champion_auc:.4f} | {self.challenger_auc:.4f} |",
-                f"| false alarms | {self.champion_false_alarms:.2%} "
-                f"| {self.challenger_false_alarms:.2%} |",
-                f"| abstained | {self.champion_abstained:.1%} | {self.challenger_abstained:.1%} |",
-                "",
-                f"Gain in ROC AUC {self.gain:+.4f}, {self.level:.0%} interval of the paired "
-                f"difference {self.gain_low:+.4f} to {self.gain_high:+.4f}.",
-                "",
-                f"{'Promoted' if self.is_better else 'Not promoted'}: {self.why}.",
-                "",
-            ]
-        )
 
 
 @dataclass(frozen=True)
@@ -75,7 +48,7 @@ class HeldOut:
     """The labels of the sessions compared on, and the groups that resamples keep together."""
 
     label: Int64[np.ndarray, " sessions"]
-    group: Shaped[np.ndarray, " sessions"]  # a person, or whoever made a fraud
+    group: Shaped[np.ndarray, " sessions"]  # a person, or of a fraud its generator
     rule: str  # how they were chosen
 
 
@@ -87,14 +60,13 @@ def compare_models(
     config: PromotionConfig = PromotionConfig(),
 ) -> Comparison:
     """Compare two `SCORES` tables of the same sessions, in the same order."""
-    scores = [
-        table["fraud_score"].to_numpy().astype(np.float64) for table in (champion, challenger)
-    ]
-    judged = np.isfinite(scores[0]) & np.isfinite(scores[1])
-    label, group = held_out.label[judged], held_out.group[judged]
-    old, new = scores[0][judged], scores[1][judged]
+    tables = (champion, challenger)
+    scores = [table["fraud_score"].to_numpy().astype(np.float64) for table in tables]
+    flagged = [np.array(table["is_flagged"].to_pylist(), bool) for table in tables]
+    has_both = np.isfinite(scores[0]) & np.isfinite(scores[1])
+    old, new = scores[0][has_both], scores[1][has_both]
+    label, group = held_out.label[has_both], held_out.group[has_both]
     legitimate = held_out.label == 0
-    flagged = [np.array(table["is_flagged"].to_pylist(), bool) for table in (champion, challenger)]
     n_legitimate, n_fraud = int((label == 0).sum()), int((label == 1).sum())
     aucs, low, high = (np.nan, np.nan), np.nan, np.nan
     if n_legitimate and n_fraud:
@@ -113,42 +85,42 @@ def compare_models(
         gain_low=float(low),
         gain_high=float(high),
         level=config.level,
-        champion_false_alarms=_share(flagged[0][legitimate]),
-        challenger_false_alarms=_share(flagged[1][legitimate]),
+        champion_fpr=_share(flagged[0][legitimate]),
+        challenger_fpr=_share(flagged[1][legitimate]),
         champion_abstained=_share(~np.isfinite(scores[0])),
         challenger_abstained=_share(~np.isfinite(scores[1])),
         is_better=False,
         why="",
     )
-    n_alarms, n_all = int(flagged[1][legitimate].sum()), int(legitimate.sum())
-    is_better, why = decide(found, n_alarms, n_all, budget, config)
+    is_better, why = decide(found, flagged[1][legitimate], budget, config)
     few = few_groups_note(label, group) if is_better else ""
-    return Comparison(**asdict(found) | {"is_better": is_better and not few, "why": few or why})
+    return replace(found, is_better=is_better and not few, why=few or why)
 
 
 def decide(
     found: Comparison,
-    n_false_alarms: int,
-    n_legitimate: int,
+    flagged: Bool[np.ndarray, " legitimate"],
     budget: float,
     config: PromotionConfig,
 ) -> tuple[bool, str]:
     """Say whether the challenger is clearly better, and why or why not.
 
-    `n_false_alarms` are the challenger's, of `n_legitimate` sessions, judged or not.
+    `flagged` says which legitimate sessions the challenger flags, whether the champion scored
+    them or not.
     """
     if min(found.n_legitimate, found.n_fraud) < config.min_each:
         return False, (
             f"{found.n_legitimate} legitimate and {found.n_fraud} fraud sessions are too few to "
-            f"tell: promote.min_each is {config.min_each}"
+            f"compare: promote.min_each is {config.min_each}"
         )
     more = found.challenger_abstained - found.champion_abstained
     if more > config.max_abstained_more:
         return False, f"it abstains on {more:.1%} more of the sessions"
-    if wilson_interval(n_false_alarms, n_legitimate).low > config.max_false_alarms * budget:
+    rate = wilson_interval(int(flagged.sum()), len(flagged))
+    if rate.low > config.max_false_alarms * budget:
         return False, (
-            f"it flags {found.challenger_false_alarms:.1%} of legitimate sessions, surely more "
-            f"than {config.max_false_alarms:g} times the budget of {budget:.2%}"
+            f"it flags {found.challenger_fpr:.1%} of legitimate sessions, surely more than "
+            f"{config.max_false_alarms:g} times the target FPR of {budget:.2%}"
         )
     if found.gain_low <= config.min_gain:
         return False, (
@@ -168,10 +140,10 @@ def _differences(
     """Return the gain in each resample of whole groups: both models see the same draw."""
     codes, _ = pd.factorize(group)
     counts = group_counts(codes, label, config.n_resamples, config.seed)
-    draws = [
-        roc_auc(new, label, count[codes]) - roc_auc(old, label, count[codes]) for count in counts
-    ]
-    return np.array(draws, np.float64)
+    pairs = (
+        [roc_curve(scores, label, count[codes]).auc() for scores in (old, new)] for count in counts
+    )
+    return np.array([after - before for before, after in pairs], np.float64)
 
 
 def _share(hits: np.ndarray) -> float:
@@ -182,8 +154,8 @@ def _model_id(table: pa.Table) -> str:
     return str(table["model_id"][0].as_py()) if table.num_rows else ""
 
 
-NEW_TO_BOTH: Final = "new to both, with all sessions of the same person and maker"
-UNTRAINED: Final = "never trained on by either; the champion may know the person or maker"
+NEW_TO_BOTH: Final = "new to both, with all sessions of the same person and generator"
+UNTRAINED: Final = "never trained on by either; the champion may know the person or generator"
 _USED = ("train", "valid", "calib")
 
 
@@ -191,8 +163,8 @@ def used_sessions(run: Path) -> set[str]:
     """Return the sessions that a RUN was trained, stopped, calibrated or tuned on."""
     path = run / "split.json"
     try:
-        parts = json.loads(path.read_text())["sessions"]
-        return {str(name) for part in _USED for name in parts[part]}
+        sessions = json.loads(path.read_text())["sessions"]
+        return {str(name) for partition in _USED for name in sessions[partition]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SchemaError(
             path, f"it can't be read: {error}", "what the champion was trained on isn't known"

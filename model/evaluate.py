@@ -1,37 +1,131 @@
-"""Scores and labels in, an `Evaluation` out: what a model is worth, for whom, and how sure.
+"""Compare scores with labels: how well a model ranks, for whom, and how sure that is.
 
-Overall, for each fraud family against all legitimate sessions, and for each person the rate
-of false alarms. docs/evaluation.md says what each number means.
+Overall, for each fraud family against all legitimate sessions, and for each person the false
+positive rate. docs/evaluation.md says what each number means; `model.text` shows an evaluation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from jaxtyping import Bool, Float64, Int64, Real, Shaped
+from pydantic_core import to_jsonable_python
 
-from model.bootstrap import percentile_interval, rate_interval, resample, wilson_interval
-from model.evaluation import Alarms, Evaluation, Feature, Ranking
+from model.bootstrap import (
+    Interval,
+    bootstrap_draws,
+    percentile_interval,
+    rate_interval,
+    wilson_interval,
+)
 from model.metrics import (
     NotEnoughNegatives,
     RocCurve,
-    base_rate,
     brier,
     check_negatives,
     reliability_curve,
-    roc_auc,
     roc_curve,
 )
-from model.scored import ScoredSessions, label_scores, read_labels, read_scores
-from pipeline.errors import DataError
+from pipeline.errors import DataError, SchemaError
+from pipeline.features.best_feature import roc_auc
+from pipeline.schemas import LABELS, SCORES
+from pipeline.splits.groups import first_known, group_sessions, parse_synthetic
 
-BUDGETS = (0.01, 0.001)
-"""False-alarm rates at which the share of frauds caught is told."""
+TARGET_FPRS = (0.01, 0.001)
+"""False positive rates at which the recall is measured."""
+
+UNNAMED = "(no name)"
+"""The family of frauds whose label names no generator."""
+
+_SCORE_COLUMNS = (
+    "session_id", "account_id", "fraud_score", "is_flagged", "threshold", "abstain_reason",
+    "model_id", "scored_at",
+)  # fmt: skip
 
 
-def evaluate(
+@dataclass(frozen=True)
+class ScoredSessions:
+    """Scored sessions with a label, and whom they come from."""
+
+    score: Float64[np.ndarray, " sessions"]
+    label: Int64[np.ndarray, " sessions"]
+    is_flagged: Bool[np.ndarray, " sessions"]
+    threshold: float
+    person: Shaped[np.ndarray, " sessions"]
+    family: Shaped[np.ndarray, " sessions"]  # None: legitimate
+
+    def clusters(self) -> Shaped[np.ndarray, " sessions"]:
+        """Return the groups to resample for a number over all frauds: families, and people.
+
+        A family named like a person is that person impersonated: one group, both classes.
+        """
+        return np.where(self.label == 1, self.family, self.person)
+
+
+@dataclass(frozen=True)
+class FeatureAuc:
+    """One number a session that ranks it too: the baseline of the network."""
+
+    name: str
+    roc_auc: float  # the better of "high is fraud" and "low is fraud"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well scores separate some frauds from all legitimate sessions."""
+
+    name: str
+    n_fraud: int
+    n_legitimate: int
+    base_rate: float  # the average precision of a guess
+    roc_auc: Interval
+    pr_auc: Interval
+    eer: Interval
+    tpr_at_fpr: dict[str, Interval | str]  # by target FPR; why it is refused, where it is
+    tpr: Interval  # flagged, at the model's own threshold
+    best_feature: FeatureAuc | None
+
+
+@dataclass(frozen=True)
+class PersonFpr:
+    """How often one person's legitimate sessions are flagged."""
+
+    person: str
+    n_sessions: int
+    n_flagged: int
+    fpr: Interval  # of this person's sessions, taken as independent
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures. One that needs a class that isn't there is None."""
+
+    overall: Ranking | None
+    families: tuple[Ranking, ...]  # worst first
+    people: tuple[PersonFpr, ...]  # highest rate first
+    fpr: Interval | None  # at the model's own threshold, over people
+    brier: float | None
+    ece: float | None
+    n_bins: int  # that `ece` was counted in
+    n_sessions: dict[str, int]  # scored, by class
+    abstained: dict[str, dict[str, int]]  # class -> reason -> sessions
+    n_unlabelled: int  # scored or abstained, and ignored
+    labels_without_session: tuple[str, ...]
+    model_ids: tuple[str, ...]
+    notes: tuple[str, ...]
+    scored: ScoredSessions = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as a plain dict, without the sessions."""
+        figures = {name: value for name, value in vars(self).items() if name != "scored"}
+        return to_jsonable_python(figures)
+
+
+def evaluate_scores(
     scores: pa.Table | pd.DataFrame,
     labels: pa.Table | pd.DataFrame,
     features: pd.DataFrame | None = None,
@@ -43,55 +137,106 @@ def evaluate(
     Of a session scored several times the last counts. `features` are numbers a session,
     indexed by `session_id`: the one that ranks best stands beside each row of the model's.
     """
-    all_scores, known = read_scores(scores), read_labels(labels)
+    all_scores, known = last_scores(scores), _last_labels(labels)
     table = all_scores.merge(known, on="session_id", suffixes=("", "_of_label"))
-    scored = table.dropna(subset="fraud_score")
-    if scored.empty:
+    with_score = table.dropna(subset="fraud_score")
+    if with_score.empty:
         raise DataError(
             "evaluate",
             f"no scored session has a label: {len(all_scores)} sessions, {len(known)} labels",
             "labels go by session_id; `--labels` takes session_id,label",
         )
-    judged = label_scores(scored)
-    is_fraud = judged.label == 1
+    scored = _labelled(with_score)
+    is_fraud = scored.label == 1
     has_both = bool(is_fraud.any() and not is_fraud.all())
-    rank = partial(
-        _rank,
-        judged,
-        _columns(features, pd.Index(scored["session_id"])),
-        n_resamples=n_resamples,
-        seed=seed,
-    )
+    columns = _columns(features, pd.Index(with_score["session_id"]))
+    rank = partial(_rank, scored, columns, n_resamples=n_resamples, seed=seed)
     rows = [
-        rank(str(name), judged.family == name, judged.person)
-        for name in pd.unique(judged.family[is_fraud & has_both])
+        rank(str(name), scored.family == name, scored.person)
+        for name in pd.unique(scored.family[is_fraud & has_both])
     ]
-    curve = reliability_curve(judged.score, judged.label)
+    curve = reliability_curve(scored.score, scored.label)
     labelled, found = known["session_id"], all_scores["session_id"]
     return Evaluation(
-        overall=rank("all", is_fraud, judged.clusters()) if has_both else None,
+        overall=rank("all", is_fraud, scored.clusters()) if has_both else None,
         families=tuple(sorted(rows, key=lambda row: (row.roc_auc.value, row.name))),
-        people=_alarms(judged),
+        people=_people(scored),
         fpr=None
         if is_fraud.all()
         else rate_interval(
-            judged.is_flagged[~is_fraud], judged.person[~is_fraud], n_resamples, seed
+            scored.is_flagged[~is_fraud], scored.person[~is_fraud], n_resamples, seed
         ),
-        brier=brier(judged.score, judged.label) if has_both else None,
+        brier=brier(scored.score, scored.label) if has_both else None,
         ece=curve.ece() if has_both else None,
         n_bins=len(curve),
         n_sessions={"legitimate": int((~is_fraud).sum()), "fraud": int(is_fraud.sum())},
         abstained=_abstained(table),
         n_unlabelled=len(set(found) - set(labelled)),
         labels_without_session=tuple(labelled[~labelled.isin(found)]),
-        model_ids=tuple(sorted(set(scored["model_id"]))),
-        notes=_notes(scored, features),
-        judged=judged,
+        model_ids=tuple(sorted(set(with_score["model_id"]))),
+        notes=_notes(with_score, features),
+        scored=scored,
+    )
+
+
+def last_scores(scores: pa.Table | pd.DataFrame) -> pd.DataFrame:
+    """Return the last row of each session, by day of the run, then by time."""
+    frame = _frame(scores, SCORES, _SCORE_COLUMNS).reset_index(drop=True)
+    order = frame[["scored_at"]].assign(
+        run_date=frame["run_date"].astype(str) if "run_date" in frame.columns else ""
+    )
+    order = order.sort_values(["run_date", "scored_at"], kind="stable").index
+    return frame.loc[order].drop_duplicates("session_id", keep="last")
+
+
+def _last_labels(labels: pa.Table | pd.DataFrame) -> pd.DataFrame:
+    """Return the last label of each session."""
+    frame = _frame(labels, LABELS, ["session_id", "label"])
+    wrong = frame["label"][~frame["label"].isin([0, 1])].tolist()
+    if wrong:
+        raise DataError(
+            "labels", f"{len(wrong)} are not 0 or 1, such as {wrong[0]!r}", "1 fraud, 0 legitimate"
+        )
+    return frame.drop_duplicates("session_id", keep="last")
+
+
+def _frame(
+    table: pa.Table | pd.DataFrame, schema: pa.Schema, needed: Sequence[str]
+) -> pd.DataFrame:
+    """Return a table as a frame that has the `needed` columns of `schema`."""
+    frame = table.to_pandas() if isinstance(table, pa.Table) else table
+    if missing := [name for name in needed if name not in frame.columns]:
+        raise SchemaError(
+            "evaluate",
+            f"the {schema.metadata[b'schema'].decode()} table lacks {', '.join(missing)}",
+            f"it has {', '.join(schema.names)}",
+        )
+    return frame
+
+
+def _labelled(rows: pd.DataFrame) -> ScoredSessions:
+    """Return the arrays of rows that have both a score and a label."""
+    label = rows["label"].to_numpy(np.int64)
+    session_id, account = (rows[name].to_numpy(object) for name in ("session_id", "account_id"))
+    named = "account_id_of_label" if "account_id_of_label" in rows.columns else "account_id"
+    by_label = rows[named].to_numpy(object)  # of a fraud: its generator
+    groups = group_sessions(session_id, first_known(account, by_label), label == 1)
+    _, generator = parse_synthetic(session_id)
+    unnamed = np.full(len(rows), UNNAMED, object)
+    family = first_known(generator, by_label, account, unnamed)
+    family[label != 1] = None
+    return ScoredSessions(
+        score=rows["fraud_score"].to_numpy(np.float64),
+        label=label,
+        is_flagged=rows["is_flagged"].to_numpy(bool),
+        threshold=float(rows["threshold"].iloc[-1]),
+        person=first_known(groups.person, session_id),
+        family=family,
     )
 
 
 def _rank(
-    judged: ScoredSessions,
+    scored: ScoredSessions,
     features: Mapping[str, Float64[np.ndarray, " sessions"]],
     name: str,
     is_fraud: Bool[np.ndarray, " sessions"],
@@ -99,10 +244,9 @@ def _rank(
     n_resamples: int,
     seed: int,
 ) -> Ranking:
-    """Return how well the frauds in `is_fraud` are told from all legitimate sessions."""
-    chosen = is_fraud | (judged.label == 0)
-    score, label, groups = judged.score[chosen], judged.label[chosen], groups[chosen]
-    refused = {budget: word for budget in BUDGETS if (word := _refusal(label, budget))}
+    """Return how well the frauds in `is_fraud` are separated from all legitimate sessions."""
+    chosen = is_fraud | (scored.label == 0)
+    score, label, groups = scored.score[chosen], scored.label[chosen], groups[chosen]
 
     def numbers(
         scores: Float64[np.ndarray, " chosen"],
@@ -111,38 +255,35 @@ def _rank(
     ) -> Float64[np.ndarray, " numbers"]:
         return _numbers(roc_curve(scores, labels, weights))
 
-    draws = resample(numbers, score, label, groups, n_resamples, seed)
-    values = _numbers(roc_curve(score, label))
-    auc, precision, eer, *caught = (
+    draws = bootstrap_draws(numbers, score, label, groups, n_resamples, seed)
+    auc, precision, eer, *recalls = (
         percentile_interval(float(value), draws[:, i], label, groups)
-        for i, value in enumerate(values)
+        for i, value in enumerate(_numbers(roc_curve(score, label)))
     )
-    at = {_percent(b): refused.get(b, found) for b, found in zip(BUDGETS, caught, strict=True)}
-    tpr = rate_interval(judged.is_flagged[is_fraud], groups[label == 1], n_resamples, seed)
-    in_reach = {name: values[chosen] for name, values in features.items()}
-    feature = _best_feature(in_reach, label)
+    at = {
+        f"{100 * target:g} %": _refusal(label, target) or recall
+        for target, recall in zip(TARGET_FPRS, recalls, strict=True)
+    }
+    tpr = rate_interval(scored.is_flagged[is_fraud], groups[label == 1], n_resamples, seed)
+    feature = _best_feature({name: values[chosen] for name, values in features.items()}, label)
     return Ranking(
-        name, int(label.sum()), int((label == 0).sum()), base_rate(label),
+        name, int(label.sum()), int((label == 0).sum()), float(label.mean()),
         auc, precision, eer, at, tpr, feature,
     )  # fmt: skip
 
 
 def _numbers(curve: RocCurve) -> Float64[np.ndarray, " numbers"]:
-    at_budgets = [curve.tpr_at_fpr(budget) for budget in BUDGETS]
-    return np.array([curve.auc(), curve.average_precision(), curve.eer(), *at_budgets])
+    recalls = [curve.tpr_at_fpr(target) for target in TARGET_FPRS]
+    return np.array([curve.auc(), curve.average_precision(), curve.eer(), *recalls])
 
 
-def _refusal(labels: Int64[np.ndarray, " sessions"], budget: float) -> str:
-    """Return why the rate at `budget` can't be told, nothing if it can."""
+def _refusal(labels: Int64[np.ndarray, " sessions"], target_fpr: float) -> str:
+    """Return why the recall at `target_fpr` can't be measured, nothing if it can."""
     try:
-        check_negatives(labels, budget)
+        check_negatives(labels, target_fpr)
     except NotEnoughNegatives as error:
         return error.what
     return ""
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:g} %"
 
 
 def _columns(
@@ -158,7 +299,7 @@ def _columns(
 
 def _best_feature(
     features: Mapping[str, Float64[np.ndarray, " sessions"]], label: Int64[np.ndarray, " sessions"]
-) -> Feature | None:
+) -> FeatureAuc | None:
     """Return the feature that ranks `label` best, either way round.
 
     Sessions that lack it stand in the middle, so that a feature isn't better for being rare.
@@ -168,34 +309,34 @@ def _best_feature(
         known = np.isfinite(values)
         if known.any():
             auc = roc_auc(np.where(known, values, np.median(values[known])), label)
-            found.append(Feature(name, max(auc, 1 - auc)))
+            found.append(FeatureAuc(name, max(auc, 1 - auc)))
     return max(found, key=lambda feature: feature.roc_auc, default=None)
 
 
-def _alarms(judged: ScoredSessions) -> tuple[Alarms, ...]:
-    legitimate = judged.label == 0
-    by_person = pd.Series(judged.is_flagged[legitimate]).groupby(judged.person[legitimate])
+def _people(scored: ScoredSessions) -> tuple[PersonFpr, ...]:
+    legitimate = scored.label == 0
+    by_person = pd.Series(scored.is_flagged[legitimate]).groupby(scored.person[legitimate])
     rows = [
-        Alarms(str(person), int(n), int(flagged), wilson_interval(int(flagged), int(n)))
+        PersonFpr(str(person), int(n), int(flagged), wilson_interval(int(flagged), int(n)))
         for person, flagged, n in by_person.agg(["sum", "count"]).itertuples()
     ]
     return tuple(sorted(rows, key=lambda row: (-row.fpr.value, -row.n_sessions, row.person)))
 
 
 def _abstained(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    silent = table[table["fraud_score"].isna()]
+    without = table[table["fraud_score"].isna()]
     return {
-        name: silent.loc[silent["label"] == label, "abstain_reason"].value_counts().to_dict()
+        name: without.loc[without["label"] == label, "abstain_reason"].value_counts().to_dict()
         for label, name in ((0, "legitimate"), (1, "fraud"))
     }
 
 
-def _notes(scored: pd.DataFrame, features: pd.DataFrame | None) -> tuple[str, ...]:
+def _notes(with_score: pd.DataFrame, features: pd.DataFrame | None) -> tuple[str, ...]:
     notes = []
-    n_models = len(set(scored["model_id"]))
+    n_models = len(set(with_score["model_id"]))
     if n_models > 1:
         notes.append(f"scores of {n_models} models are mixed: rankings across models mean little")
-    if len(set(scored["threshold"])) > 1:
+    if len(set(with_score["threshold"])) > 1:
         notes.append("the threshold changed between runs: flags are as they were set")
     if features is not None:
         notes.append(

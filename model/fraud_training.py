@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from model.calibrate import fit_calibration, fit_length_calibration
 from model.config import RunConfig
-from model.evaluate import Evaluation, evaluate
+from model.evaluate import Evaluation, evaluate_scores
 from model.model_card import fraud_card
 from model.network import Network
 from model.policy import fit_policy
@@ -124,4 +124,4 @@ def _evaluate_test_part(model: TrainedModel, test: Sessions) -> Evaluation:
         ],
         schema=LABELS,
     )
-    return evaluate(table, labels, session_feature_frame(test, model.config.window))
+    return evaluate_scores(table, labels, session_feature_frame(test, model.config.window))

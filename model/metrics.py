@@ -1,24 +1,26 @@
-"""Scores and labels in, numbers that say how well they agree out. Label 1 is fraud.
+"""Measure how well scores agree with labels. Label 1 is fraud.
 
 Sessions with equal scores are flagged together or not at all, so the order of the rows never
-counts. `weights` count a session more than once, or not at all (see bootstrap.py).
+counts.
 """
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Int64, Real
 
 from pipeline.errors import DataError
+from pipeline.features.best_feature import check_ranking
 
 
 class NotEnoughNegatives(DataError):
-    """Too few legitimate sessions to tell how many a tight budget would flag."""
+    """Too few legitimate sessions to measure a low false positive rate."""
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """What is flagged from each distinct score on, highest first; the first point flags nothing."""
+    """What each distinct score flags as a threshold, highest first; the first flags nothing."""
 
     threshold: Float64[np.ndarray, " points"]
     n_fraud: Float64[np.ndarray, " points"]  # frauds with a score of `threshold` or more
@@ -47,14 +49,14 @@ class RocCurve:
         return float(np.sum(np.diff(self.tpr) * precision[1:]))
 
     def eer(self) -> float:
-        """Return the rate at which false alarms equal misses, between points on a straight line."""
+        """Return the rate where FPR and miss rate are equal, between points on a straight line."""
         fpr, gap = self.fpr, self.fpr - (1 - self.tpr)
         after = int(np.argmax(gap >= 0))  # the first point flags nothing: there the gap is -1
         part = -gap[after - 1] / (gap[after] - gap[after - 1])
         return float(fpr[after - 1] + part * (fpr[after] - fpr[after - 1]))
 
     def tpr_at_fpr(self, max_fpr: float) -> float:
-        """Return the highest share of frauds at a threshold whose false alarms keep `max_fpr`."""
+        """Return the highest recall at a threshold whose FPR is at most `max_fpr`."""
         within = np.searchsorted(self.fpr, max_fpr, side="right") - 1
         return float(self.tpr[within])
 
@@ -64,8 +66,12 @@ def roc_curve(
     labels: Int[np.ndarray, " sessions"],
     weights: Real[np.ndarray, " sessions"] | None = None,
 ) -> RocCurve:
-    """Return the curve over all distinct scores."""
-    _check(scores, labels)
+    """Return the curve over all distinct scores; `weights` count a session so many times.
+
+    The bootstrap computes a thousand of these. scikit-learn's functions take ten times as long for
+    each, so the resampled curve is our own; tests hold it to agree with theirs.
+    """
+    check_ranking(scores, labels)
     order = np.argsort(-scores, kind="stable")  # nearly free on sorted scores: bootstrap.py
     weights = np.ones(len(scores)) if weights is None else weights
     fraud = np.cumsum((weights * labels)[order], dtype=np.float64)
@@ -79,52 +85,13 @@ def roc_curve(
     )
 
 
-def roc_auc(
+def weighted_auc(
     scores: Float[np.ndarray, " sessions"],
     labels: Int[np.ndarray, " sessions"],
-    weights: Real[np.ndarray, " sessions"] | None = None,
+    weights: Real[np.ndarray, " sessions"],
 ) -> float:
-    """Return how often a fraud outscores a legitimate session; a tie counts half."""
+    """Return the area under the resampled ROC curve, for `cluster_bootstrap`."""
     return roc_curve(scores, labels, weights).auc()
-
-
-def pr_auc(
-    scores: Float[np.ndarray, " sessions"],
-    labels: Int[np.ndarray, " sessions"],
-    weights: Real[np.ndarray, " sessions"] | None = None,
-) -> float:
-    """Return the average precision. It means nothing without the `base_rate` beside it."""
-    return roc_curve(scores, labels, weights).average_precision()
-
-
-def base_rate(
-    labels: Int[np.ndarray, " sessions"], weights: Real[np.ndarray, " sessions"] | None = None
-) -> float:
-    """Return the share of frauds: the average precision of a guess."""
-    return float(np.average(labels, weights=weights))
-
-
-def eer(
-    scores: Float[np.ndarray, " sessions"],
-    labels: Int[np.ndarray, " sessions"],
-    weights: Real[np.ndarray, " sessions"] | None = None,
-) -> float:
-    """Return the rate at which false alarms equal misses."""
-    return roc_curve(scores, labels, weights).eer()
-
-
-def tpr_at_fpr(
-    scores: Float[np.ndarray, " sessions"],
-    labels: Int[np.ndarray, " sessions"],
-    max_fpr: float,
-    weights: Real[np.ndarray, " sessions"] | None = None,
-) -> float:
-    """Return the share of frauds caught while at most `max_fpr` of legitimate ones are flagged.
-
-    Raises `NotEnoughNegatives` where one false alarm would already break that budget.
-    """
-    check_negatives(labels, max_fpr)
-    return roc_curve(scores, labels, weights).tpr_at_fpr(max_fpr)
 
 
 def check_negatives(labels: Int[np.ndarray, " sessions"], max_fpr: float) -> None:
@@ -139,12 +106,12 @@ def check_negatives(labels: Int[np.ndarray, " sessions"], max_fpr: float) -> Non
 
 
 def brier(
-    probabilities: Float[np.ndarray, " sessions"],
-    labels: Int[np.ndarray, " sessions"],
-    weights: Real[np.ndarray, " sessions"] | None = None,
+    probabilities: Float[np.ndarray, " sessions"], labels: Int[np.ndarray, " sessions"]
 ) -> float:
     """Return the mean squared distance of a probability from what happened; 0 is perfect."""
-    return float(np.average((probabilities - labels) ** 2, weights=weights))
+    from sklearn.metrics import brier_score_loss  # a second that scoring need not wait for
+
+    return float(brier_score_loss(labels, probabilities))
 
 
 @dataclass(frozen=True)
@@ -160,7 +127,12 @@ class ReliabilityCurve:
         return len(self.n_sessions)
 
     def ece(self) -> float:
-        """Return the mean distance of what was said from what happened, over sessions."""
+        """Return the expected calibration error: the mean distance of the two, over sessions.
+
+        It is never below what luck gives: of a perfectly calibrated model with 10 sessions a bin
+        it is about 0.1. Nixon et al. 2019, "Measuring Calibration in Deep Learning", compare
+        equal-mass with equal-width bins.
+        """
         distance = np.abs(self.predicted - self.observed)
         return float(np.average(distance, weights=self.n_sessions))
 
@@ -170,7 +142,7 @@ def reliability_curve(
     labels: Int[np.ndarray, " sessions"],
     n_bins: int = 10,
 ) -> ReliabilityCurve:
-    """Return what was said against what happened, in up to `n_bins` bins of equal mass.
+    """Return predicted probabilities and shares of frauds, in up to `n_bins` bins of equal mass.
 
     Equal probabilities share a bin, so there may be fewer.
     """
@@ -186,28 +158,26 @@ def reliability_curve(
     )
 
 
-def ece(
-    probabilities: Float[np.ndarray, " sessions"],
-    labels: Int[np.ndarray, " sessions"],
-    n_bins: int = 10,
-) -> float:
-    """Return the expected calibration error over up to `n_bins` bins of equal mass.
-
-    It is never below what chance gives: of a perfectly calibrated model with 10 sessions a bin
-    it is about 0.1. Nixon et al. 2019, "Measuring Calibration in Deep Learning", compare
-    equal-mass with equal-width bins.
-    """
-    return reliability_curve(probabilities, labels, n_bins).ece()
+N_POINTS: Final = 200  # of the curve, at most
 
 
-def _check(scores: Float[np.ndarray, " sessions"], labels: Int[np.ndarray, " sessions"]) -> None:
-    if not np.isfinite(scores).all():
-        raise DataError("metrics", f"{(~np.isfinite(scores)).sum()} scores are not finite")
-    n_fraud = int(np.count_nonzero(labels))
+def curves_json(
+    scores: Float[np.ndarray, " sessions"], labels: Int[np.ndarray, " sessions"]
+) -> dict[str, Any] | None:
+    """Return ROC and calibration as numbers; None unless there are labels of both kinds."""
+    n_fraud = int(np.count_nonzero(labels == 1))
     if n_fraud in (0, len(labels)):
-        kind = "legitimate" if n_fraud == 0 else "fraud"
-        raise DataError(
-            "metrics",
-            f"all {len(labels)} sessions are {kind}",
-            "a ranking is measured on sessions of both kinds",
-        )
+        return None
+    roc, calibration = roc_curve(scores, labels), reliability_curve(scores, labels)
+    shown = np.unique(np.linspace(0, len(roc.fpr) - 1, N_POINTS).round().astype(int))
+    return {
+        "n_fraud": n_fraud,
+        "n_legitimate": len(labels) - n_fraud,
+        "auc": roc.auc(),
+        "fpr": roc.fpr[shown].round(4).tolist(),
+        "tpr": roc.tpr[shown].round(4).tolist(),
+        "ece": calibration.ece(),
+        "predicted": calibration.predicted.round(4).tolist(),
+        "observed": calibration.observed.round(4).tolist(),
+        "n_in_bin": calibration.n_sessions.tolist(),
+    }

@@ -1,17 +1,19 @@
-"""A trained run in, its MODEL_CARD.md out: what it is for, how good, on whom, and its limits."""
+"""Write the model card of a RUN: what it is for, how good, on whom, and its limits."""
 
 import pandas as pd
 
+from model.comparison import Comparison
 from model.config import RunConfig
 from model.evaluate import Evaluation
 from model.run import TrainedModel
+from model.text import evaluation_text
 from pipeline.splits.split import Split
 
 
 def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str:
     """Return the card as Markdown."""
     config, described = model.config, split.to_json()
-    parts = [
+    partitions = [
         f"| {name} | {part['n_legitimate']:,} | {part['n_fraud']:,} | {part['n_people']} | "
         f"{', '.join(part['generators']) or '-'} |"
         for name, part in described["parts"].items()
@@ -28,21 +30,21 @@ def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
             "",
             "## What it was made from",
             "",
-            "| part | legitimate | fraud | people | generators |",
+            "| partition | legitimate | fraud | people | generators |",
             "|---|---|---|---|---|",
-            *parts,
+            *partitions,
             "",
             *left_out,
             *notes,
             "",
             "## On the sessions held out",
             "",
-            "What was kept apart, so that none of it is in two parts: "
+            "What was kept apart, so that none of it is in two partitions: "
             + ", ".join(config.split.by)
             + ".",
             "",
             "```",
-            evaluation.to_text(),
+            evaluation_text(evaluation),
             "```",
             "",
             "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png) "
@@ -51,7 +53,7 @@ def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
             *_thresholds(model),
             "## Limits",
             "",
-            "- The score is calibrated at the calib part's share of fraud, "
+            "- The score is calibrated at the calib partition's share of fraud, "
             f"{model.calibration.base_rate:.0%}: where fraud is rarer, it overstates.",
             "- It was not tried on people, recorders or generators other than those above.",
             "- Touchpads, tremor and accessibility devices may move unlike the people above.",
@@ -62,19 +64,19 @@ def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
 
 
 def owner_card(
-    model: TrainedModel, split: Split, evaluation: Evaluation, by_evidence: pd.DataFrame
+    model: TrainedModel, split: Split, evaluation: Evaluation, by_length: pd.DataFrame
 ) -> str:
     """Return the card of a model of the owner task as Markdown."""
     config, described = model.config, split.to_json()
     is_by_session = split.config.by == ("session",)
-    parts = [
+    partitions = [
         f"| {name} | {part['n_legitimate']:,} | {part['n_people']} |"
         for name, part in described["parts"].items()
         if part["n_legitimate"]
     ]
-    evidence = [
+    lengths = [
         f"| {row['windows']} | {row['trials']:,} | {row['auc']:.3f} | {row['eer']:.1%} |"
-        for row in by_evidence.to_dict("records")
+        for row in by_length.to_dict("records")
     ]
     held_out = (
         "Sessions were held out, of accounts whose other sessions were learnt from: there were "
@@ -95,9 +97,9 @@ def owner_card(
             "",
             "## What it was made from",
             "",
-            "| part | sessions | accounts |",
+            "| partition | sessions | accounts |",
             "|---|---|---|",
-            *parts,
+            *partitions,
             "",
             held_out,
             "What is published was fitted to all sessions afterwards.",
@@ -108,12 +110,12 @@ def owner_card(
             "single feature beside is its distance from the account's mean.",
             "",
             "```",
-            evaluation.to_text(),
+            evaluation_text(evaluation),
             "```",
             "",
-            "| windows of evidence | trials | AUC | EER |",
+            "| windows compared | trials | AUC | EER |",
             "|---|---|---|---|",
-            *evidence,
+            *lengths,
             "",
             "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png)",
             "",
@@ -124,7 +126,7 @@ def owner_card(
             "another person. Enrol sessions of each.",
             "- Impostors tried here are the other accounts of the same stores. Imitation on "
             "purpose was not tried.",
-            f"- A profile of a maturity below {config.owner.min_confidence:g} is not compared: "
+            f"- A profile of a confidence below {config.owner.min_confidence:g} is not compared: "
             "`immature_profile`.",
             *_beyond_these_figures(model),
             "",
@@ -142,7 +144,7 @@ def _beyond_these_figures(model: TrainedModel) -> list[str]:
     replays = (
         "Replays of other sessions are looked for beside, and are in none of these figures"
         if model.null_model
-        else "Replays are not looked for: too few movements of legitimate people to know chance by"
+        else "Replays are not looked for: too few legitimate movements to fit a null model"
     )
     return [
         f"- {replays} (docs/replay.md).",
@@ -163,10 +165,38 @@ def _thresholds(model: TrainedModel) -> list[str]:
         "## Thresholds",
         "",
         f"Set on {model.policy.n_sessions:,} legitimate sessions of {model.policy.n_people} "
-        "people of the calib part.",
+        "people of the calib partition.",
         "",
-        "| budget | threshold | rate on people left out | note |",
+        "| target FPR | threshold | FPR on people left out | note |",
         "|---|---|---|---|",
         *rows,
         "",
     ]
+
+
+def comparison_section(comparison: Comparison | None, is_promoted: bool, why: str) -> str:
+    """Return what the card of a challenger says about the champion, as Markdown."""
+    outcome = f"{'Promoted' if is_promoted else 'Not promoted'}: {why}."
+    if comparison is None:
+        return f"## Beside the champion\n\n{outcome}\n"
+    found = comparison
+    return "\n".join(
+        [
+            "## Beside the champion",
+            "",
+            f"On {found.n_legitimate:,} legitimate and {found.n_fraud:,} fraud sessions that "
+            f"neither was trained on ({found.held_out}), those that both scored:",
+            "",
+            f"| | champion {found.champion} | this model |",
+            "|---|---|---|",
+            f"| ROC AUC | {found.champion_auc:.4f} | {found.challenger_auc:.4f} |",
+            f"| false positive rate | {found.champion_fpr:.2%} | {found.challenger_fpr:.2%} |",
+            f"| abstained | {found.champion_abstained:.1%} | {found.challenger_abstained:.1%} |",
+            "",
+            f"Gain in ROC AUC {found.gain:+.4f}, {found.level:.0%} interval of the paired "
+            f"difference {found.gain_low:+.4f} to {found.gain_high:+.4f}.",
+            "",
+            outcome,
+            "",
+        ]
+    )

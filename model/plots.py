@@ -1,4 +1,4 @@
-"""Numbers in, PNGs out. Blue is legitimate, orange is fraud (colours of Okabe and Ito 2008)."""
+"""Plot figures as PNGs. Blue is legitimate, orange is fraud (colours of Okabe and Ito 2008)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from model.audit import Audit
-from model.bootstrap import Interval, resample
+from model.bootstrap import Interval, bootstrap_draws
+from model.evaluate import Evaluation
 from model.metrics import reliability_curve, roc_curve
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
@@ -39,6 +40,19 @@ def plot_training(history: pd.DataFrame, path: Path) -> Path:
     return _save(figure, path)
 
 
+def plot_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Plot into `folder`: scores, and ROC and calibration where both classes are there."""
+    scored = evaluation.scored
+    score, label = scored.score, scored.label
+    paths = [plot_scores(score, label, scored.threshold, folder / "scores.png")]
+    if evaluation.overall is not None:
+        paths += [
+            plot_roc(score, label, scored.clusters(), folder / "roc.png"),
+            plot_reliability(score, label, folder / "reliability.png"),
+        ]
+    return paths
+
+
 def plot_roc(
     scores: Float[np.ndarray, " sessions"],
     labels: Int[np.ndarray, " sessions"],
@@ -46,12 +60,12 @@ def plot_roc(
     path: Path,
     n_resamples: int = 300,
 ) -> Path:
-    """Plot frauds caught over false alarms, whole and close up, with a 95 % band over groups."""
+    """Plot the ROC curve, whole and close up, with a 95 % band over groups."""
     figure, panels = _figure(2)
     curve = roc_curve(scores, labels)
     for panel, widest in zip(panels, (1.0, 0.1), strict=True):
         fpr = np.linspace(0, widest, 201)
-        draws = resample(_tpr_on(fpr), scores, labels, groups, n_resamples)
+        draws = bootstrap_draws(_tpr_on(fpr), scores, labels, groups, n_resamples)
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         panel.fill_between(
             100 * fpr, 100 * low, 100 * high, color=BLUE, alpha=0.2, lw=0, label="95 % interval"
@@ -116,7 +130,7 @@ def plot_scores(
 def _tpr_on(
     fpr: Float64[np.ndarray, " grid"],
 ) -> Callable[..., Float64[np.ndarray, " grid"]]:
-    """Return a metric that gives the share of frauds caught at each of `fpr`."""
+    """Return a metric that gives the recall at each of `fpr`."""
 
     def metric(
         scores: Float[np.ndarray, " sessions"],
@@ -145,15 +159,15 @@ def _save(figure: Figure, path: Path) -> Path:
     return path
 
 
-_KINDS = (("auc", "all judged", BLUE, -0.12), ("auc_matched", "device matched", ORANGE, 0.12))
+_KINDS = (("auc", "all scored", BLUE, -0.12), ("auc_matched", "device matched", ORANGE, 0.12))
 
 
 def plot_audit(audit: Audit, path: Path) -> Path:
-    """Plot the AUC of each row with its interval, on all judged and on the device-matched."""
+    """Plot the AUC of each row with its interval, on all sessions and on the device-matched."""
     figure = Figure(figsize=(8.4, 1.5 + 0.55 * len(audit.rows)), dpi=120, layout="constrained")
     panel = figure.subplots()
-    place = np.arange(len(audit.rows))
-    for name, said, color, shift in _KINDS:
+    height = np.arange(len(audit.rows))
+    for name, which, color, shift in _KINDS:
         found: list[Interval | None] = [getattr(row, name) for row in audit.rows]
         shown = [i for i, interval in enumerate(found) if interval]
         intervals = [interval for interval in found if interval]
@@ -163,21 +177,21 @@ def plot_audit(audit: Audit, path: Path) -> Path:
              for interval in intervals]
         ).reshape(-1, 2).T  # fmt: skip
         panel.errorbar(
-            value, place[shown] + shift, xerr=np.maximum(around, 0), fmt="o", color=color,
-            capsize=3, label=said,
+            value, height[shown] + shift, xerr=np.maximum(around, 0), fmt="o", color=color,
+            capsize=3, label=which,
         )  # fmt: skip
-        for x, y in zip(value, place[shown] + shift, strict=True):
+        for x, y in zip(value, height[shown] + shift, strict=True):
             panel.annotate(
                 f"{x:.3f}", (x, y), (0, 5 if shift < 0 else -5), textcoords="offset points",
                 ha="center", va="bottom" if shift < 0 else "top", fontsize=8, color=color,
             )  # fmt: skip
     panel.axvline(0.5, color=GREY, ls=":", label="a guess")
-    panel.set_yticks(place, [row.name for row in audit.rows])
+    panel.set_yticks(height, [row.name for row in audit.rows])
     panel.set(xlim=(0.25, 1.03), ylim=(len(audit.rows) - 0.4, -0.6))
     panel.set_xlabel("ROC AUC, with a 95 % interval over groups")
     fraud, legitimate = audit.fraud, audit.legitimate
     panel.set_title(
-        f"The device rule alone: {fraud.n_decided:,} of {fraud.n_sessions:,} frauds caught, "
+        f"The device rule alone: {fraud.n_decided:,} of {fraud.n_sessions:,} frauds flagged, "
         f"{legitimate.n_decided:,} of {legitimate.n_sessions:,} legitimate sessions flagged",
         fontsize=10,
     )

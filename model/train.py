@@ -23,9 +23,9 @@ from model.augment import augment
 from model.batches import dealt_out, device_mesh, on_each_device, on_one_device
 from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
-from model.metrics import roc_auc
 from model.network import Network, new_network, predict
 from model.training_data import balance_groups, window_weights
+from pipeline.features.best_feature import roc_auc
 from pipeline.scores.table import pool_logits
 from pipeline.sessions.resample import resample, throttle_sessions
 from pipeline.sessions.sessions import Sessions

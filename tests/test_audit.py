@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flows.cli import main
-from model.audit import MODEL, audit
-from model.metrics import roc_auc
+from model.audit import MODEL, audit_case
+from model.text import audit_text
 from pipeline.audit.case import find_case
 from pipeline.audit.device import (
     DISTANCES,
@@ -27,7 +27,7 @@ from pipeline.audit.device import (
 )
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.errors import ConfigError, DataError
-from pipeline.features.best_feature import away_from_account, best_feature
+from pipeline.features.best_feature import away_from_account, best_feature, roc_auc
 from pipeline.features.intervals import Intervals
 from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import QUARANTINE, SCORES
@@ -85,7 +85,7 @@ def drawn(leak: str, task: str, n_groups: int = 8, per_group: int = 10) -> Sessi
 def aucs(sessions: Sessions) -> dict[str, float]:
     """Return the AUC of each row."""
     case = find_case(sessions)
-    found = audit(case, find_shortcuts(case), n_resamples=2)
+    found = audit_case(case, find_shortcuts(case), n_resamples=2)
     return {row.name: row.auc.value for row in found.rows}
 
 
@@ -358,7 +358,7 @@ def test_a_session_is_far_from_the_mean_of_its_accounts_other_references():
 
 def test_the_device_rule_is_of_all_other_people_where_nobody_is_claimed():
     case = find_case(drawn("screen", "fraud"))
-    found = audit(case, find_shortcuts(case), n_resamples=2)
+    found = audit_case(case, find_shortcuts(case), n_resamples=2)
 
     assert (found.fraud.n_sessions, found.fraud.n_other_screen) == (80, 80)
     assert found.fraud.n_other_clock == found.legitimate.n_other_clock == 0
@@ -380,7 +380,7 @@ def test_the_model_is_measured_on_all_and_on_the_device_matched():
     score = np.where(far, 0.9, 0.1)
     score[np.flatnonzero(sessions.label == 0)[0]] = np.nan
 
-    found = audit(
+    found = audit_case(
         case, find_shortcuts(case), make_scores(sessions.session_id, score), n_resamples=2
     )
 
@@ -390,14 +390,14 @@ def test_the_model_is_measured_on_all_and_on_the_device_matched():
     assert row.auc_matched
     assert row.auc_matched.value == 0.5
     assert row.n_sessions == len(case.judged) - 1
-    assert found.notes == ("1 judged sessions have no score and are not in its row",)
-    assert "the model" in found.to_text()
+    assert found.notes == ("1 sessions have no score and are not in its row",)
+    assert "the model" in audit_text(found)
 
 
 def test_scores_of_other_sessions_are_an_error():
     case = find_case(drawn("nothing", "owner", n_groups=2, per_group=3))
-    with pytest.raises(DataError, match="no judged session is in the scores"):
-        audit(case, find_shortcuts(case), make_scores(["other"], [0.5]), n_resamples=2)
+    with pytest.raises(DataError, match="none of the sessions is in the scores"):
+        audit_case(case, find_shortcuts(case), make_scores(["other"], [0.5]), n_resamples=2)
 
 
 # The command.
@@ -423,7 +423,7 @@ def test_the_command_prints_a_table_and_writes_figures(run, tmp_path):
 
     assert code == 0
     assert "12 legitimate and 12 fraud sessions of 3 groups, against 12 references" in text
-    assert "frauds caught          12 of 12" in text
+    assert "frauds flagged         12 of 12" in text
     assert max(map(len, text.splitlines())) <= 100
     found = json.loads((tmp_path / "found" / "audit.json").read_text())
     decided = pd.read_csv(tmp_path / "found" / "device_decided.csv")

@@ -26,10 +26,10 @@ from benchmarks.sources import recordings_folder, with_settings
 from benchmarks.speed.peers_print import naive_print
 from benchmarks.speed.recordings import make_sessions as make_timed_sessions
 from model.config import PanelsConfig, RunConfig
-from model.metrics import roc_auc
 from model.network import draw_print
 from model.owner.train import PopulationData
 from model.prints import session_prints
+from pipeline.features.best_feature import roc_auc
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import cut_windows, pad_windows
 from rasterize.motion import to_device

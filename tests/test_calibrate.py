@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from model.calibrate import Calibration, fit_calibration
-from model.metrics import ece
+from model.metrics import reliability_curve
 from pipeline.errors import DataError, SchemaError
 
 HALF = Calibration(slope=1.0, intercept=0.0, base_rate=0.5)
@@ -39,7 +39,8 @@ def test_a_network_that_is_too_sure_is_corrected():
 
     assert fitted.slope == pytest.approx(0.5, abs=0.03)
     assert fitted.intercept == pytest.approx(0, abs=0.1)
-    assert ece(fitted.apply(logits), labels) < 0.03 < ece(expit(logits), labels)
+    before, after = (reliability_curve(p, labels) for p in (expit(logits), fitted.apply(logits)))
+    assert after.ece() < 0.03 < before.ece()
 
 
 def test_the_fit_is_a_logistic_regression_on_many_sessions():

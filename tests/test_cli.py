@@ -131,6 +131,7 @@ def test_the_command_line_overrides_the_file_and_the_file_the_defaults(
     calls = []
     (folder / "settings.toml").write_text("[canvas]\nsize = 32\n[train]\nepochs = 3\n")
     monkeypatch.setattr("flows.jobs.train.train", stand_in(calls))
+    monkeypatch.setattr("model.text.evaluation_text", str)
     code, out, _ = run(
         "train", "store", "--to", "model", *option.split(), "--train.epochs", 4, "--simulate"
     )
@@ -143,22 +144,14 @@ def test_the_command_line_overrides_the_file_and_the_file_the_defaults(
 
 
 def stand_in(calls: list):
-    """Return a training that writes down its job and gives `Figures`."""
+    """Return a training that writes down its job and gives "figures"."""
 
     def train(job):
         calls.append(job)
         yield from ()
-        return Figures
+        return "figures"
 
     return train
-
-
-class Figures:
-    """Stand in for an evaluation."""
-
-    @staticmethod
-    def to_text():
-        return "figures"
 
 
 def test_ingest_ends_with_the_store_and_reports_progress_elsewhere(run):
@@ -329,6 +322,7 @@ def test_the_settings_are_a_toml_of_all_of_them():
 def test_printed_settings_are_taken_as_config(run, folder, monkeypatch):
     calls = []
     monkeypatch.setattr("flows.jobs.train.train", stand_in(calls))
+    monkeypatch.setattr("model.text.evaluation_text", str)
     code, out, _ = run("settings", "--canvas.size", 32)
     assert code == 0
     (folder / "run.toml").write_text(out)

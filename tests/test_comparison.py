@@ -8,8 +8,9 @@ import pytest
 
 from model.comparison import Comparison, HeldOut, compare_models
 from model.config import PromotionConfig
-from model.metrics import roc_auc
+from model.model_card import comparison_section
 from pipeline.errors import ConfigError
+from pipeline.features.best_feature import roc_auc
 
 N = 200
 LABEL = np.repeat([0, 1], N).astype(np.int64)
@@ -51,7 +52,7 @@ def test_a_clear_gain_promotes():
     assert found.gain == pytest.approx(roc_auc(new, LABEL) - roc_auc(old, LABEL), abs=1e-6)
     assert 0 < found.gain_low < found.gain < found.gain_high
     assert (found.champion, found.challenger) == ("old", "new")
-    assert "Promoted: a clear gain" in found.to_markdown()
+    assert "Promoted: a clear gain" in comparison_section(found, found.is_better, found.why)
 
 
 def test_the_same_scores_and_worse_ones_do_not():
@@ -89,22 +90,22 @@ def test_a_smaller_gain_than_was_asked_for_is_none():
     assert not compared(old, new, replace(CONFIG, min_gain=0.5)).is_better
 
 
-def test_too_few_sessions_or_groups_tell_nothing():
+def test_too_few_sessions_or_groups_decide_nothing():
     rng = np.random.default_rng(5)
     old, new = scores(rng, 0.5), scores(rng, 3.0)
     few = compared(old, new, replace(CONFIG, min_each=500))
-    one_maker = np.where(LABEL == 1, "maker", np.arange(2 * N).astype(str)).astype(object)
+    one_generator = np.where(LABEL == 1, "generator", np.arange(2 * N).astype(str)).astype(object)
 
-    assert "too few to tell" in few.why
+    assert "too few to compare" in few.why
     assert not few.is_better
-    assert "1 group(s) of fraud" in compared(old, new, group=one_maker).why
+    assert "1 group(s) of fraud" in compared(old, new, group=one_generator).why
 
 
-def test_more_false_alarms_or_abstentions_are_refused():
+def test_more_false_positives_or_abstentions_are_refused():
     rng = np.random.default_rng(6)
     old, new = scores(rng, 0.5), scores(rng, 3.0)
     loud = new.copy()
-    loud[: N // 10] = 0.95  # 10 % of the legitimate ones, at a budget of 1 %
+    loud[: N // 10] = 0.95  # 10 % of the legitimate ones, at a target of 1 %
     loud[N:] = np.maximum(loud[N:], 0.96)
     shy = new.copy()
     shy[::5] = np.nan

@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from model.evaluate import evaluate
-from model.scored import UNNAMED
+from model.evaluate import UNNAMED, evaluate_scores
+from model.plots import plot_evaluation
+from model.text import evaluation_text
 from pipeline.errors import DataError, SchemaError
 from pipeline.schemas import LABELS, SCORES
 
@@ -64,7 +65,7 @@ LABELLED = make_labels(
 
 @pytest.fixture(scope="module")
 def small():
-    return evaluate(SCORED, LABELLED, n_resamples=20)
+    return evaluate_scores(SCORED, LABELLED, n_resamples=20)
 
 
 def test_overall_is_all_frauds_against_all_legitimate(small):
@@ -110,10 +111,10 @@ def test_few_groups_are_said(small):
 
 def test_sessions_without_label_and_labels_without_session_are_told():
     labels = make_labels(("a1", 0), ("f1", 1), ("gone", 1))
-    evaluation = evaluate(SCORED, labels, n_resamples=5)
+    evaluation = evaluate_scores(SCORED, labels, n_resamples=5)
     assert evaluation.n_unlabelled == 6
     assert evaluation.labels_without_session == ("gone",)
-    assert "gone" in evaluation.to_text()
+    assert "gone" in evaluation_text(evaluation)
     assert evaluation.families[0].name == UNNAMED
 
 
@@ -122,8 +123,8 @@ def test_the_last_score_of_a_session_counts():
         ("a", None, 0.1), ("b", None, 0.9), ("b", None, 0.2), ("a", None, 0.7),
         scored_at=[NOON, NOON, NOON - timedelta(days=1), NOON + timedelta(hours=1)],
     )  # fmt: skip
-    evaluation = evaluate(scored, make_labels(("a", 0), ("b", 1)), n_resamples=5)
-    np.testing.assert_allclose(np.sort(evaluation.judged.score), [0.7, 0.9], rtol=1e-6)
+    evaluation = evaluate_scores(scored, make_labels(("a", 0), ("b", 1)), n_resamples=5)
+    np.testing.assert_allclose(np.sort(evaluation.scored.score), [0.7, 0.9], rtol=1e-6)
 
 
 def test_a_later_run_date_counts_over_a_later_clock():
@@ -132,20 +133,20 @@ def test_a_later_run_date_counts_over_a_later_clock():
     ).to_pandas()
     frame["run_date"] = pd.Categorical(["2026-11-03", "2026-11-02"])
     frame.index = [0, 0]  # as of partitions that were put together
-    evaluation = evaluate(frame, make_labels(("a", 0)), n_resamples=5)
-    np.testing.assert_allclose(evaluation.judged.score, [0.1], rtol=1e-6)
+    evaluation = evaluate_scores(frame, make_labels(("a", 0)), n_resamples=5)
+    np.testing.assert_allclose(evaluation.scored.score, [0.1], rtol=1e-6)
 
 
 def test_the_last_label_of_a_session_counts():
     labels = pa.concat_tables([LABELLED, make_labels(("f1", 0))])
-    assert evaluate(SCORED, labels, n_resamples=5).n_sessions["fraud"] == 2
+    assert evaluate_scores(SCORED, labels, n_resamples=5).n_sessions["fraud"] == 2
 
 
 def test_a_label_that_names_the_generator_does_not_make_it_the_person():
     labels = make_labels(("a1", 0), ("b1", 0), ("a1~pyclick-0", 1, "pyclick"))
-    judged = evaluate(SCORED, labels, n_resamples=5).judged
-    assert judged.person[judged.label == 1].tolist() == ["ann"]
-    assert judged.family[judged.label == 1].tolist() == ["pyclick"]
+    scored = evaluate_scores(SCORED, labels, n_resamples=5).scored
+    assert scored.person[scored.label == 1].tolist() == ["ann"]
+    assert scored.family[scored.label == 1].tolist() == ["pyclick"]
 
 
 def test_the_owner_task_groups_by_account():
@@ -153,7 +154,7 @@ def test_the_owner_task_groups_by_account():
         ("a1", "ann", 0.1), ("a2", "ann", 0.7), ("b1", "bob", 0.2), ("b2", "bob", 0.9)
     )
     labels = make_labels(("a1", 0), ("a2", 1), ("b1", 0), ("b2", 1))
-    evaluation = evaluate(scored, labels, n_resamples=5)
+    evaluation = evaluate_scores(scored, labels, n_resamples=5)
     assert {row.name for row in evaluation.families} == {"ann", "bob"}
     assert evaluation.overall.roc_auc.n_groups == 2
 
@@ -168,46 +169,46 @@ def test_the_best_single_feature_stands_beside_each_row():
         },
         index=session_id,
     )
-    evaluation = evaluate(SCORED, LABELLED, features, n_resamples=5)
+    evaluation = evaluate_scores(SCORED, LABELLED, features, n_resamples=5)
     best = {row.name: row.best_feature for row in evaluation.families}
     assert (best["pyclick"].name, best["pyclick"].roc_auc) == ("slow", 1.0)
     assert "flatters it, not the model" in evaluation.notes[0]
-    assert "1.000 slow" in evaluation.to_text()
+    assert "1.000 slow" in evaluation_text(evaluation)
 
 
 def test_one_class_alone_still_tells_its_rate():
-    legitimate = evaluate(SCORED, make_labels(("a1", 0), ("a2", 0)), n_resamples=5)
+    legitimate = evaluate_scores(SCORED, make_labels(("a1", 0), ("a2", 0)), n_resamples=5)
     assert legitimate.overall is None
     assert legitimate.families == ()
     assert legitimate.fpr.value == 0.5
-    fraud = evaluate(SCORED, make_labels(("f1", 1)), n_resamples=5)
+    fraud = evaluate_scores(SCORED, make_labels(("f1", 1)), n_resamples=5)
     assert fraud.fpr is None
     assert fraud.people == ()
     for evaluation in (legitimate, fraud):
-        assert evaluation.to_text()
+        assert evaluation_text(evaluation)
         json.dumps(evaluation.to_json(), allow_nan=False)
 
 
 def test_no_label_at_all_is_an_error():
     with pytest.raises(DataError, match="no scored session has a label: 8 sessions, 1 labels"):
-        evaluate(SCORED, make_labels(("gone", 1)))
+        evaluate_scores(SCORED, make_labels(("gone", 1)))
 
 
 def test_another_label_is_an_error():
     with pytest.raises(DataError, match="not 0 or 1"):
-        evaluate(SCORED, make_labels(("a1", 2)))
+        evaluate_scores(SCORED, make_labels(("a1", 2)))
 
 
 def test_another_table_is_an_error():
     with pytest.raises(SchemaError, match="scores table lacks session_id"):
-        evaluate(pd.DataFrame({"score": [1.0]}), LABELLED)
+        evaluate_scores(pd.DataFrame({"score": [1.0]}), LABELLED)
 
 
 def test_mixed_models_and_thresholds_are_said():
     mixed = make_scores(
         ("a", None, 0.1), ("b", None, 0.9), model_id=["m1", "m2"], threshold=[0.5, 0.6]
     )
-    notes = evaluate(mixed, make_labels(("a", 0), ("b", 1)), n_resamples=5).notes
+    notes = evaluate_scores(mixed, make_labels(("a", 0), ("b", 1)), n_resamples=5).notes
     assert "2 models are mixed" in notes[0]
     assert "threshold changed" in notes[1]
 
@@ -223,8 +224,8 @@ def make_many() -> tuple[pa.Table, pa.Table]:
 
 
 def test_the_text_fits_a_terminal_and_the_json_is_json():
-    evaluation = evaluate(*make_many(), n_resamples=50)
-    text = evaluation.to_text()
+    evaluation = evaluate_scores(*make_many(), n_resamples=50)
+    text = evaluation_text(evaluation)
     assert max(map(len, text.splitlines())) <= 100
     assert "1,000 legitimate and 500 fraud sessions scored" in text
     assert "refused" not in text
@@ -234,13 +235,15 @@ def test_the_text_fits_a_terminal_and_the_json_is_json():
 
 
 def test_plots_are_written_where_there_is_something_to_plot(tmp_path):
-    evaluation = evaluate(SCORED, LABELLED, n_resamples=5)
-    names = [path.name for path in evaluation.write_plots(tmp_path)]
+    evaluation = evaluate_scores(SCORED, LABELLED, n_resamples=5)
+    names = [path.name for path in plot_evaluation(evaluation, tmp_path)]
     assert names == ["scores.png", "roc.png", "reliability.png"]
-    alone = evaluate(SCORED, make_labels(("f1", 1)), n_resamples=5)
-    assert [path.name for path in alone.write_plots(tmp_path)] == ["scores.png"]
+    alone = evaluate_scores(SCORED, make_labels(("f1", 1)), n_resamples=5)
+    assert [path.name for path in plot_evaluation(alone, tmp_path)] == ["scores.png"]
 
 
 def test_the_same_input_gives_the_same_evaluation():
-    first, again = (evaluate(SCORED, LABELLED, n_resamples=20, seed=1).to_json() for _ in "12")
+    first, again = (
+        evaluate_scores(SCORED, LABELLED, n_resamples=20, seed=1).to_json() for _ in "12"
+    )
     assert first == again

@@ -15,12 +15,13 @@ from PIL import Image
 from tiny import TINY, easy_store, ingest_sample, score_now
 
 from flows.jobs.draw import draw
-from flows.jobs.evaluate import evaluate_scores
+from flows.jobs.evaluate import evaluate
 from flows.jobs.progress import finish
 from flows.jobs.simulate import simulate
 from flows.jobs.train import TrainJob, train
 from model.evaluate import Evaluation
 from model.run import load_model
+from model.text import evaluation_text
 from pipeline.errors import ConfigError, DataError, NotFoundError
 from pipeline.schemas import SCORES
 from pipeline.storage.store import load_sessions
@@ -216,14 +217,14 @@ def test_a_finished_training_cannot_be_resumed(made):
 
 def test_an_evaluation_is_written_with_its_plots(made, sample_dir, tmp_path):
     labels = sample_dir / "labels.csv"
-    evaluation = evaluate_scores(made.scores, labels, [made.store], tmp_path / "figures")
+    evaluation = evaluate(made.scores, labels, [made.store], tmp_path / "figures")
 
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         *("evaluation.json", "roc.png", "reliability.png", "scores.png"),
     }
     written = json.loads((tmp_path / "figures" / "evaluation.json").read_text())
     assert written == json.loads(json.dumps(evaluation.to_json()))
-    assert "AUC" in evaluation.to_text()
+    assert "AUC" in evaluation_text(evaluation)
 
 
 def test_scores_of_another_kind_are_refused(tmp_path, sample_dir):
@@ -231,7 +232,7 @@ def test_scores_of_another_kind_are_refused(tmp_path, sample_dir):
     folder.mkdir()
     pq.write_table(pa.table({"session_id": ["a"]}), folder / "part-00000.parquet")
     with pytest.raises(ValueError, match="not a scores table: missing column"):
-        evaluate_scores(tmp_path, sample_dir / "labels.csv")
+        evaluate(tmp_path, sample_dir / "labels.csv")
 
 
 def test_twins_are_made_of_people_and_of_bots_none(tmp_path):

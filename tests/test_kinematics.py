@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from pipeline.features.best_feature import best_single_feature, rank_auc
+from pipeline.features.best_feature import best_single_feature, feature_aucs
 from pipeline.features.kinematics import (
     CLOCK_FEATURES,
     FEATURES,
@@ -189,7 +189,7 @@ def test_auc_counts_pairs():
     #       perfect, reversed, all tied, one of four pairs wrong
     values = np.array([[1, 4, 5, 1], [2, 3, 5, 3], [3, 2, 5, 2], [4, 1, 5, 4]], np.float32)
 
-    assert rank_auc(values, labels).tolist() == [1, 0, 0.5, 0.75]
+    assert feature_aucs(values, labels).tolist() == [1, 0, 0.5, 0.75]
 
 
 def test_the_best_feature_is_found_either_way():
@@ -203,5 +203,5 @@ def test_the_best_feature_is_found_either_way():
 
 
 def test_an_auc_needs_both_classes():
-    with pytest.raises(DataError, match="2 rows of label 1 and 0 of label 0"):
-        rank_auc(np.zeros((2, 1), np.float32), np.ones(2, np.int8))
+    with pytest.raises(DataError, match="all 2 sessions are fraud"):
+        feature_aucs(np.zeros((2, 1), np.float32), np.ones(2, np.int8))

@@ -9,20 +9,18 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from sklearn import metrics as sklearn
 
-from model.bootstrap import cluster_bootstrap, rate_interval, resample, wilson_interval
+from model.bootstrap import bootstrap_draws, cluster_bootstrap, rate_interval, wilson_interval
 from model.metrics import (
     NotEnoughNegatives,
-    base_rate,
+    RocCurve,
     brier,
-    ece,
-    eer,
-    pr_auc,
+    check_negatives,
     reliability_curve,
-    roc_auc,
     roc_curve,
-    tpr_at_fpr,
+    weighted_auc,
 )
 from pipeline.errors import DataError
+from pipeline.features.best_feature import roc_auc
 
 LABELS = np.array([0, 0, 1, 1])
 SCORES = np.array([0.1, 0.4, 0.35, 0.8])
@@ -56,31 +54,32 @@ def test_roc_curve_flags_equal_scores_together():
 
 def test_average_precision_of_a_constant_is_the_base_rate():
     labels = np.array([1, 0, 0, 0])
-    assert pr_auc(np.zeros(4), labels) == base_rate(labels) == 0.25
+    assert roc_curve(np.zeros(4), labels).average_precision() == 0.25
 
 
-def test_eer_is_where_false_alarms_equal_misses():
+def test_eer_is_where_fpr_and_miss_rate_are_equal():
     # At 0.4 and above one of two legitimate is flagged and one of two frauds is missed.
-    assert eer(SCORES, LABELS) == 0.5
-    assert eer(np.array([0.0, 1.0]), np.array([0, 1])) == 0
-    assert eer(np.array([1.0, 0.0]), np.array([0, 1])) == 1
+    assert roc_curve(SCORES, LABELS).eer() == 0.5
+    assert roc_curve(np.array([0.0, 1.0]), np.array([0, 1])).eer() == 0
+    assert roc_curve(np.array([1.0, 0.0]), np.array([0, 1])).eer() == 1
 
 
-def test_tpr_at_fpr_keeps_the_budget():
+def test_tpr_at_fpr_keeps_the_target():
     legitimate = np.linspace(0, 0.99, 100)  # one false alarm is 1 %
     scores = np.concatenate([legitimate, [0.5, 0.985, 1.0]])
     labels = np.repeat([0, 1], [100, 3])
 
     # 0.985 is reached with one false alarm (0.99); 0.5 would take fifty.
-    assert tpr_at_fpr(scores, labels, 0.01) == pytest.approx(2 / 3)
+    assert roc_curve(scores, labels).tpr_at_fpr(0.01) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(("n", "budget"), [(99, 0.01), (999, 0.001)])
 def test_a_rate_is_refused_where_one_false_alarm_breaks_the_budget(n, budget):
     enough = np.repeat([0, 1], [n + 1, 1])
-    assert tpr_at_fpr(enough.astype(float), enough, budget) == 1
+    check_negatives(enough, budget)
+    assert roc_curve(enough.astype(float), enough).tpr_at_fpr(budget) == 1
     with pytest.raises(NotEnoughNegatives, match=f"refused: {n} legitimate .* 1 in {n + 1}"):
-        tpr_at_fpr(enough[1:].astype(float), enough[1:], budget)
+        check_negatives(enough[1:], budget)
 
 
 def test_brier_is_the_squared_distance():
@@ -95,7 +94,7 @@ def test_calibration_error_is_the_distance_in_bins_of_equal_mass():
     np.testing.assert_allclose(curve.predicted, [0.1, 0.3, 0.9])
     np.testing.assert_allclose(curve.observed, [0, 0.5, 1])
     np.testing.assert_array_equal(curve.n_sessions, [2, 2, 2])
-    assert ece(probabilities, labels, n_bins=3) == pytest.approx((0.1 + 0.2 + 0.1) / 3)
+    assert curve.ece() == pytest.approx((0.1 + 0.2 + 0.1) / 3)
 
 
 def test_equal_scores_share_a_bin():
@@ -109,7 +108,7 @@ def test_one_class_cannot_be_ranked(labels):
 
 
 def test_a_score_that_is_no_number_is_refused():
-    with pytest.raises(DataError, match="1 scores are not finite"):
+    with pytest.raises(DataError, match="1 of 2 scores are not finite"):
         roc_auc(np.array([0.1, np.nan]), np.array([0, 1]))
 
 
@@ -119,12 +118,14 @@ def test_metrics_agree_with_scikit_learn(sessions):
     scores, labels = sessions
     fpr, tpr, _ = sklearn.roc_curve(labels, scores, drop_intermediate=False)
 
-    assert roc_auc(scores, labels) == pytest.approx(sklearn.roc_auc_score(labels, scores))
-    assert pr_auc(scores, labels) == pytest.approx(sklearn.average_precision_score(labels, scores))
-    np.testing.assert_allclose(roc_curve(scores, labels).fpr, fpr)
-    np.testing.assert_allclose(roc_curve(scores, labels).tpr, tpr)
+    curve, precision = roc_curve(scores, labels), sklearn.average_precision_score(labels, scores)
+    assert curve.auc() == pytest.approx(sklearn.roc_auc_score(labels, scores))
+    assert roc_auc(scores, labels) == pytest.approx(curve.auc())
+    assert curve.average_precision() == pytest.approx(precision)
+    np.testing.assert_allclose(curve.fpr, fpr)
+    np.testing.assert_allclose(curve.tpr, tpr)
     crossing = brentq(lambda x: 1 - x - _on_curve(x, fpr, tpr), 0, 1)
-    assert eer(scores, labels) == pytest.approx(crossing, abs=1e-6)
+    assert curve.eer() == pytest.approx(crossing, abs=1e-6)
 
 
 def _on_curve(x: float, fpr: np.ndarray, tpr: np.ndarray) -> float:
@@ -139,15 +140,19 @@ def test_a_weight_is_a_repetition(sessions, seed):
     weights = np.random.default_rng(seed).integers(1, 4, len(scores))
     repeated = np.repeat(scores, weights), np.repeat(labels, weights)
 
-    for metric in (roc_auc, pr_auc, eer, brier):
-        assert metric(scores, labels, weights) == pytest.approx(metric(*repeated))
+    weighted, whole = roc_curve(scores, labels, weights), roc_curve(*repeated)
+    for metric in (RocCurve.auc, RocCurve.average_precision, RocCurve.eer):
+        assert metric(weighted) == pytest.approx(metric(whole))
+    assert weighted_auc(scores, labels, weights) == pytest.approx(roc_auc(*repeated))
 
 
 def test_groups_are_drawn_whole():
     # Sessions of a group share a score: the mean of any resample is made of whole groups.
     scores = np.repeat([1.0, 2.0, 4.0], 5)
     groups = np.repeat(np.array(["a", "b", "c"], object), 5)
-    draws = resample(lambda s, y, w: np.average(s, weights=w), scores, np.zeros(15, int), groups)
+    draws = bootstrap_draws(
+        lambda s, y, w: np.average(s, weights=w), scores, np.zeros(15, int), groups
+    )
     means = {(a + b + c) / 3 for a in (1, 2, 4) for b in (1, 2, 4) for c in (1, 2, 4)}
 
     assert set(np.round(draws, 9)) == set(np.round(list(means), 9))
@@ -156,7 +161,7 @@ def test_groups_are_drawn_whole():
 def test_no_resample_lacks_a_class_and_a_mixed_group_stays_whole():
     labels = np.array([0, 0, 1, 0, 1, 1])
     groups = np.array(["only legitimate", "both", "both", "both too", "both too", "only fraud"])
-    draws = resample(
+    draws = bootstrap_draws(
         lambda s, y, w: np.array([w[1] - w[2], w @ y, w @ (1 - y)]),
         np.arange(6.0)[::-1].copy(),
         labels,
@@ -172,8 +177,10 @@ def test_people_who_resemble_themselves_widen_the_interval():
     person = np.repeat(np.arange(20), 50)
     labels = np.repeat([0, 1], 500)
     scores = rng.normal(size=20)[person] + 0.1 * rng.normal(size=1000) + labels
-    by_person = cluster_bootstrap(roc_auc, scores, labels, person.astype(object), 200)
-    by_session = cluster_bootstrap(roc_auc, scores, labels, np.arange(1000).astype(object), 200)
+    by_person = cluster_bootstrap(weighted_auc, scores, labels, person.astype(object), 200)
+    by_session = cluster_bootstrap(
+        weighted_auc, scores, labels, np.arange(1000).astype(object), 200
+    )
 
     assert by_person.n_groups == 20
     assert by_person.low < by_person.value < by_person.high
@@ -182,20 +189,22 @@ def test_people_who_resemble_themselves_widen_the_interval():
 
 def test_the_same_seed_gives_the_same_interval():
     groups = np.array(["a", "b", "c", "d"], object)
-    first, again = (cluster_bootstrap(roc_auc, SCORES, LABELS, groups, 50, seed=3) for _ in "12")
+    first, again = (
+        cluster_bootstrap(weighted_auc, SCORES, LABELS, groups, 50, seed=3) for _ in "12"
+    )
     assert first == again
 
 
 def test_few_groups_are_said():
     groups = np.array(["a", "b", "c", "c"], object)
-    interval = cluster_bootstrap(roc_auc, SCORES, LABELS, groups, 10)
+    interval = cluster_bootstrap(weighted_auc, SCORES, LABELS, groups, 10)
     assert "2 group(s) of legitimate sessions and 1 group(s) of fraud" in interval.note
 
 
 def test_an_interval_without_width_is_said():
     labels = np.repeat([0, 1], 10)
     groups = np.arange(20).astype(object)
-    interval = cluster_bootstrap(roc_auc, labels.astype(float), labels, groups, 20)
+    interval = cluster_bootstrap(weighted_auc, labels.astype(float), labels, groups, 20)
     assert (interval.low, interval.high) == (1, 1)
     assert "too few errors" in interval.note
 
@@ -205,7 +214,7 @@ def test_ten_thousand_sessions_take_a_second_not_minutes():
     labels = rng.integers(0, 2, 10_000)
     groups = rng.integers(0, 300, 10_000).astype(object)
     start = time.perf_counter()
-    cluster_bootstrap(roc_auc, rng.normal(labels, 1.0), labels, groups)
+    cluster_bootstrap(weighted_auc, rng.normal(labels, 1.0), labels, groups)
     assert time.perf_counter() - start < 10  # 0.2 s on two cores
 
 

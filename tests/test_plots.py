@@ -69,7 +69,7 @@ def test_one_class_has_a_histogram_too(tmp_path):
 
 def test_plots_need_no_screen_and_metrics_no_plots(tmp_path):
     code = (
-        "import sys, model.evaluate, model.policy, model.calibrate; "
+        "import sys, model.text, model.policy, model.calibrate; "
         "assert not {'matplotlib', 'jax'} & set(sys.modules), 'metrics import too much'; "
         "import model.plots; "
         "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot keeps figures alive'"

@@ -17,7 +17,7 @@ from flows.jobs.report import report
 from model.attribution import Attribution
 from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import OwnerConfig
-from model.evaluation import agreement_json
+from model.metrics import curves_json
 from model.policy import Policy, Threshold
 from model.prints import print_of_people, session_prints
 from model.run import save_model
@@ -111,11 +111,11 @@ def test_a_day_stands_among_the_earlier_ones(tmp_path):
 
 def test_agreement_needs_both_kinds():
     score, label = np.array([0.1, 0.8, 0.9]), np.array([0, 0, 1])
-    found = agreement_json(score, label)
+    found = curves_json(score, label)
 
     assert (found["n_fraud"], found["n_legitimate"], found["auc"]) == (1, 2, 1.0)
     assert (found["fpr"][0], found["tpr"][0], found["fpr"][-1], found["tpr"][-1]) == (0, 0, 1, 1)
-    assert agreement_json(score, np.zeros(3, int)) is None
+    assert curves_json(score, np.zeros(3, int)) is None
 
 
 def test_the_queue_is_every_session_highest_first(page):

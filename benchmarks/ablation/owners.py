@@ -13,11 +13,12 @@ from benchmarks.balabit import read_balabit
 from benchmarks.sapimouse import is_long
 from benchmarks.sources import read_all, recordings_folder, with_settings
 from model.config import OwnerConfig, PanelsConfig, RunConfig
-from model.metrics import roc_auc, roc_curve
+from model.metrics import roc_curve
 from model.owner.population import Population, SessionEmbeddings, fit_population
 from model.owner.train import PopulationData
 from model.owner.trials import with_pseudo_speakers
 from model.prints import Prints, session_prints
+from pipeline.features.best_feature import roc_auc
 from pipeline.sessions.sessions import Sessions
 from rasterize.draw import density
 from rasterize.panels import PANELS

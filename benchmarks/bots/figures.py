@@ -1,5 +1,6 @@
 """Detectors and what they are tested on in, the figures of each test out."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,8 @@ import pandas as pd
 from benchmarks.bots.detectors import BUDGET, FEATURES, Detector, Scores
 from model.bootstrap import cluster_bootstrap, rate_interval
 from model.config import RunConfig
-from model.metrics import ece, roc_auc, roc_curve
-from pipeline.features.best_feature import rank_auc
+from model.metrics import reliability_curve, roc_curve, weighted_auc
+from pipeline.features.best_feature import feature_aucs
 from pipeline.features.kinematics import MOTION_FEATURES, session_features
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import cut_windows
@@ -30,7 +31,7 @@ def best_feature(sessions: Sessions) -> dict[str, Any]:
     described = session_features(sessions, cut_windows(sessions, RunConfig().window))
     has_one = np.isfinite(described).all(axis=1)
     described, labels = described[has_one][:, FEATURES], sessions.label[has_one]
-    auc = rank_auc(described, labels)
+    auc = feature_aucs(described, labels)
     best = int(np.maximum(auc, 1 - auc).argmax())
     value = described[:, best] if auc[best] > 0.5 else -described[:, best]
     return {
@@ -59,10 +60,8 @@ def family_row(sessions: Sessions, detectors: Detectors) -> dict[str, Any]:
         measured = (scores, sessions.label, group, N_RESAMPLES)
         flagged = scores >= detector.threshold
         row[name] = {
-            "auc": cluster_bootstrap(roc_auc, *measured).to_json(),
-            "caught": cluster_bootstrap(caught_at_budget, *measured).to_json()
-            if can_show
-            else None,
+            "auc": asdict(cluster_bootstrap(weighted_auc, *measured)),
+            "caught": asdict(cluster_bootstrap(caught_at_budget, *measured)) if can_show else None,
             "flagged": float(flagged[is_fraud].mean()),
             "calibration_error": calibration_error(detector, sessions),
         }
@@ -72,7 +71,7 @@ def family_row(sessions: Sessions, detectors: Detectors) -> dict[str, Any]:
 def calibration_error(detector: Detector, sessions: Sessions) -> float:
     """Return the calibration error at the share of frauds that these sessions have."""
     prior = float(np.mean(sessions.label == 1))
-    return float(ece(detector.scores(sessions, prior), sessions.label))
+    return float(reliability_curve(detector.scores(sessions, prior), sessions.label).ece())
 
 
 def alarm_row(sessions: Sessions, detectors: Detectors) -> dict[str, Any]:

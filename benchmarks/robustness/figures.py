@@ -62,7 +62,7 @@ def row(after: Scored, before: Scored, group: Shaped[np.ndarray, " sessions"]) -
     odds = logit(min(threshold, 1.0))
     return {
         "n_sessions": table.num_rows,
-        "flagged": rate_interval(after.flagged, group, N_RESAMPLES).to_json(),
+        "flagged": asdict(rate_interval(after.flagged, group, N_RESAMPLES)),
         "flagged_by_network": float(after.by_network.mean()),
         "highest_window": float(np.mean(after.highest >= odds)),
         "log_odds_moved": float(moved[both].mean()) if both.any() else None,

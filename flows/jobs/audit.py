@@ -1,4 +1,4 @@
-"""The audit job: stores in, how far one gets without looking at the path out."""
+"""The audit job: measure how well sessions of stores can be ranked without their path."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model.audit import Audit, audit
+from model.audit import Audit, audit_case
 from pipeline.audit.case import Task, find_case
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.errors import DataError
@@ -19,7 +19,7 @@ from pipeline.storage.publish import replacing, write_json
 from pipeline.storage.store import load_sessions
 
 
-def audit_stores(
+def audit(
     stores: Sequence[Path],
     labels: Path | None = None,
     scores: Path | None = None,
@@ -32,14 +32,16 @@ def audit_stores(
     if labels is not None:
         sessions = _relabel(sessions, labels)
     case = find_case(sessions, task)
-    found = audit(
+    found = audit_case(
         case, find_shortcuts(case, seed=seed), read_scores(scores) if scores else None, seed=seed
     )
     if to is not None:
+        from model.plots import plot_audit  # matplotlib takes a second to import
+
         to = as_path(to)
         write_json(found.to_json(), to / "audit.json")
         with replacing(to / "audit.png") as path:
-            found.write_plot(path)
+            plot_audit(found, path)
         with replacing(to / "device_decided.csv") as path:
             for_spreadsheets(found.decided).to_csv(path, index=False)
     return found

@@ -14,6 +14,7 @@ from flows.jobs.report import report
 from flows.jobs.score import ScoreJob, score
 from flows.jobs.train import TrainJob, train
 from model.config import AugmentConfig, RunConfig, SimulateConfig, TrainConfig
+from model.text import evaluation_text
 from model.train import Epoch
 from pipeline.errors import NotFoundError
 from pipeline.ingest.ingest import ingest_logs
@@ -49,7 +50,7 @@ def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
     return "\n".join(
         [
             "On recordings held out, and synthetic sessions by generators held out:",
-            evaluation.to_text(),
+            evaluation_text(evaluation),
             f"\nHighest scores:\n{top_scores(partition)}",
             f"\npaths     {picture}\nprints    {prints}\nmodel     {run}/MODEL_CARD.md",
             f"scores    {partition}",

@@ -1,9 +1,9 @@
-"""The evaluation job: scores and labels in, figures with intervals out."""
+"""The evaluation job: compare published scores with a file of labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.evaluate import Evaluation, evaluate
+from model.evaluate import Evaluation, evaluate_scores
 from pipeline.config import WindowConfig
 from pipeline.features.kinematics import session_feature_frame
 from pipeline.scores.partitions import read_scores
@@ -13,14 +13,16 @@ from pipeline.storage.publish import write_json
 from pipeline.storage.store import load_sessions
 
 
-def evaluate_scores(
+def evaluate(
     scores: Path, labels: Path, stores: Sequence[Path] = (), to: Path | None = None
 ) -> Evaluation:
     """Compare scores with labels; with `stores`, the best single feature stands beside each."""
     features = session_feature_frame(load_sessions(stores), WindowConfig()) if stores else None
-    evaluation = evaluate(read_scores(scores), read_labels(labels), features)
+    evaluation = evaluate_scores(read_scores(scores), read_labels(labels), features)
     if to is not None:
+        from model.plots import plot_evaluation  # matplotlib takes a second to import
+
         with filling(as_path(to)) as folder:
             write_json(evaluation.to_json(), folder / "evaluation.json")
-            evaluation.write_plots(folder)
+            plot_evaluation(evaluation, folder)
     return evaluation

@@ -15,7 +15,7 @@ from flows.jobs.inputs import each_sessions
 from model.attribution import Attribution, attribute
 from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import RunConfig
-from model.evaluation import agreement_json
+from model.metrics import curves_json
 from model.print_reasons import panel_words, print_reasons
 from model.run import TrainedModel, load_model
 from pipeline.errors import ConfigError, NotFoundError
@@ -277,7 +277,7 @@ def _agreement(table: pa.Table, known: Mapping[str, int | None]) -> dict[str, An
     said = [known.get(name) for name in scored["session_id"].to_pylist()]
     label = np.array([-1 if one is None else one for one in said], np.int8)
     score = scored["fraud_score"].to_numpy().astype(np.float64)
-    return agreement_json(score[label >= 0], label[label >= 0]) if (label >= 0).any() else None
+    return curves_json(score[label >= 0], label[label >= 0]) if (label >= 0).any() else None
 
 
 def _scores_beside(scores: ds.Dataset, gathered: Gathered) -> dict[str, float]:

@@ -4,13 +4,14 @@ import logging
 import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.jobs.train import TrainJob, train
 from model.comparison import Comparison, choose_held_out, compare_models, used_sessions
 from model.config import Promote, PromotionConfig, RunConfig
+from model.model_card import comparison_section
 from model.registry import add_run, promote, read_champion
 from model.run import load_model
 from model.score import score_sessions
@@ -123,11 +124,8 @@ def _compare(job: RetrainJob, champion: Path, challenger: Path) -> tuple[Compari
 
 def _add_to_run(run: Path, comparison: Comparison | None, is_promoted: bool, why: str) -> None:
     """Add the comparison with the champion to the challenger's RUN, and to its card."""
-    card = run / "MODEL_CARD.md"
     if comparison is not None:
-        write_json(comparison.to_json() | {"is_promoted": is_promoted}, run / "comparison.json")
-        text = comparison.to_markdown()
-    else:
-        outcome = "Promoted" if is_promoted else "Not promoted"
-        text = f"## Beside the champion\n\n{outcome}: {why}.\n"
-    card.write_text(f"{card.read_text().rstrip()}\n\n{text}")
+        write_json(asdict(comparison) | {"is_promoted": is_promoted}, run / "comparison.json")
+    card = run / "MODEL_CARD.md"
+    section = comparison_section(comparison, is_promoted, why)
+    card.write_text(f"{card.read_text().rstrip()}\n\n{section}")

@@ -11,7 +11,7 @@ from model.config import RunConfig
 from model.evaluate import Evaluation
 from model.fraud_training import train_fraud
 from model.owner.train import train_owner
-from model.plots import plot_training
+from model.plots import plot_evaluation, plot_training
 from model.run import save_model, training_folder
 from model.train import Epoch
 from model.training_result import TrainingResult
@@ -62,7 +62,7 @@ def publish_run(result: TrainingResult, run: Path) -> None:
             epochs = [asdict(epoch) for epoch in result.history]
             write_json({"epochs": epochs}, staged / "history.json")
             plot_training(pd.DataFrame(epochs), staged / "training.png")
-        result.evaluation.write_plots(staged)
+        plot_evaluation(result.evaluation, staged)
         (staged / "MODEL_CARD.md").write_text(result.card)
         (staged / "_SUCCESS").touch()
         publish_partition(staged, run)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int64, Shaped
 
 from model.calibrate import Calibration, fit_calibration
 from model.config import RunConfig
-from model.evaluate import Evaluation, evaluate
+from model.evaluate import Evaluation, evaluate_scores
 from model.metrics import roc_curve
 from model.model_card import owner_card
 from model.owner.population import Population, fit_population
@@ -206,7 +206,7 @@ def evaluate_folds(found: CrossFit) -> tuple[Evaluation, pd.DataFrame]:
         whole = found.trials.take(own & (found.trials.length == WHOLE))
         rows.append(_as_scores(found.held, whole, *fitted))
     table, labels = (pd.concat(frames, ignore_index=True) for frames in zip(*rows, strict=True))
-    return evaluate(table, labels, found.distances), _by_length(found.trials)
+    return evaluate_scores(table, labels, found.distances), _by_length(found.trials)
 
 
 def split_in_folds(

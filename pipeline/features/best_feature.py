@@ -1,38 +1,47 @@
-"""Features and labels in; out comes a score by the best single one, picked on other groups."""
+"""Rank sessions by single features: their AUC, and a score by the best of them."""
 
 from collections import Counter
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32, Float64, Int8, Shaped
-from scipy.stats import rankdata
+from jaxtyping import Float, Float32, Float64, Int, Int8, Real, Shaped
 
 from pipeline.errors import DataError
 from pipeline.features.kinematics import KINEMATIC_FEATURES
 from pipeline.splits.folds import Folds
 
 
-def rank_auc(
-    features: Float32[np.ndarray, "rows features"], labels: Int8[np.ndarray, " rows"]
-) -> Float64[np.ndarray, " features"]:
-    """Return how often a row of label 1 is higher than one of label 0; ties count half.
+def roc_auc(scores: Real[np.ndarray, " rows"], labels: Int[np.ndarray, " rows"]) -> float:
+    """Return how often a row of label 1 has a higher score than one of label 0; ties count half.
 
-    That is the area under the ROC curve (Hanley and McNeil 1982, Radiology 143(1)). Rows
-    of other labels are left out.
+    That is the area under the ROC curve (Hanley and McNeil 1982, Radiology 143(1)).
     """
-    is_fraud, is_legitimate = labels == 1, labels == 0
-    n_fraud, n_legitimate = int(is_fraud.sum()), int(is_legitimate.sum())
-    if not n_fraud or not n_legitimate:
+    from sklearn.metrics import roc_auc_score  # a second that scoring need not wait for
+
+    check_ranking(scores, labels)
+    return float(roc_auc_score(labels, scores))
+
+
+def check_ranking(scores: Real[np.ndarray, " rows"], labels: Int[np.ndarray, " rows"]) -> None:
+    """Raise `DataError` unless scores are finite and there are labels of both kinds."""
+    if n_broken := int((~np.isfinite(scores)).sum()):
+        raise DataError("metrics", f"{n_broken} of {len(scores)} scores are not finite")
+    n_fraud = int(np.count_nonzero(labels))
+    if n_fraud in (0, len(labels)):
         raise DataError(
-            "features",
-            f"{n_fraud} rows of label 1 and {n_legitimate} of label 0",
-            "an AUC needs both",
+            "metrics",
+            f"all {len(labels)} sessions are {'fraud' if n_fraud else 'legitimate'}",
+            "a ranking is measured on sessions of both kinds",
         )
-    is_labelled = is_fraud | is_legitimate
-    # In float64: newer SciPy ranks float32 in float32, which counts exactly to 16 million only.
-    ranks = rankdata(features[is_labelled].astype(np.float64), axis=0)
-    rank_sum = ranks[is_fraud[is_labelled]].sum(axis=0)
-    return (rank_sum - n_fraud * (n_fraud + 1) / 2) / (n_fraud * n_legitimate)
+
+
+def feature_aucs(
+    features: Float[np.ndarray, "rows features"], labels: Int8[np.ndarray, " rows"]
+) -> Float64[np.ndarray, " features"]:
+    """Return the AUC of each feature. Rows of other labels than 0 and 1 are left out."""
+    is_labelled = (labels == 0) | (labels == 1)
+    labels = labels[is_labelled]
+    return np.array([roc_auc(column[is_labelled], labels) for column in features.T], np.float64)
 
 
 def best_single_feature(
@@ -40,14 +49,14 @@ def best_single_feature(
     labels: Int8[np.ndarray, " rows"],
     among: tuple[str, ...] = KINEMATIC_FEATURES,
 ) -> tuple[str, float]:
-    """Return which feature tells the labels apart best by itself, and its AUC.
+    """Return which feature separates the labels best by itself, and its AUC.
 
     `features` has a column for each of `KINEMATIC_FEATURES`; only those named in `among`
     are looked at. High or low may mean fraud, so the AUC is at least 0.5. A model has to
     beat this to be worth its trouble.
     """
     columns = [KINEMATIC_FEATURES.index(name) for name in among]
-    auc = rank_auc(features[:, columns], labels)
+    auc = feature_aucs(features[:, columns], labels)
     either_way = np.maximum(auc, 1 - auc)
     best = int(np.argmax(either_way))
     return among[best], float(either_way[best])
@@ -72,13 +81,13 @@ def best_feature(
     score, picked = np.full(len(features), np.nan), Counter()
     for fold in range(folds.n):
         scored, known = folds.scored(fold), folds.learnt_from(fold)
-        auc = rank_auc(features[known].astype(np.float32), labels[known])
+        auc = feature_aucs(features[known], labels[known])
         best = int(np.argmax(auc if high_is_fraud else np.maximum(auc, 1 - auc)))
         place = _place(features[scored, best], features[known, best], labels[known])
         score[scored] = place if auc[best] >= 0.5 or high_is_fraud else 1 - place
         picked[names[best]] += 1
-    said = (f"{name} ({n} of {folds.n} folds)" for name, n in picked.most_common())
-    return score, ", ".join(said)
+    counted = (f"{name} ({n} of {folds.n} folds)" for name, n in picked.most_common())
+    return score, ", ".join(counted)
 
 
 def away_from_account(
