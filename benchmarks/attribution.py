@@ -37,7 +37,7 @@ from model.score import predict_sessions
 from pipeline.reasons.account import cut_sub_sessions
 from pipeline.scores.table import pool_logits
 from pipeline.sessions.sessions import Sessions
-from pipeline.simulate.generators import ALL
+from pipeline.simulate.generators import BOT_NAMES
 from pipeline.simulate.synthetic import simulate_sessions
 from pipeline.storage.store import load_sessions
 from rasterize.draw import density
@@ -63,7 +63,7 @@ def suspicious(model: TrainedModel, sessions: Sessions, n: int, seed: int) -> Se
     parts, _ = cut_sub_sessions(sessions, LENGTH)
     chosen = parts.take(np.sort(rng.permutation(len(parts))[: 3 * n]))
     if model.profiles is None:
-        chosen = simulate_sessions(chosen, ALL, 1, seed)
+        chosen = simulate_sessions(chosen, BOT_NAMES, 1, seed)
     else:
         claimed = rng.permutation(chosen.account_id)
         is_other = claimed != chosen.account_id

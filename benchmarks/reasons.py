@@ -25,7 +25,7 @@ from pipeline.reasons.find import find_reasons
 from pipeline.reasons.reference import ReferenceRanges, fit_reference_ranges
 from pipeline.reasons.registry import MEASURED, measure_sessions
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
-from pipeline.simulate.generators import ALL
+from pipeline.simulate.generators import BOT_NAMES
 from pipeline.simulate.synthetic import simulate_sessions
 
 FOLDS = 4
@@ -156,7 +156,7 @@ def main() -> None:
     chosen = np.random.default_rng(0).choice(len(stretches), TWINS_OF, replace=False)
     origin = stretches.take(np.sort(chosen))
     twins = pd.DataFrame(
-        {name: share(simulate_sessions(origin, [name], 1, 0), usual) for name in ALL}
+        {name: share(simulate_sessions(origin, [name], 1, 0), usual) for name in BOT_NAMES}
     ).T
     print("\nSimulated bots in the likeness of people's sub-sessions, % of sessions\n")
     print(listed(twins))

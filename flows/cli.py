@@ -158,10 +158,10 @@ def simulate(
 ) -> None:
     """Make bots in the likeness of a store's sessions: same plan and clock, another hand."""
     from flows.jobs.simulate import simulate as job
-    from pipeline.simulate.generators import ALL
+    from pipeline.simulate.generators import BOT_NAMES
     from pipeline.storage.paths import as_path
 
-    names = tuple(bots.split(",")) if bots else ALL
+    names = tuple(bots.split(",")) if bots else BOT_NAMES
     n_twins = job(store, to, names, per_session, seed)
     print(f"{n_twins:,} simulated sessions\n{as_path(to)}")
 

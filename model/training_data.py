@@ -10,7 +10,7 @@ from model.config import AugmentConfig, RunConfig
 from pipeline.errors import DataError
 from pipeline.sessions.resample import throttle_sessions
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
-from pipeline.simulate.generators import ALL
+from pipeline.simulate.generators import BOT_NAMES
 from pipeline.simulate.synthetic import simulate_sessions
 from pipeline.splits.groups import group_sessions
 from pipeline.splits.split import Split, split_sessions
@@ -38,7 +38,7 @@ def training_sessions(
         return sessions, split_sessions(sessions, settings)
     sessions = replace(sessions, label=np.maximum(sessions.label, 0))
     known = _generators(sessions)
-    bots = config.simulate.bots or ALL
+    bots = config.simulate.bots or BOT_NAMES
     if len(known) < ENOUGH_GENERATORS:
         sessions, _ = _with_synthetic(sessions, sessions.label == 0, bots, config)
         return sessions, split_sessions(sessions, settings)

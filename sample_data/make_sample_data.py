@@ -1,6 +1,7 @@
 """Make everything in sample_data/ from the human recordings; README.md beside it tells more."""
 
 import gzip
+import hashlib
 from pathlib import Path
 
 import cyclopts
@@ -11,12 +12,12 @@ import pyarrow.parquet as pq
 
 from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import SYNTHETIC_MARK
-from pipeline.simulate.generators import ALL
-from pipeline.simulate.synthetic import simulate_sessions
+from pipeline.simulate.generators import BOT_NAMES
+from pipeline.simulate.synthetic import synthetic_sessions
 
 HERE = Path(__file__).resolve().parent
 PERSON = "person_1"
-TWINS_PER_SESSION = 2
+BOTS_PER_SESSION = 2
 # The sample is older than these, and stays as it is.
 NEWER_BOTS = ("composed", "morphed_moves", "random_phases", "shuffled_steps", "uneven_replay")
 # One of each sort of recording; the two drags have clicks.
@@ -34,7 +35,7 @@ def make_sample_data(recordings: Path, to: Path = HERE) -> None:
         The folder to write into.
     """
     human = pd.read_csv(recordings, dtype={"scroll_y": "Int64"})
-    bots = twin_rows(recordings, human)
+    bots = bot_rows(recordings, human)
     (to / "logs").mkdir(parents=True, exist_ok=True)
     write_csv(human, to / "logs" / "human.csv")
     write_csv(bots, to / "logs" / "bots.csv.gz")
@@ -43,28 +44,38 @@ def make_sample_data(recordings: Path, to: Path = HERE) -> None:
     write_formats(shown, to / "formats")
 
 
-def twin_rows(recordings: Path, human: pd.DataFrame) -> pd.DataFrame:
-    """Return the log rows of every recording's twins: all as recorded but session, x and y."""
+def bot_rows(recordings: Path, human: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of every recording's bots: all as recorded but session, x and y."""
     (sessions,) = parse_logs([recordings])
-    bots = [name for name in ALL if name not in NEWER_BOTS]
-    twins = simulate_sessions(sessions, bots, per_session=TWINS_PER_SESSION)
-    origin = np.repeat(np.arange(len(sessions)), TWINS_PER_SESSION)
+    bots = synthetic_sessions(sessions, choose_bots(sessions.session_id))
+    origin = np.repeat(np.arange(len(sessions)), BOTS_PER_SESSION)
     row = np.concatenate([np.arange(sessions.offsets[i], sessions.offsets[i + 1]) for i in origin])
     return human.iloc[row].assign(
-        session_id=np.repeat(twins.session_id, twins.n_events),
-        x=twins.x_px.astype(np.int64),
-        y=twins.y_px.astype(np.int64),
+        session_id=np.repeat(bots.session_id, bots.n_events),
+        x=bots.x_px.astype(np.int64),
+        y=bots.y_px.astype(np.int64),
     )
+
+
+def choose_bots(session_ids: np.ndarray) -> list[tuple[int, str, int]]:
+    """Return two bots for each recording, drawn as they were when the sample was first made."""
+    names = [name for name in BOT_NAMES if name not in NEWER_BOTS]
+    chosen = []
+    for i, session_id in enumerate(session_ids):
+        digest = hashlib.blake2b(f"0\x1f{session_id}".encode(), digest_size=16).digest()
+        drawn = np.random.default_rng(int.from_bytes(digest, "big")).permutation(len(names))
+        chosen += [(i, names[drawn[n]], n) for n in range(BOTS_PER_SESSION)]
+    return chosen
 
 
 def label_rows(human: pd.DataFrame, bots: pd.DataFrame) -> pd.DataFrame:
     """Return a row a session: 0 for the person, 1 for a bot, whose account is its generator."""
-    people, twins = human["session_id"].unique(), bots["session_id"].unique()
-    generators = [name.split(SYNTHETIC_MARK)[1].rsplit("-", 1)[0] for name in twins]
+    people, bot_ids = human["session_id"].unique(), bots["session_id"].unique()
+    generators = [name.split(SYNTHETIC_MARK)[1].rsplit("-", 1)[0] for name in bot_ids]
     return pd.DataFrame(
         {
-            "session_id": [*people, *twins],
-            "label": [0] * len(people) + [1] * len(twins),
+            "session_id": [*people, *bot_ids],
+            "label": [0] * len(people) + [1] * len(bot_ids),
             "account_id": [PERSON] * len(people) + generators,
         }
     )

@@ -13,7 +13,7 @@ from pipeline.simulate.recorded import (
     borrowed_shape,
     draw_sources,
     on_own_chord,
-    progress,
+    path_progress,
 )
 from pipeline.simulate.synthetic import simulate_sessions
 
@@ -44,7 +44,7 @@ def test_who_has_no_other_movement_borrows_from_itself():
 
 def test_progress_is_the_share_of_the_path():
     plan = two_reaches()
-    np.testing.assert_allclose(progress(plan)[plan.movement == 0], (np.arange(21) / 20) ** 2)
+    np.testing.assert_allclose(path_progress(plan)[plan.movement == 0], (np.arange(21) / 20) ** 2)
 
 
 def test_timing_is_borrowed_without_the_shape():
@@ -85,6 +85,6 @@ def test_every_timing_runs_from_start_to_end(draw, seed):
 def test_no_two_sessions_are_composed_alike():
     rng = np.random.default_rng(0)
     path = [(10 * i, x, y) for i, (x, y) in enumerate(rng.normal(3, 2, (60, 2)).cumsum(axis=0))]
-    twins = simulate_sessions(make_sessions(path), ["composed"], per_session=6)
-    shapes = {twins.x_px[i * 60 : (i + 1) * 60].tobytes() for i in range(6)}
+    bots = simulate_sessions(make_sessions(path), ["composed"], per_session=6)
+    shapes = {bots.x_px[i * 60 : (i + 1) * 60].tobytes() for i in range(6)}
     assert len(shapes) == 6

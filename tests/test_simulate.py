@@ -1,4 +1,4 @@
-"""A twin keeps the plan and the clock, and changes only the way of moving."""
+"""A synthetic keeps the plan and the clock, and changes only the way of moving."""
 
 from dataclasses import fields, replace
 
@@ -17,7 +17,7 @@ from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import Kind
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.sessions.windows import cut_windows
-from pipeline.simulate.generators import ALL, GENERATORS, choose_generators
+from pipeline.simulate.generators import BOT_NAMES, GENERATORS, Generator
 from pipeline.simulate.motor import lagged_pid, lognormal_stroke, minimum_jerk, windmouse
 from pipeline.simulate.plan import Plan, grid_px, keep_moving, make_plan, writes_changes_only
 from pipeline.simulate.recorded import random_phases, shuffled_steps, uneven_replay
@@ -131,44 +131,48 @@ def test_a_limit_of_nothing_is_refused():
         MovementConfig(rest_ms=0.0)
 
 
-# --- twins
+# --- synthetic
 
 
-@pytest.mark.parametrize("bot", ALL)
-def test_a_twin_keeps_plan_clock_and_grid(bot):
+@pytest.mark.parametrize("bot", BOT_NAMES)
+def test_a_synthetic_session_keeps_plan_clock_and_grid(bot):
     human = make_sessions(out_and_back(), reach())
     movements = find_movements(human)
 
-    twin = simulate_sessions(human, [bot])
+    synthetic = simulate_sessions(human, [bot])
 
     for kept in ("t_us", "kind", "button", "offsets", "account_id", "source_file"):
-        np.testing.assert_array_equal(getattr(twin, kept), getattr(human, kept))
+        np.testing.assert_array_equal(getattr(synthetic, kept), getattr(human, kept))
     inside = np.zeros(len(human.t_us), bool)
     for first, last in zip(movements.first, movements.last, strict=True):
         inside[first + 1 : last] = True
-    np.testing.assert_array_equal(twin.x_px[~inside], human.x_px[~inside])  # clicks are among them
-    np.testing.assert_array_equal(twin.y_px[~inside], human.y_px[~inside])
-    assert (twin.x_px != human.x_px).any() or (twin.y_px != human.y_px).any()
-    np.testing.assert_array_equal(twin.x_px, np.rint(twin.x_px))
-    assert np.isfinite(twin.y_px).all()
+    np.testing.assert_array_equal(
+        synthetic.x_px[~inside], human.x_px[~inside]
+    )  # clicks are among them
+    np.testing.assert_array_equal(synthetic.y_px[~inside], human.y_px[~inside])
+    assert (synthetic.x_px != human.x_px).any() or (synthetic.y_px != human.y_px).any()
+    np.testing.assert_array_equal(synthetic.x_px, np.rint(synthetic.x_px))
+    assert np.isfinite(synthetic.y_px).all()
 
 
-def test_a_twin_says_what_it_is():
-    twin = simulate_sessions(make_sessions(reach()), ["windmouse"], per_session=2)
+def test_a_synthetic_session_is_labelled_as_one():
+    synthetic = simulate_sessions(make_sessions(reach()), ["windmouse"], per_session=2)
 
-    assert twin.session_id.tolist() == ["s0~windmouse-0", "s0~windmouse-1"]
-    assert twin.source.tolist() == ["simulated:windmouse"] * 2
-    assert twin.label.tolist() == [1, 1]
-    assert (twin.x_px[:51] != twin.x_px[51:]).any() or (twin.y_px[:51] != twin.y_px[51:]).any()
-
-
-def test_as_many_twins_as_bots_are_one_of_each():
-    twins = simulate_sessions(make_sessions(reach()), per_session=len(ALL))
-
-    assert sorted(twins.source) == sorted(f"simulated:{name}" for name in ALL)
+    assert synthetic.session_id.tolist() == ["s0~windmouse-0", "s0~windmouse-1"]
+    assert synthetic.source.tolist() == ["simulated:windmouse"] * 2
+    assert synthetic.label.tolist() == [1, 1]
+    assert (synthetic.x_px[:51] != synthetic.x_px[51:]).any() or (
+        synthetic.y_px[:51] != synthetic.y_px[51:]
+    ).any()
 
 
-def test_a_twin_does_not_depend_on_other_sessions_or_their_order():
+def test_as_many_synthetic_sessions_as_bots_are_one_of_each():
+    synthetic = simulate_sessions(make_sessions(reach()), per_session=len(BOT_NAMES))
+
+    assert sorted(synthetic.source) == sorted(f"simulated:{name}" for name in BOT_NAMES)
+
+
+def test_a_synthetic_session_does_not_depend_on_other_sessions_or_their_order():
     three = make_sessions(reach(), out_and_back(), reach(80, 400.0))
     apart = concatenate_sessions([simulate_sessions(three.take(np.array([i]))) for i in (2, 0, 1)])
 
@@ -176,6 +180,26 @@ def test_a_twin_does_not_depend_on_other_sessions_or_their_order():
 
     for field in fields(Sessions):
         np.testing.assert_array_equal(getattr(together, field.name), getattr(apart, field.name))
+
+
+def test_a_new_bot_changes_only_the_sessions_that_it_takes_over(monkeypatch):
+    rows = [reach(40), out_and_back(), reach(80, 400.0)] * 8
+    human = make_sessions(*rows)
+    per_session = 3
+    before = simulate_sessions(human, per_session=per_session)
+    new = Generator("new_bot", constant_line, "crude", "new", "none")
+    monkeypatch.setitem(GENERATORS, "new_bot", new)
+
+    after = simulate_sessions(human, tuple(GENERATORS), per_session)
+
+    is_new = after.source == "simulated:new_bot"
+    assert 0 < is_new.sum() < len(human)
+    place = {name: i for i, name in enumerate(before.session_id)}
+    kept = before.take(np.array([place[name] for name in after.session_id[~is_new]]))
+    for field in fields(Sessions):
+        np.testing.assert_array_equal(
+            getattr(after.take(~is_new), field.name), getattr(kept, field.name)
+        )
 
 
 def test_bots_may_be_named_in_any_order():
@@ -188,7 +212,7 @@ def test_bots_may_be_named_in_any_order():
     assert one.session_id.tolist() == other.session_id.tolist()
 
 
-def test_another_seed_is_another_twin():
+def test_another_seed_is_another_path():
     human = make_sessions(out_and_back())
 
     one, same, other = (simulate_sessions(human, ["bezier"], seed=seed) for seed in (1, 1, 2))
@@ -197,26 +221,26 @@ def test_another_seed_is_another_twin():
     assert (one.y_px != other.y_px).any()
 
 
-def test_a_twin_stays_on_the_screen():
+def test_a_synthetic_session_stays_on_the_screen():
     at_the_top = [(16 * i, 20 * i, 1) for i in range(60)]
     size = {
         "viewport_width": np.array([1280], np.int32),
         "viewport_height": np.array([720], np.int32),
     }
 
-    twins = simulate_sessions(make_sessions(at_the_top, **size), per_session=4 * len(ALL))
+    synthetic = simulate_sessions(make_sessions(at_the_top, **size), per_session=4 * len(BOT_NAMES))
 
-    assert twins.y_px.min() == 0  # it would have left: bezier, noise and others bow
-    assert twins.x_px.max() <= 1279
+    assert synthetic.y_px.min() == 0  # it would have left: bezier, noise and others bow
+    assert synthetic.x_px.max() <= 1279
 
 
-def test_a_recorder_of_changes_writes_no_twin_that_stands():
+def test_a_recorder_of_changes_writes_no_synthetic_session_that_stands():
     # A log without one repeated position; an eased start would round to many.
     human = make_sessions([(16 * i, 10 * i, 5 * i) for i in range(80)])
 
-    twin = simulate_sessions(human, ["minimum_jerk"])
+    synthetic = simulate_sessions(human, ["minimum_jerk"])
 
-    assert (np.hypot(np.diff(twin.x_px), np.diff(twin.y_px)) > 0).all()
+    assert (np.hypot(np.diff(synthetic.x_px), np.diff(synthetic.y_px)) > 0).all()
     assert (np.diff(minimum_jerk_progress(np.linspace(0, 1, 80))) * 800 < 0.5).any()
 
 
@@ -224,22 +248,22 @@ def test_sessions_with_nothing_to_move_come_back_as_they_are():
     still = [(100 * i, 7, 7) for i in range(9)]
     human = make_sessions([(0, 1, 2)], still)
 
-    twin = simulate_sessions(human)
+    synthetic = simulate_sessions(human)
 
-    np.testing.assert_array_equal(twin.x_px, human.x_px)
+    np.testing.assert_array_equal(synthetic.x_px, human.x_px)
 
 
-def test_no_sessions_have_no_twins():
+def test_no_sessions_give_no_synthetic_ones():
     assert len(simulate_sessions(make_sessions(reach()).take(np.zeros(1, bool)))) == 0
 
 
 def test_an_unknown_bot_is_met_with_a_suggestion():
-    with pytest.raises(ConfigError, match="did you mean windmouse"):
+    with pytest.raises(ConfigError, match=r"unknown bot 'windmose'.*did you mean windmouse"):
         simulate_sessions(make_sessions(reach()), ["windmose"])
 
 
 @pytest.mark.parametrize(("bots", "per_session"), [((), 1), (("bezier",), 0)])
-def test_twins_of_nothing_are_refused(bots, per_session):
+def test_synthetic_sessions_of_nothing_are_refused(bots, per_session):
     with pytest.raises(ConfigError):
         simulate_sessions(make_sessions(reach()), bots, per_session)
 
@@ -253,32 +277,32 @@ def test_twins_of_nothing_are_refused(bots, per_session):
         min_size=1,
         max_size=60,
     ),
-    st.sampled_from(ALL),
+    st.sampled_from(BOT_NAMES),
 )
-def test_any_session_has_a_twin(rows, bot):
+def test_any_session_has_a_synthetic_one(rows, bot):
     t_ms = np.cumsum([row[0] for row in rows])
     human = make_sessions([(t, *row[1:]) for t, row in zip(t_ms, rows, strict=True)])
 
-    twin = simulate_sessions(human, [bot])
+    synthetic = simulate_sessions(human, [bot])
 
-    assert np.isfinite(twin.x_px).all()
-    assert np.isfinite(twin.y_px).all()
+    assert np.isfinite(synthetic.x_px).all()
+    assert np.isfinite(synthetic.y_px).all()
     not_move = ~np.isin(human.kind, [Kind.MOVE, Kind.DRAG, Kind.TOUCH])
-    np.testing.assert_array_equal(twin.x_px[not_move], human.x_px[not_move])
+    np.testing.assert_array_equal(synthetic.x_px[not_move], human.x_px[not_move])
 
 
-def test_twins_of_real_recordings_keep_their_clock_and_clicks(sample_dir):
+def test_synthetic_sessions_of_real_recordings_keep_their_clock_and_clicks(sample_dir):
     (human,) = parse_logs([sample_dir / "logs" / "human.csv"])
 
-    twins = simulate_sessions(human)
+    synthetic = simulate_sessions(human)
 
-    np.testing.assert_array_equal(twins.t_us, human.t_us)
+    np.testing.assert_array_equal(synthetic.t_us, human.t_us)
     is_click = np.isin(human.kind, [DOWN, UP])
     assert is_click.sum() == 84
-    np.testing.assert_array_equal(twins.x_px[is_click], human.x_px[is_click])
-    np.testing.assert_array_equal(twins.y_px[is_click], human.y_px[is_click])
-    assert ((twins.x_px != human.x_px) | (twins.y_px != human.y_px)).mean() > 0.3
-    both = concatenate_sessions([replace(human, label=np.zeros(len(human), np.int8)), twins])
+    np.testing.assert_array_equal(synthetic.x_px[is_click], human.x_px[is_click])
+    np.testing.assert_array_equal(synthetic.y_px[is_click], human.y_px[is_click])
+    assert ((synthetic.x_px != human.x_px) | (synthetic.y_px != human.y_px)).mean() > 0.3
+    both = concatenate_sessions([replace(human, label=np.zeros(len(human), np.int8)), synthetic])
     windows = cut_windows(both)
     features, labels = kinematic_features(both, windows), both.label[windows.session]
     assert best_single_feature(features, labels, CLOCK_FEATURES)[1] == 0.5
@@ -287,7 +311,7 @@ def test_twins_of_real_recordings_keep_their_clock_and_clicks(sample_dir):
 # --- generators
 
 
-@pytest.mark.parametrize("generator", GENERATORS.values(), ids=ALL)
+@pytest.mark.parametrize("generator", GENERATORS.values(), ids=BOT_NAMES)
 def test_every_generator_ends_where_it_should(generator):
     plan = plan_of(make_sessions(out_and_back()))
 
@@ -343,15 +367,15 @@ def test_the_page_on_simulation_lists_every_generator(sample_dir):
 
 
 def test_generators_cover_every_craft():
-    assert {generator.craft for generator in choose_generators(ALL)} == {"crude", "fair", "careful"}
+    assert {generator.craft for generator in GENERATORS.values()} == {"crude", "fair", "careful"}
 
 
 def test_constant_line_has_one_speed():
-    twin = simulate_sessions(make_sessions(reach()), ["constant_line"])
+    synthetic = simulate_sessions(make_sessions(reach()), ["constant_line"])
 
     # 1000 px in 50 segments of 16 ms: 20 px each.
-    np.testing.assert_array_equal(np.diff(twin.x_px), np.full(50, 20, np.float32))
-    np.testing.assert_allclose(speed_px_s(twin), 1250)
+    np.testing.assert_array_equal(np.diff(synthetic.x_px), np.full(50, 20, np.float32))
+    np.testing.assert_allclose(speed_px_s(synthetic), 1250)
 
 
 def test_constant_line_is_a_line_between_the_ends():
@@ -371,7 +395,7 @@ def test_minimum_jerk_is_fastest_in_the_middle():
     assert speed.max() == pytest.approx(1.875, abs=1e-4)  # of the mean speed
 
 
-def test_minimum_jerk_twin_advances_by_minimum_jerk():
+def test_a_minimum_jerk_session_advances_by_minimum_jerk():
     plan = plan_of(make_sessions(reach()))
 
     path = minimum_jerk(np.random.default_rng(0), plan)

@@ -10,7 +10,7 @@ from model.config import RunConfig, SimulateConfig
 from model.training_data import ENOUGH_GENERATORS, training_sessions
 from pipeline.errors import DataError
 from pipeline.sessions.sessions import Sessions
-from pipeline.simulate.generators import ALL
+from pipeline.simulate.generators import BOT_NAMES
 from pipeline.splits.assign import LEFT_OUT
 from pipeline.splits.groups import SIMULATED
 from pipeline.splits.split import PARTITIONS
@@ -83,10 +83,12 @@ def test_without_other_frauds_synthetic_sessions_are_split_person_and_generator_
 
 
 def test_bots_that_are_named_are_the_only_ones():
-    config = replace(CONFIG, simulate=SimulateConfig(bots=(ALL[0], ALL[3]), per_session=2))
+    config = replace(
+        CONFIG, simulate=SimulateConfig(bots=(BOT_NAMES[0], BOT_NAMES[3]), per_session=2)
+    )
     given = people_and_fraudsters(20, ENOUGH_GENERATORS)
     sessions, _ = training_sessions(given, config, simulate=True)
-    named = {f"{SIMULATED}{name}" for name in (ALL[0], ALL[3])}
+    named = {f"{SIMULATED}{name}" for name in (BOT_NAMES[0], BOT_NAMES[3])}
     assert set(sessions.source[is_synthetic(sessions)]) == named
 
 

@@ -17,7 +17,7 @@ from benchmarks.matching import (
 from flows.jobs.inputs import each_sessions
 from pipeline.sessions.resample import ResampleConfig, resample
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
-from pipeline.simulate.generators import ALL
+from pipeline.simulate.generators import BOT_NAMES
 from pipeline.simulate.synthetic import simulate_sessions
 
 CLOCK = ResampleConfig(longest_rest_ms=0.0)  # 60 Hz, whole pixels; rests stay as they were
@@ -62,7 +62,7 @@ def make_fold(
     is_bot = sessions.label == 1
     held = deal(sessions.account_id[is_bot], n_folds, number, seed, by_kin=True)
     held_people = deal(sessions.account_id[~is_bot], n_folds, number, seed)
-    held_twins = deal(np.array(ALL), n_folds, number, seed) if holds_simulated else []
+    held_twins = deal(np.array(BOT_NAMES), n_folds, number, seed) if holds_simulated else []
     is_held = np.isin(sessions.account_id.astype(str), held + held_people)
     recorded = sessions.take(is_held & ~is_bot)
     bots = {name: one_clock(sessions.take(sessions.account_id == name)) for name in held}
@@ -70,7 +70,7 @@ def make_fold(
     people = stretches(recorded)
     return Fold(
         rest=sessions.take(~is_held),
-        rest_bots=tuple(name for name in ALL if name not in held_twins + held),
+        rest_bots=tuple(name for name in BOT_NAMES if name not in held_twins + held),
         matched={name: matched_sessions(on_clock, of, seed) for name, of in bots.items()},
         simulate={
             name: concatenate_sessions([people, simulate_sessions(people, [name], 1, seed)])

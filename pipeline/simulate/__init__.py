@@ -1,1 +1,1 @@
-"""Bots in the likeness of human sessions: movements -> plan -> a generator's path -> twins."""
+"""Synthetic bots in the likeness of people's sessions."""

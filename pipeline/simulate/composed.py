@@ -1,4 +1,4 @@
-"""Bots put together by chance: a shape, a timing and layers of noise, each drawn for itself.
+"""Bots composed at random of a shape, a timing and layers of noise.
 
 Whoever writes the next bot combines what is known in another way than the last one did. The
 other generators are one way each; this one draws a new way for every session.
@@ -26,18 +26,18 @@ from pipeline.simulate.shapes import (
     waypoints_shape,
 )
 
-Progress = Float64[np.ndarray, " points"]
-Path = Complex128[np.ndarray, " points"]
+_Progress = Float64[np.ndarray, " points"]
+_Path = Complex128[np.ndarray, " points"]
 
 
-def composed(rng: np.random.Generator, plan: Plan) -> Path:
+def composed(rng: np.random.Generator, plan: Plan) -> _Path:
     """Follow a drawn shape at a drawn timing, with none to three layers of noise."""
     shape = _SHAPES[rng.integers(len(_SHAPES))](rng, plan)
     timing = _TIMINGS[rng.integers(len(_TIMINGS))](rng, plan)
     return plan.meet_ends(_with_noise(rng, plan, plan.on_chord(shape(timing))))
 
 
-def morphed_moves(rng: np.random.Generator, plan: Plan) -> Path:
+def morphed_moves(rng: np.random.Generator, plan: Plan) -> _Path:
     """Play other recorded movements of the person, turned and scaled to fit, retimed a little."""
     strength = rng.choice([0.0, rng.uniform(0, 0.6)])
     warp = strength * rng.uniform(-1, 1, len(plan))[plan.movement] / np.pi
@@ -68,30 +68,30 @@ def _wavy(rng: np.random.Generator, plan: Plan) -> Shape:
     return lambda s: s + 1j * (height * np.sin(np.pi * order * s[:, None])).sum(axis=1)
 
 
-def _persons(rng: np.random.Generator, plan: Plan) -> Shape:
+def _recorded_shape(rng: np.random.Generator, plan: Plan) -> Shape:
     """Draw the shape of another movement of the person, flattened or heightened."""
     source = draw_sources(rng, plan)
     height = rng.uniform(0.2, 1.3) * rng.choice([-1, 1], len(plan))[plan.movement]
 
-    def shape(s: Progress) -> Path:
+    def shape(s: _Progress) -> _Path:
         local = borrowed_shape(plan, source, s)
         return np.real(local) + 1j * height * np.imag(local)
 
     return shape
 
 
-def _eased(rng: np.random.Generator, plan: Plan) -> Progress:
+def _eased(rng: np.random.Generator, plan: Plan) -> _Progress:
     return draw_easing(rng)(plan.tau)
 
 
-def _bell(rng: np.random.Generator, plan: Plan) -> Progress:
+def _bell(rng: np.random.Generator, plan: Plan) -> _Progress:
     """Return the progress of one bell of speed, early or late, pointed or blunt."""
     powers = rng.uniform(1, 5, 2) * rng.uniform(0.8, 1.25, (len(plan), 2))
     early, late = powers[plan.movement].T
     return betainc(early, late, plan.tau)
 
 
-def _lognormal(rng: np.random.Generator, plan: Plan) -> Progress:
+def _lognormal(rng: np.random.Generator, plan: Plan) -> _Progress:
     """Return the progress of one lognormal stroke, scaled to end in time."""
     sigma = (rng.uniform(0.2, 0.9) * rng.uniform(0.8, 1.25, len(plan)))[plan.movement]
     middle = (rng.uniform(0.2, 0.5) * rng.uniform(0.8, 1.25, len(plan)))[plan.movement]
@@ -99,7 +99,7 @@ def _lognormal(rng: np.random.Generator, plan: Plan) -> Progress:
     return done / ndtr(-np.log(middle) / sigma)
 
 
-def _in_pieces(rng: np.random.Generator, plan: Plan) -> Progress:
+def _in_pieces(rng: np.random.Generator, plan: Plan) -> _Progress:
     """Return the progress of several overlapping smooth reaches, the first the longest."""
     n = rng.integers(2, 5)
     share = rng.uniform(0.1, 1, (len(plan), n)) * np.r_[rng.uniform(1, 5), np.ones(n - 1)]
@@ -111,7 +111,7 @@ def _in_pieces(rng: np.random.Generator, plan: Plan) -> Progress:
     return (share[plan.movement] * minimum_jerk_progress(np.clip(since, 0, 1))).sum(axis=1)
 
 
-def _stumbling(rng: np.random.Generator, plan: Plan) -> Progress:
+def _stumbling(rng: np.random.Generator, plan: Plan) -> _Progress:
     """Return an easing whose steps come out uneven, as sleeping between two steps makes them."""
     eased = draw_easing(rng)(plan.tau)
     step = np.diff(eased, prepend=eased[:1])
@@ -122,15 +122,15 @@ def _stumbling(rng: np.random.Generator, plan: Plan) -> Progress:
     return np.divide(way, length, out=plan.tau.copy(), where=np.abs(length) > 1e-9)
 
 
-def _persons_timing(rng: np.random.Generator, plan: Plan) -> Progress:
+def _recorded_timing(rng: np.random.Generator, plan: Plan) -> _Progress:
     return borrowed_progress(plan, draw_sources(rng, plan))
 
 
-def _own_timing(rng: np.random.Generator, plan: Plan) -> Progress:
+def _own_timing(rng: np.random.Generator, plan: Plan) -> _Progress:
     return borrowed_progress(plan, np.arange(len(plan)))
 
 
-def _with_noise(rng: np.random.Generator, plan: Plan, path: Path, at_most: int = 3) -> Path:
+def _with_noise(rng: np.random.Generator, plan: Plan, path: _Path, at_most: int = 3) -> _Path:
     """Return `path` with up to so many layers of noise; one that was drawn twice is stronger."""
     for layer in rng.integers(len(_LAYERS), size=rng.integers(at_most + 1)):
         x, y = (_LAYERS[layer](rng, plan, path) for _ in range(2))
@@ -138,23 +138,23 @@ def _with_noise(rng: np.random.Generator, plan: Plan, path: Path, at_most: int =
     return path
 
 
-def _white(rng: np.random.Generator, plan: Plan, path: Path) -> Progress:
+def _white(rng: np.random.Generator, plan: Plan, path: _Path) -> _Progress:
     return rng.standard_normal(len(path))
 
 
-def _with_speed(rng: np.random.Generator, plan: Plan, path: Path) -> Progress:
+def _with_speed(rng: np.random.Generator, plan: Plan, path: _Path) -> _Progress:
     """Return noise that grows with the step it is added to."""
     step_px = np.abs(np.diff(path, prepend=path[:1]))
     step_px[plan.first] = 0
     return rng.standard_normal(len(path)) * step_px / 10
 
 
-def _smooth(rng: np.random.Generator, plan: Plan, path: Path) -> Progress:
+def _smooth(rng: np.random.Generator, plan: Plan, path: _Path) -> _Progress:
     place = plan.tau * plan.duration_s[plan.movement] / rng.uniform(0.03, 0.5)
     return 4 * gradient_noise(rng, place, plan.movement, len(plan))
 
 
-def _tremor(rng: np.random.Generator, plan: Plan, path: Path) -> Progress:
+def _tremor(rng: np.random.Generator, plan: Plan, path: _Path) -> _Progress:
     """Return a swing of 5 to 15 Hz, of each movement another."""
     frequency_hz, phase = rng.uniform(5, 15, len(plan)), rng.uniform(0, 2 * np.pi, len(plan))
     angle = 2 * np.pi * frequency_hz[plan.movement] * plan.tau * plan.duration_s[plan.movement]
@@ -167,18 +167,18 @@ _SHAPES: tuple[Callable[[np.random.Generator, Plan], Shape], ...] = (
     _wavy,
     bezier_shape,
     waypoints_shape,
-    _persons,
+    _recorded_shape,
 )
-_TIMINGS: tuple[Callable[[np.random.Generator, Plan], Progress], ...] = (
+_TIMINGS: tuple[Callable[[np.random.Generator, Plan], _Progress], ...] = (
     _eased,
     _bell,
     _lognormal,
     _in_pieces,
     _stumbling,
-    _persons_timing,
+    _recorded_timing,
     _own_timing,
 )
-_LAYERS: tuple[Callable[[np.random.Generator, Plan, Path], Progress], ...] = (
+_LAYERS: tuple[Callable[[np.random.Generator, Plan, _Path], _Progress], ...] = (
     _white,
     _with_speed,
     _smooth,

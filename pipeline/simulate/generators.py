@@ -1,8 +1,8 @@
-"""Every kind of simulated bot, by name."""
+"""Every kind of simulated bot, by name. A new bot is one entry and its function."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from jaxtyping import Complex128
@@ -18,7 +18,7 @@ class Generator:
 
     name: str
     generate: Callable[[np.random.Generator, Plan], Complex128[np.ndarray, " points"]]
-    craft: Literal["crude", "fair", "careful"]  # how much its author knows about human hands
+    craft: Literal["crude", "fair", "careful"]  # how much its author knows of how people move
     summary: str
     source: str
 
@@ -147,19 +147,18 @@ _ALL = (
     ),
 )
 
-GENERATORS: dict[str, Generator] = {generator.name: generator for generator in _ALL}
-ALL: tuple[str, ...] = tuple(GENERATORS)
+GENERATORS: Final[dict[str, Generator]] = {generator.name: generator for generator in _ALL}
+BOT_NAMES: Final[tuple[str, ...]] = tuple(GENERATORS)
 
 
-def choose_generators(names: Iterable[str]) -> tuple[Generator, ...]:
-    """Return the generators called `names`, each once, in the registry's order."""
+def known_bots(names: Iterable[str]) -> tuple[str, ...]:
+    """Return `names`, each once, in the registry's order; refuse one that isn't there."""
     names = set(names)
-    unknown = sorted(names - GENERATORS.keys())
-    known = f"there are {', '.join(GENERATORS)}"
-    if unknown:
-        near = did_you_mean(unknown[0], GENERATORS)
-        hint = f"did you mean {near[0]}?" if near else known
-        raise ConfigError("simulate", f"there is no bot {unknown[0]!r}", hint)
+    choices = f"use some of {', '.join(GENERATORS)}"
+    for name in sorted(names - GENERATORS.keys()):
+        near = did_you_mean(name, GENERATORS)
+        hint = f"did you mean {near[0]}?" if near else choices
+        raise ConfigError("simulate", f"unknown bot {name!r}", hint)
     if not names:
-        raise ConfigError("simulate", "no bot is named", known)
-    return tuple(generator for name, generator in GENERATORS.items() if name in names)
+        raise ConfigError("simulate", "no bot is named", choices)
+    return tuple(name for name in GENERATORS if name in names)

@@ -1,4 +1,4 @@
-"""Models of the human hand, which careful bots use."""
+"""Models of how people move, which careful bots use."""
 
 import numpy as np
 from jaxtyping import Complex128, Float64, Int64

@@ -1,4 +1,4 @@
-"""What a generator is given: where each movement of a session starts and ends, and when.
+"""The plan that a generator follows: where each movement starts and ends, and when.
 
 Positions are complex numbers, x + iy in px: a turn is then a multiplication.
 """
@@ -101,8 +101,8 @@ def keep_moving(
     """Let no step along `path` be shorter than `step_px`; the others give what that takes.
 
     A recorder that writes only changes never shows a slow start as equal positions, and a
-    twin that does would be known by that alone. Where the whole way is too short for so
-    many steps, they come out nearly equal.
+    synthetic session that does would be known by that alone. Where the whole way is too short
+    for so many steps, they come out nearly equal.
     """
     way_px = np.cumsum(np.abs(np.diff(path, prepend=path[:1])))
     done_px = way_px - way_px[plan.first][plan.movement]

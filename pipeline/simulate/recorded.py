@@ -36,7 +36,7 @@ def borrowed_progress(
 ) -> Float64[np.ndarray, " points"]:
     """Return how far along its path the person was, in the source, at each point's time."""
     return np.interp(
-        2.0 * source[plan.movement] + plan.tau, 2.0 * plan.movement + plan.tau, progress(plan)
+        2.0 * source[plan.movement] + plan.tau, 2.0 * plan.movement + plan.tau, path_progress(plan)
     )
 
 
@@ -47,7 +47,7 @@ def borrowed_shape(
 ) -> Complex128[np.ndarray, " points"]:
     """Return where the person was, on the source's chord, after the share `s` of the path."""
     place = 2.0 * source[plan.movement] + np.clip(s, 0, 1)
-    return np.interp(place, 2.0 * plan.movement + progress(plan), on_own_chord(plan))
+    return np.interp(place, 2.0 * plan.movement + path_progress(plan), on_own_chord(plan))
 
 
 def borrowed_move(
@@ -60,7 +60,7 @@ def borrowed_move(
     return np.interp(place, 2.0 * plan.movement + plan.tau, on_own_chord(plan))
 
 
-def progress(plan: Plan) -> Float64[np.ndarray, " points"]:
+def path_progress(plan: Plan) -> Float64[np.ndarray, " points"]:
     """Return the share of its movement's path that the person had gone at each point."""
     way_px = np.cumsum(np.abs(np.diff(plan.human, prepend=plan.human[:1])))
     done_px = way_px - way_px[plan.first][plan.movement]

@@ -1,4 +1,4 @@
-"""Human sessions in, bots in their likeness out: same plan and clock, another way of moving."""
+"""Simulate bots in the likeness of people: a session's plan and clock, a generator's path."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,50 +11,59 @@ from pipeline.errors import ConfigError
 from pipeline.features.movements import Movements, find_movements
 from pipeline.schemas import SYNTHETIC_MARK
 from pipeline.sessions.sessions import Sessions
-from pipeline.simulate.generators import ALL, Generator, choose_generators
+from pipeline.simulate.generators import BOT_NAMES, GENERATORS, Generator, known_bots
 from pipeline.simulate.plan import grid_px, keep_moving, make_plan, on_screen, writes_changes_only
+from pipeline.splits.groups import SIMULATED
 
 
 def simulate_sessions(
-    sessions: Sessions, bots: Sequence[str] = ALL, per_session: int = 1, seed: int = 0
+    sessions: Sessions, bots: Sequence[str] = BOT_NAMES, per_session: int = 1, seed: int = 0
 ) -> Sessions:
-    """Return `per_session` simulated twins of each session, in order of the sessions.
+    """Return `per_session` synthetic sessions of each session, in order of the sessions.
 
-    Each session shuffles `bots` for itself and takes them in turn, so with as many twins as
-    bots it has one of each. A twin depends on the seed and its own session alone, not on
-    which others are there or in what order.
+    Each session ranks `bots` by a hash and takes them in turn, so with as many synthetic sessions
+    as bots it has one of each. A synthetic session depends on the seed, its own session, its bot
+    and its copy alone: other sessions don't matter, and a new bot changes only the sessions that
+    it takes over.
     """
-    generators = choose_generators(bots)
+    names = known_bots(bots)
     if per_session < 1:
-        raise ConfigError("simulate", f"per_session is {per_session}", "1 or more")
-    movements = find_movements(sessions)
-    twins = sessions.take(np.repeat(np.arange(len(sessions)), per_session))
-    paths, names, sources = [], [], []
+        raise ConfigError("simulate", f"per_session is {per_session}", "use 1 or more")
+    chosen = []
     for i, session_id in enumerate(sessions.session_id):
-        session = sessions.take(np.array([i]))
+        ranked = sorted(names, key=lambda name: _digest(seed, session_id, name))
+        chosen += [(i, ranked[n % len(names)], n // len(names)) for n in range(per_session)]
+    return synthetic_sessions(sessions, chosen, seed)
+
+
+def synthetic_sessions(
+    sessions: Sessions, chosen: Sequence[tuple[int, str, int]], seed: int = 0
+) -> Sessions:
+    """Return a synthetic session for each `chosen` session's number, bot and copy."""
+    movements = find_movements(sessions)
+    paths, names, sources = [], [], []
+    for i, bot, copy in chosen:
+        session_id = sessions.session_id[i]
         own = _within(movements, int(sessions.offsets[i]), int(sessions.offsets[i + 1]))
-        turns = _rng(seed, session_id).permutation(len(generators))
-        for n in range(per_session):
-            generator = generators[turns[n % len(turns)]]
-            rng = _rng(seed, session_id, generator.name, n)
-            paths.append(_twin_path(rng, generator, session, own))
-            names.append(f"{session_id}{SYNTHETIC_MARK}{generator.name}-{n}")
-            sources.append(f"simulated:{generator.name}")
+        rng = np.random.default_rng(int.from_bytes(_digest(seed, session_id, bot, copy), "big"))
+        session = sessions.take(np.array([i]))
+        paths.append(_synthetic_path(rng, GENERATORS[bot], session, own))
+        names.append(f"{session_id}{SYNTHETIC_MARK}{bot}-{copy}")
+        sources.append(f"{SIMULATED}{bot}")
     x_px, y_px = np.concatenate([np.zeros((2, 0), np.float32), *paths], axis=1)
     return replace(
-        twins,
+        sessions.take(np.array([i for i, _, _ in chosen], np.int64)),
         session_id=np.array(names, object),
         source=np.array(sources, object),
-        label=np.ones(len(twins), np.int8),
+        label=np.ones(len(chosen), np.int8),
         x_px=x_px,
         y_px=y_px,
     )
 
 
-def _rng(*words: object) -> np.random.Generator:
-    """Return a source of chance that the words decide; Python's own hash differs by process."""
-    digest = hashlib.blake2b("\x1f".join(map(str, words)).encode(), digest_size=16).digest()
-    return np.random.default_rng(int.from_bytes(digest, "big"))
+def _digest(*words: object) -> bytes:
+    """Return a hash that is the same in every process, unlike Python's own."""
+    return hashlib.blake2b("\x1f".join(map(str, words)).encode(), digest_size=16).digest()
 
 
 def _within(movements: Movements, start: int, stop: int) -> Movements:
@@ -63,10 +72,10 @@ def _within(movements: Movements, start: int, stop: int) -> Movements:
     return Movements(movements.first[i:j] - start, movements.last[i:j] - start)
 
 
-def _twin_path(
+def _synthetic_path(
     rng: np.random.Generator, generator: Generator, session: Sessions, movements: Movements
 ) -> Float32[np.ndarray, "2 events"]:
-    """Return x and y of one session's twin; outside its movements they are the session's."""
+    """Return x and y of a synthetic session; outside its movements they are the session's."""
     position = np.stack([session.x_px, session.y_px])
     if not len(movements):
         return position
