@@ -14,8 +14,9 @@ import pytest
 from benchmarks.fuzz.check import check_file
 from pipeline.errors import LogError, is_fit
 from pipeline.ingest import parse as logs
+from pipeline.ingest.find import FoundFile, find_files
 from pipeline.ingest.ingest import ingest_logs
-from pipeline.ingest.parse import FoundFile, ParsedLog, find_files, parse_log
+from pipeline.ingest.parse import ParsedLog, parse_log
 from pipeline.ingest.report import IngestReport
 from pipeline.readers.common.json_parser import connect
 from pipeline.scores.partitions import for_spreadsheets
@@ -223,11 +224,11 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
     assert ingest(folder / "out.csv", tmp_path / "named").n_sessions == 1
 
 
-@pytest.mark.parametrize("hashed_beside_bytes", [0, logs.HASHED_BESIDE_BYTES])
+@pytest.mark.parametrize("hashed_in_thread_bytes", [0, logs.HASHED_IN_THREAD_BYTES])
 def test_a_file_written_to_while_it_is_read_waits_for_the_next_ingest(
-    tmp_path, monkeypatch, hashed_beside_bytes
+    tmp_path, monkeypatch, hashed_in_thread_bytes
 ):
-    monkeypatch.setattr(logs, "HASHED_BESIDE_BYTES", hashed_beside_bytes)
+    monkeypatch.setattr(logs, "HASHED_IN_THREAD_BYTES", hashed_in_thread_bytes)
     folder = tmp_path / "logs"
     folder.mkdir()
     (folder / "a.csv").write_text(LOG)
@@ -251,9 +252,9 @@ def test_a_file_written_to_while_it_is_read_waits_for_the_next_ingest(
     assert (report.n_sessions, report.n_events, report.n_files_skipped) == (1, 3, 1)
 
 
-@pytest.mark.parametrize("hashed_beside_bytes", [0, logs.HASHED_BESIDE_BYTES])
-def test_a_file_that_vanishes_costs_no_other_file(tmp_path, monkeypatch, hashed_beside_bytes):
-    monkeypatch.setattr(logs, "HASHED_BESIDE_BYTES", hashed_beside_bytes)
+@pytest.mark.parametrize("hashed_in_thread_bytes", [0, logs.HASHED_IN_THREAD_BYTES])
+def test_a_file_that_vanishes_costs_no_other_file(tmp_path, monkeypatch, hashed_in_thread_bytes):
+    monkeypatch.setattr(logs, "HASHED_IN_THREAD_BYTES", hashed_in_thread_bytes)
     folder = tmp_path / "logs"
     folder.mkdir()
     for name in "abc":

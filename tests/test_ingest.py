@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.errors import ConfigError, LogError, MissingColumnsError, UnknownFormatError
 from pipeline.ingest import ingest as ingest_module
+from pipeline.ingest.find import find_files
 from pipeline.ingest.ingest import ingest_logs
-from pipeline.ingest.parse import find_files, parse_logs
+from pipeline.ingest.parse import parse_logs
 from pipeline.ingest.report import IngestReport
 from pipeline.schemas import QUARANTINE
 from pipeline.storage.store import load_sessions, quarantine_folder

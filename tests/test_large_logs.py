@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.errors import LogError
 from pipeline.ingest.external_partition import ExternalPartition
+from pipeline.ingest.find import find_files
 from pipeline.ingest.ingest import ingest_logs
-from pipeline.ingest.parse import find_files, parse_logs
+from pipeline.ingest.parse import parse_logs
 from pipeline.readers.common import log_files
 from pipeline.readers.common.formats import read_log
 from pipeline.storage.store import load_sessions, part_paths, quarantine_folder
@@ -257,10 +258,10 @@ def test_events_of_a_session_stay_together_and_in_order():
         return pa.table([pa.array(columns.get(f.name, nothing), f.type) if f.name != "session_id"
                          else columns["session_id"] for f in EVENTS], schema=EVENTS)  # fmt: skip
 
-    with ExternalPartition(3) as spill:
-        spill.add(events(["a", "b", None, "a"], 1))
-        spill.add(events(["c", "a", "b"], 5))
-        files = [table.select(["session_id", "line"]).to_pylist() for table in spill.read()]
+    with ExternalPartition(3) as partition:
+        partition.add(events(["a", "b", None, "a"], 1))
+        partition.add(events(["c", "a", "b"], 5))
+        files = [table.select(["session_id", "line"]).to_pylist() for table in partition.read()]
     of = {}
     for number, rows in enumerate(files):
         for row in rows:
@@ -275,9 +276,9 @@ def test_events_dealt_out_keep_only_their_own_words(tmp_path):
     log = tmp_path / "log.csv"
     log.write_text(HEADER + "\n" + "".join(f"s{i},{i},1,2,move\n" for i in range(400)))
     events = read_log(log, tmp_path)[1].events
-    with ExternalPartition(5) as spill:
-        spill.add(events)
-        files = list(spill.read())
+    with ExternalPartition(5) as partition:
+        partition.add(events)
+        files = list(partition.read())
     ids = [table["session_id"].combine_chunks() for table in files]
     assert sorted(len(one.dictionary) for one in ids) == sorted(len(one) for one in ids)
     assert sum(len(one) for one in ids) == 400

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ConfigError, LogError, MissingColumnsError, printable
+from pipeline.ingest.find import FoundFile, NotALog, find_files
 from pipeline.ingest.ingest import ingest_logs
-from pipeline.ingest.parse import FoundFile, NotALog, ParsedLog, find_files, parse_log
+from pipeline.ingest.parse import ParsedLog, parse_log
 from pipeline.readers.common import log_files
 from pipeline.readers.common.limits import Limits, from_environment, limited
 from pipeline.readers.common.log_files import most_unpacked_bytes, text_blocks
@@ -222,7 +223,8 @@ def test_a_bomb_is_not_unpacked_further_than_its_limit(tmp_path):
     """It would be 4 GiB; more than a tenth of that is never held."""
     script = (
         "import resource, sys, pathlib, pyarrow as pa\n"
-        "from pipeline.ingest.parse import FoundFile, parse_log\n"
+        "from pipeline.ingest.find import FoundFile\n"
+        "from pipeline.ingest.parse import parse_log\n"
         "path = pathlib.Path(sys.argv[1])\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import LogError, MissingColumnsError, NotFoundError, UnknownFormatError
-from pipeline.ingest.parse import find_logs
+from pipeline.ingest.find import find_logs
 from pipeline.readers.common import log_files
 from pipeline.readers.common.formats import Log, formats, read_log, recognise
 from pipeline.schemas import EVENTS, Button, Kind

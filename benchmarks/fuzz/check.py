@@ -12,7 +12,8 @@ import pyarrow as pa
 from pipeline.errors import PointerprintError
 from pipeline.features.kinematics import session_features
 from pipeline.ingest.clean import FARTHEST_PX, clean_events
-from pipeline.ingest.parse import FoundFile, ParsedLog, parse_log, quarantine_table
+from pipeline.ingest.find import FoundFile
+from pipeline.ingest.parse import ParsedLog, parse_log, quarantine_table
 from pipeline.readers.common import log_files
 from pipeline.readers.common.formats import Log, LogFile, find_format
 from pipeline.schemas import QUARANTINE, Kind

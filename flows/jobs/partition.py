@@ -18,7 +18,7 @@ from jaxtyping import Bool, Int64
 
 from pipeline.config import AbstainIs
 from pipeline.errors import DataError
-from pipeline.ingest.report import duplicates_table, outcomes_report
+from pipeline.ingest.report import duplicates_table, join_shard_reports
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.scores.duplicates import find_duplicates, short_hashes
@@ -80,7 +80,7 @@ def publish_scores(
         "abstained": dict(sorted(abstained.items())),
         "abstaining_accounts": [asdict(account) for account in abstaining_accounts(tally)],
         "n_quarantined": n_quarantined,
-        "logs": outcomes_report(logs).to_json() if logs else None,
+        "logs": join_shard_reports(logs).to_json() if logs else None,
         "files": [PART],
         "quarantine": [QUARANTINE_PART] if n_quarantined else [],
     }

@@ -20,7 +20,7 @@ import pyarrow as pa
 from flows.console import Stopped
 from model.device import prepare_jax
 from pipeline.errors import ConfigError, DataError, WorkerError
-from pipeline.ingest.report import outcomes_to
+from pipeline.ingest.report import ShardReport
 from pipeline.replay.recordings import Recordings, concatenate_recordings, record, write_recordings
 from pipeline.schemas import SCORES
 from pipeline.sessions.sessions import Sessions
@@ -58,8 +58,8 @@ def score_shard(run: ScoringRun, shard: Shard, model: "TrainedModel") -> Iterato
         return rows, record(sessions) if run.keeps_recordings else None
 
     tables, recordings, n_groups = [SCORES.empty_table()], [], 0
-    with outcomes_to(run.staged.rejected(shard.number)) as outcomes:
-        groups = read_shard(shard, run.format, run.columns, outcomes)
+    with ShardReport(run.staged.rejected(shard.number)) as report:
+        groups = read_shard(shard, run.format, run.columns, report)
         for rows, recording in overlapped(score_group, groups):
             tables.append(rows)
             recordings += [recording] if recording is not None else []
@@ -75,7 +75,7 @@ def score_shard(run: ScoringRun, shard: Shard, model: "TrainedModel") -> Iterato
             "n_sessions": table.num_rows,
             "n_groups": n_groups,
             "n_movements": sum(recording.n_movements for recording in recordings),
-            "logs": None if shard.is_of_store else outcomes.to_json(),
+            "logs": None if shard.is_of_store else report.to_json(),
         },
     )
 

@@ -1,4 +1,4 @@
-"""Events as a log has them in, clean events and what was left out: one rule for each fault.
+"""Clean the events of a log: one rule for each fault.
 
 | fault | rule | counted as |
 |---|---|---|
@@ -76,10 +76,10 @@ def clean_events(events: pa.Table) -> Cleaned:
     Nearly all logs are in order and without fault. Each rule first asks in a way that is cheap
     whether there is anything for it to do, so that such a log costs little more than its reading.
     """
-    words = one_dictionary(events["session_id"])
-    place = EVENTS.get_field_index("session_id")
-    events = events.set_column(place, EVENTS.field(place), words)  # nobody joins its chunks again
-    session = _session_codes(words)
+    ids = one_dictionary(events["session_id"])
+    index = EVENTS.get_field_index("session_id")
+    events = events.set_column(index, EVENTS.field(index), ids)  # its chunks are joined once
+    session = _session_codes(ids)
     x, y = (_positions(events[name]) for name in ("x_px", "y_px"))
     is_lost = _lost_scrolls(events["kind"].to_numpy(), x, y)
     reason = _row_faults(events, session, x, y, is_lost)
@@ -97,7 +97,7 @@ def clean_events(events: pa.Table) -> Cleaned:
 
     if not clock.is_whole:
         x, y, is_lost = x[clock.row], y[clock.row], is_lost[clock.row]
-    x, y, has_position = _place_scrolls(clock, x, y, is_lost)
+    x, y, has_position = _fill_lost_scrolls(clock, x, y, is_lost)
     if not has_position.all():
         reason[clock.row[~has_position]] = _NO_POSITION
         clock, x, y = clock.take(has_position), x[has_position], y[has_position]
@@ -108,14 +108,14 @@ def clean_events(events: pa.Table) -> Cleaned:
     return Cleaned(clean, _rejected(events, reason), {k: n for k, n in notes.items() if n})
 
 
-def _session_codes(words: pa.DictionaryArray) -> Int32[np.ndarray, " events"]:
+def _session_codes(ids: pa.DictionaryArray) -> Int32[np.ndarray, " events"]:
     """Return a number per session in order of appearance; -1 where the id is missing."""
-    named = [bool(word and word.strip()) for word in words.dictionary.to_pylist()]
-    if all(named) and not words.null_count:
-        index = words.indices.to_numpy()
+    named = [bool(word and word.strip()) for word in ids.dictionary.to_pylist()]
+    if all(named) and not ids.null_count:
+        index = ids.indices.to_numpy()
         if np.all(index[1:] >= index[:-1]):
             return index
-    index = words.indices.fill_null(len(named)).to_numpy()
+    index = ids.indices.fill_null(len(named)).to_numpy()
     first = np.full(len(named) + 1, len(index))
     first[index[::-1]] = np.arange(len(index))[::-1]
     rank = np.empty(len(named) + 1, np.int32)
@@ -164,9 +164,11 @@ def _row_faults(
     return reason
 
 
-def _are_near(places: Float32[np.ndarray, " events"]) -> bool:
+def _are_near(positions: Float32[np.ndarray, " events"]) -> bool:
     """Say whether all are numbers, and none is absurd."""
-    return not len(places) or bool(places.min() >= -FARTHEST_PX and places.max() <= FARTHEST_PX)
+    return not len(positions) or bool(
+        positions.min() >= -FARTHEST_PX and positions.max() <= FARTHEST_PX
+    )
 
 
 def _with_bad_name(names: pa.ChunkedArray) -> Int64[np.ndarray, " bad"]:
@@ -180,7 +182,7 @@ def _with_bad_name(names: pa.ChunkedArray) -> Int64[np.ndarray, " bad"]:
 
 
 def _behind_limit(clock: Clock) -> Bool[np.ndarray, " events"]:
-    """Say which rows, in file order, come after as many as a session may have."""
+    """Say which rows, in file order, come after the last that a session may have."""
     counts = np.diff(np.append(clock.starts, len(clock.row)))
     if counts.max(initial=0) <= limits().session_events:
         return np.zeros(len(clock.row), bool)
@@ -205,7 +207,7 @@ def _grouped(
     return Clock(row, session, t_us, is_whole)
 
 
-def _place_scrolls(
+def _fill_lost_scrolls(
     clock: Clock,
     x: Float32[np.ndarray, " events"],
     y: Float32[np.ndarray, " events"],
@@ -219,7 +221,7 @@ def _place_scrolls(
     row = np.arange(len(x))
     before = np.maximum.accumulate(np.where(is_lost, -1, row))
     after = np.minimum.accumulate(np.where(is_lost, len(x), row)[::-1])[::-1]
-    session = np.append(clock.session, -1)  # place -1 and place len(x) belong to no session
+    session = np.append(clock.session, -1)  # rows -1 and len(x) belong to no session
     source = np.where(session[before] == clock.session, before, after)
     has_position = session[source] == clock.session
     source[~has_position] = 0

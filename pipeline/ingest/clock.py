@@ -1,6 +1,6 @@
-"""Times as several clocks wrote them in, times that never fall within a session out.
+"""Correct the times that several kinds of clock wrote, so that none falls within a session.
 
-The rules are those of the table in `events.py`.
+The rules are those of the table in `clean.py`.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ UNORDERED_SHARE: Final = 0.1  # of steps that go back: no clock is set that ofte
 
 @dataclass(frozen=True)
 class Clock:
-    """The times of rows that are still in, grouped by session, while they are put right."""
+    """The times of the rows that are kept, grouped by session, while they are corrected."""
 
     row: Int64[np.ndarray, " events"]  # of the log
     session: Int32[np.ndarray, " events"]  # from 0, never falling
@@ -46,7 +46,7 @@ class Clock:
 
     @cached_property
     def step_bounds_us(self) -> tuple[int, int]:
-        """Return the shortest and the longest step: mostly they tell that nothing is wrong."""
+        """Return the shortest and the longest step: mostly they show that nothing is wrong."""
         if not len(self.row):
             return 0, 0
         return int(self.steps_us.min()), int(self.steps_us.max())
@@ -59,7 +59,7 @@ class Clock:
     def has_dates(self) -> Bool[np.ndarray, " events"]:
         """Say for each row whether its session's clock counts since 1970.
 
-        The row in the middle tells: the first may be the one that is wrong.
+        The row in the middle decides: the first may be the one that is wrong.
         """
         starts = self.starts
         stops = np.append(starts[1:], len(self.row))

@@ -1,4 +1,4 @@
-"""Events of a log too large for memory, dealt out to files by session, and read back file by file.
+"""Split the events of a log too large for memory into files by session, and read these back.
 
 All events of a session are in one of them, in the order of the log.
 """
@@ -29,9 +29,9 @@ def _with_own_words(events: pa.Table) -> pa.Table:
     for name in ("session_id", "account_id"):
         words = one_dictionary(events[name])
         if len(words.dictionary) > _FEW_WORDS:
-            place = events.schema.get_field_index(name)
+            index = events.schema.get_field_index(name)
             words = words.dictionary_decode().dictionary_encode()
-            events = events.set_column(place, events.schema.field(name), words)
+            events = events.set_column(index, events.schema.field(name), words)
     return events
 
 
@@ -51,12 +51,12 @@ class ExternalPartition:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the files away."""
+        """Delete the files."""
         self._close()
         self._stack.close()
 
     def add(self, events: pa.Table) -> None:
-        """Deal out `EVENTS`."""
+        """Write each of these `EVENTS` to the file of its session."""
         ids = one_dictionary(events["session_id"])
         words = ids.dictionary.to_pylist()
         of_word = [zlib.crc32(word.encode("utf-8", "surrogatepass")) for word in words]
@@ -64,11 +64,11 @@ class ExternalPartition:
         of_event = file[ids.indices.fill_null(len(words)).to_numpy()]
         of_event = of_event.astype(np.uint16)  # which NumPy sorts by counting
         order = np.argsort(of_event, kind="stable")
-        dealt = events.take(pa.array(order))
+        ordered = events.take(pa.array(order))
         bounds = np.searchsorted(of_event[order], np.arange(self._n_files + 1)).tolist()
         for number, (start, stop) in enumerate(pairwise(bounds)):
             if stop > start:
-                part = _with_own_words(dealt.slice(start, stop - start))
+                part = _with_own_words(ordered.slice(start, stop - start))
                 self._writer(number).write_table(part)
 
     def read(self) -> Iterator[pa.Table]:

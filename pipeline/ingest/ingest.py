@@ -1,4 +1,4 @@
-"""Log files in, a store out: each file once, each row in the store or in the quarantine."""
+"""Add log files to a store: each file once, each row to the store or to the quarantine."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
@@ -10,18 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import LogError
-from pipeline.ingest.parse import (
-    NO_COLUMNS,
-    FoundFile,
-    LargeLog,
-    NotALog,
-    ParsedLog,
-    find_files,
-    open_log,
-    quarantine_table,
-    refusal,
-)
-from pipeline.ingest.report import FileReport, IngestReport, add_up, file_report, ingest_report
+from pipeline.ingest.find import FoundFile, NotALog, find_files, refused
+from pipeline.ingest.parse import NO_COLUMNS, LargeLog, ParsedLog, open_log, quarantine_table
+from pipeline.ingest.report import FileReport, IngestReport, file_report, ingest_report, join_pieces
 from pipeline.readers import AUTO
 from pipeline.readers.common.tabular import check_mapping
 from pipeline.sessions.sessions import Sessions
@@ -41,6 +32,9 @@ from pipeline.storage.store import (
 PART_EVENTS: Final = 1_000_000  # a part is closed when it has as many, or as many files
 PART_FILES: Final = 64
 
+_FileResult = ParsedLog | LargeLog | NotALog | None
+"""What is in a file; None: the store has it."""
+
 
 def _no_progress(n_done: int, n_files: int) -> None:
     """Say nothing."""
@@ -57,7 +51,7 @@ def ingest_logs(
     strict: bool = False,
     progress: Callable[[int, int], None] = _no_progress,
 ) -> IngestReport:
-    """Add the logs in `paths` to `store`, under `ingest_date`, and say what came of them.
+    """Add the logs in `paths` to `store`, under `ingest_date`, and report what became of them.
 
     A file that the store has, known by its hash, is skipped. With `strict` one rejected row
     is an error and nothing is written: the files are read once more, first, to see.
@@ -71,10 +65,10 @@ def ingest_logs(
         drop_unfinished(store)
         known = _Known(known_files(store), known_sessions(store))
         if strict:
-            rehearsal = _Known(set(known.files), set(known.sessions))
-            _refuse_rejected(_parse_new(files, rehearsal, format, columns, _no_progress))
-        outcomes = _parse_new(files, known, format, columns, progress)
-        return _write_parts(outcomes, store, ingest_date, labels or {})
+            trial = _Known(set(known.files), set(known.sessions))
+            _refuse_rejected(_parse_new(files, trial, format, columns, _no_progress))
+        results = _parse_new(files, known, format, columns, progress)
+        return _write_parts(results, store, ingest_date, labels or {})
 
 
 @dataclass
@@ -91,19 +85,19 @@ def _parse_new(
     format: str,
     columns: Mapping[str, str],
     progress: Callable[[int, int], None],
-) -> Iterator[ParsedLog | LargeLog | NotALog | None]:
-    """Give what came of each file, None for one that is known, and add it to `known`."""
+) -> Iterator[_FileResult]:
+    """Read each file that is not `known`, and add it and its sessions there."""
     for i, found in enumerate(files):
-        outcome = refusal(found)
-        if outcome is None and not _is_known(found, known.files):
-            outcome = open_log(found, format, columns, known.sessions)
-        if isinstance(outcome, LargeLog):
-            known.files.add(outcome.sha256)
-            outcome = replace(outcome, pieces=_noted(outcome.pieces, known))
-        elif isinstance(outcome, ParsedLog):
-            known.files.add(outcome.sha256)
-            known.sessions.update(outcome.sessions.session_id.tolist())
-        yield outcome
+        result: _FileResult = refused(found)
+        if result is None and not _is_known(found, known.files):
+            result = open_log(found, format, columns, known.sessions)
+        if isinstance(result, LargeLog):
+            known.files.add(result.sha256)
+            result = replace(result, pieces=_remembered(result.pieces, known))
+        elif isinstance(result, ParsedLog):
+            known.files.add(result.sha256)
+            known.sessions.update(result.sessions.session_id.tolist())
+        yield result
         progress(i + 1, len(files))
 
 
@@ -115,16 +109,16 @@ def _is_known(found: FoundFile, files: Set[str]) -> bool:
         return False  # reading it will say why
 
 
-def _noted(pieces: Iterator[ParsedLog], known: _Known) -> Iterator[ParsedLog]:
+def _remembered(pieces: Iterator[ParsedLog], known: _Known) -> Iterator[ParsedLog]:
     """Give the pieces of a large log, and add their sessions to `known`."""
     for piece in pieces:
         known.sessions.update(piece.sessions.session_id.tolist())
         yield piece
 
 
-def _refuse_rejected(outcomes: Iterator[ParsedLog | LargeLog | NotALog | None]) -> None:
+def _refuse_rejected(results: Iterator[_FileResult]) -> None:
     """Raise `LogError` for the first file with a rejected row."""
-    each = (log.pieces if isinstance(log, LargeLog) else [log] for log in outcomes)
+    each = (log.pieces if isinstance(log, LargeLog) else [log] for log in results)
     for log in chain.from_iterable(each):
         if isinstance(log, ParsedLog) and log.rejected.num_rows:
             first = log.rejected.slice(0, 1).to_pylist()[0]
@@ -137,53 +131,53 @@ def _refuse_rejected(outcomes: Iterator[ParsedLog | LargeLog | NotALog | None]) 
 
 
 def _write_parts(
-    outcomes: Iterator[ParsedLog | LargeLog | NotALog | None],
+    results: Iterator[_FileResult],
     store: Path,
     ingest_date: str,
     labels: Mapping[str, int],
 ) -> IngestReport:
-    """Write the logs part by part, and give the account of all."""
-    accounts: list[FileReport] = []
+    """Write the logs part by part, and report what became of all."""
+    reports: list[FileReport] = []
     not_logs: list[NotALog] = []
     n_skipped = 0
     logs: list[ParsedLog] = []
-    for outcome in outcomes:
-        if outcome is None:
+    for result in results:
+        if result is None:
             n_skipped += 1
-        elif isinstance(outcome, NotALog):
-            not_logs.append(outcome)
-        elif isinstance(outcome, LargeLog):  # a part of its own
-            accounts.append(_write_large(outcome, store, ingest_date, labels))
+        elif isinstance(result, NotALog):
+            not_logs.append(result)
+        elif isinstance(result, LargeLog):  # a part of its own
+            reports.append(_write_large(result, store, ingest_date, labels))
         else:
-            logs.append(replace(outcome, sessions=_labelled(outcome.sessions, labels)))
+            logs.append(replace(result, sessions=_labelled(result.sessions, labels)))
         if _is_full(logs):
-            accounts += _write_part(logs, store, ingest_date)
+            reports += _write_part(logs, store, ingest_date)
             logs = []
     if logs:
-        accounts += _write_part(logs, store, ingest_date)
-    if not_logs and not accounts and not n_skipped:
+        reports += _write_part(logs, store, ingest_date)
+    if not_logs and not reports and not n_skipped:
         raise not_logs[0].error
-    return ingest_report(accounts, n_skipped, not_logs)
+    return ingest_report(reports, n_skipped, {file.name: file.error.what for file in not_logs})
 
 
 def _write_large(
     log: LargeLog, store: Path, ingest_date: str, labels: Mapping[str, int]
 ) -> FileReport:
-    """Write a large log as a part of its own, a piece at a time, and return its account."""
+    """Write a large log as a part of its own, a piece at a time, and return its report."""
     part = Part(store, ingest_date, part_hash([log.sha256]))
-    accounts: list[FileReport] = []
+    reports: list[FileReport] = []
 
     def pieces() -> Iterator[tuple[Sessions, pa.Table]]:
         for piece in log.pieces:
             piece = replace(piece, sessions=_labelled(piece.sessions, labels))
-            accounts.append(file_report(piece))
+            reports.append(file_report(piece))
             yield piece.sessions, quarantine_table([piece])
 
     def manifest() -> dict[str, object]:
-        return {"ingest_date": ingest_date, "files": [asdict(add_up(accounts))]}
+        return {"ingest_date": ingest_date, "files": [asdict(join_pieces(reports))]}
 
     write_large_part(part, pieces(), manifest)
-    return add_up(accounts)
+    return join_pieces(reports)
 
 
 def _is_full(logs: Sequence[ParsedLog]) -> bool:
@@ -195,21 +189,21 @@ def _labelled(sessions: Sessions, labels: Mapping[str, int]) -> Sessions:
     """Return the sessions with the labels that are given; others keep what the log says."""
     if not labels:
         return sessions
-    said = zip(sessions.session_id, sessions.label.tolist(), strict=True)
+    logged = zip(sessions.session_id, sessions.label.tolist(), strict=True)
     return replace(
         sessions,
-        label=np.array([labels.get(session_id, label) for session_id, label in said], np.int8),
+        label=np.array([labels.get(session_id, label) for session_id, label in logged], np.int8),
     )
 
 
 def _write_part(logs: Sequence[ParsedLog], store: Path, ingest_date: str) -> list[FileReport]:
-    """Write some logs as one part, and return the account of each."""
-    accounts = [file_report(log) for log in logs]
+    """Write some logs as one part, and return the report of each."""
+    reports = [file_report(log) for log in logs]
     part = Part(store, ingest_date, part_hash(log.sha256 for log in logs))
     write_part(
         part,
         [log.sessions for log in logs],
         quarantine_table(logs),
-        {"ingest_date": ingest_date, "files": [asdict(account) for account in accounts]},
+        {"ingest_date": ingest_date, "files": [asdict(report) for report in reports]},
     )
-    return accounts
+    return reports

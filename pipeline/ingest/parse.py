@@ -1,12 +1,9 @@
-"""Log files in, `Sessions` out, with an account of every row: read, clean, group."""
+"""Read log files, clean their events and group them into sessions; account for every row."""
 
-import hashlib
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -14,16 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import (
-    ChangedLogError,
-    LogError,
-    MissingColumnsError,
-    NotFoundError,
-    UnknownFormatError,
-    printable,
-)
+from pipeline.errors import LogError, MissingColumnsError, UnknownFormatError
 from pipeline.ingest.clean import clean_events
 from pipeline.ingest.external_partition import ExternalPartition
+from pipeline.ingest.find import FoundFile, NotALog, find_files, refused
 from pipeline.readers import AUTO
 from pipeline.readers.common import log_files
 from pipeline.readers.common.cells import one_dictionary
@@ -36,72 +27,16 @@ from pipeline.readers.common.formats import (
     reject,
     rejected_file,
 )
-from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
 from pipeline.sessions.sessions import Sessions, to_sessions
-from pipeline.storage.paths import RemotePath, as_path
 
-HASHED_BESIDE_BYTES: Final = 2**20  # for less a thread doesn't pay
-_MAKE_READABLE: Final = "let this user read it, or name what is to be read"
+HASHED_IN_THREAD_BYTES: Final = 2**20  # for less a thread doesn't pay
 NO_COLUMNS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True)
-class FoundFile:
-    """A file that may be a log, and how the user came to name it."""
-
-    path: Path
-    root: Path  # the folder that the user named, or the file's own
-    is_named: bool  # by itself, not as part of a folder
-
-    @property
-    def name(self) -> str:
-        """Return its path from the folder that the user named, as tables show it."""
-        if self.is_named:
-            return printable(self.path.name)
-        below = self.path.relative_to(self.root)
-        return printable((Path(self.root.resolve().name) / below).as_posix())
-
-    @property
-    def leads_out(self) -> bool:
-        """Say whether it is a link to somewhere outside of the folder that the user named.
-
-        Whoever may write a log may not thereby have any other file of this machine read.
-        """
-        inside = self.root.resolve()
-        return not self.is_named and not self.path.resolve().is_relative_to(inside)
-
-    @cached_property
-    def sha256(self) -> str:
-        """Return the hash of its bytes, by which the store knows it."""
-        try:
-            with self.path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise LogError(self.path, f"it can't be read: {error}") from error
-
-    @cached_property
-    def first_seen(self) -> tuple[int, int]:
-        """Return its size and the time of its last change, when first asked: before it is read."""
-        try:
-            was = self.path.stat()
-        except OSError as error:
-            raise LogError(self.path, f"it can't be read: {error}") from error
-        return was.st_size, was.st_mtime_ns
-
-    def check_unchanged(self) -> None:
-        """Raise `ChangedLogError` if it was written to since it was first seen."""
-        try:
-            is_now = self.path.stat()
-        except OSError as error:
-            raise ChangedLogError(self.path, f"it is gone: {error}") from error
-        if (is_now.st_size, is_now.st_mtime_ns) != self.first_seen:
-            raise ChangedLogError(self.path)
-
-
-@dataclass(frozen=True)
 class ParsedLog:
-    """What came of one file."""
+    """The sessions of one file, and what else its rows are."""
 
     name: str
     sha256: str
@@ -116,7 +51,7 @@ class ParsedLog:
 
 @dataclass(frozen=True)
 class LargeLog:
-    """What comes of a file that is too large to be read at once: as many logs as it is cut in.
+    """A file that is too large to be read at once: as many logs as it is cut in.
 
     Together they are what `ParsedLog` would be; each session is in one of them.
     """
@@ -124,68 +59,6 @@ class LargeLog:
     name: str
     sha256: str
     pieces: Iterator[ParsedLog]
-
-
-@dataclass(frozen=True)
-class NotALog:
-    """A file in a folder that no reader takes, and why."""
-
-    name: str
-    error: LogError
-
-
-def find_logs(path: Path) -> list[Path]:
-    """Return the file itself, or every file below a folder, in order, but no hidden ones.
-
-    A folder that can't be looked into is an error: what lies in it would be lost in silence.
-    """
-    try:
-        if path.is_file():
-            return [path]
-        if not path.is_dir():
-            raise NotFoundError(path, "there is no such file or folder")
-        return sorted(_files_below(path))
-    except OSError as error:
-        where = Path(error.filename) if error.filename else path
-        why = error.strerror or error
-        raise LogError(where, f"it can't be looked into: {why}", _MAKE_READABLE) from error
-
-
-def _files_below(path: Path) -> Iterator[Path]:
-    """Give the files below a folder, without hidden ones and what lies in hidden folders."""
-    if isinstance(path, RemotePath):
-        for file in path.rglob("*"):
-            if file.is_file() and not any(map(_is_hidden, file.relative_to(path).parts)):
-                yield file
-        return
-    for folder, folders, names in os.walk(path, onerror=_fail):
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        files = (Path(folder, name) for name in names if not _is_hidden(name))
-        yield from (file for file in files if file.is_file())
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
-
-
-def _fail(error: OSError) -> None:
-    raise error
-
-
-def find_files(paths: Sequence[Path]) -> list[FoundFile]:
-    """Return every file that the user named, and every one in a folder, each once."""
-    found: dict[Path, FoundFile] = {}
-    for path in map(as_path, paths):
-        for file in find_logs(path):
-            is_named = file == path
-            found.setdefault(
-                file.resolve(), FoundFile(file, path.parent if is_named else path, is_named)
-            )
-        if len(found) > limits().files:
-            raise LogError(
-                path, f"there are more than {limits().files:,} files", "name a folder inside it"
-            )
-    return list(found.values())
 
 
 def parse_log(
@@ -199,9 +72,8 @@ def parse_log(
     A file that a user named has to be a log; in a folder other files may lie about, among
     them links out of it and files that are still being written.
     """
-    refused = refusal(found)
-    if refused is not None:
-        return refused
+    if (not_a_log := refused(found)) is not None:
+        return not_a_log
     try:
         format_ = find_format(format, found.path)
         log = _read(format_, LogFile(found.path, found.root, columns))
@@ -214,19 +86,6 @@ def parse_log(
     return parsed
 
 
-def refusal(found: FoundFile) -> NotALog | None:
-    """Return why a file in a folder can't be looked at, None if it can; named itself, raise."""
-    try:
-        if found.leads_out:
-            raise LogError(found.path, "it is a link out of the folder", "name it itself")
-        found.first_seen  # noqa: B018 - it is asked here for the first time
-    except LogError as error:
-        if found.is_named:
-            raise
-        return NotALog(found.name, error)
-    return None
-
-
 def open_log(
     found: FoundFile, format: str, columns: Mapping[str, str], known_sessions: Set[str]
 ) -> ParsedLog | LargeLog | NotALog:
@@ -235,7 +94,7 @@ def open_log(
     The rest is read as its pieces are asked for.
     """
     try:
-        if refusal(found) is None and log_files.is_large(found.path):
+        if refused(found) is None and log_files.is_large(found.path):
             format_ = find_format(format, found.path)
             if format_.is_streamed:
                 pieces = _pieces(found, format_, columns, known_sessions)
@@ -250,10 +109,10 @@ def _pieces(
 ) -> Iterator[ParsedLog]:
     """Give what comes of each part of a large file, last what could not even be parsed."""
     rejected, ignored = [REJECTED.empty_table()], Counter[str]()
-    with ExternalPartition() as spill:
+    with ExternalPartition() as partition:
         try:
             for log in format_.read_blocks(LogFile(found.path, found.root, columns, is_large=True)):
-                spill.add(log.events)
+                partition.add(log.events)
                 rejected.append(log.rejected)
                 ignored.update(log.ignored)
         except (UnknownFormatError, MissingColumnsError):
@@ -262,7 +121,7 @@ def _pieces(
             bad = rejected_file("unreadable_file", error.what)
             yield _group(found, format_, bad, known_sessions)
             return
-        for events in spill.read():
+        for events in partition.read():
             log = Log(events, REJECTED.empty_table(), {})
             yield _group(found, format_, log, known_sessions)
     unparsed = Log(EVENTS.empty_table(), pa.concat_tables(rejected), ignored)
@@ -282,9 +141,9 @@ def _read(format_: Format, file: LogFile) -> Log:
 
 def _group(found: FoundFile, format_: Format, log: Log, known_sessions: Set[str]) -> ParsedLog:
     """Clean a log's events and group them into sessions; meanwhile a large file is hashed."""
-    with ThreadPoolExecutor(1) as beside:
-        if found.first_seen[0] > HASHED_BESIDE_BYTES:
-            beside.submit(lambda: found.sha256)
+    with ThreadPoolExecutor(1) as thread:
+        if found.first_seen[0] > HASHED_IN_THREAD_BYTES:
+            thread.submit(lambda: found.sha256)
         cleaned = clean_events(log.events)
     events, duplicates = _split_duplicates(cleaned.events, known_sessions)
     rejected = pa.concat_tables([log.rejected, cleaned.rejected, duplicates])
@@ -315,7 +174,7 @@ def _split_duplicates(events: pa.Table, known_sessions: Set[str]) -> tuple[pa.Ta
 
 
 def _quote(format_: Format, path: Path, rejected: pa.Table) -> pa.Table:
-    """Add to rejected rows what stands in the file, sorted by line."""
+    """Sort rejected rows by line, and add their text in the file."""
     rejected = rejected.sort_by("line")
     needs = pc.and_(rejected["raw"].is_null(), rejected["line"].is_valid()).combine_chunks()
     if format_.quote is None or not pc.any(needs).as_py():
@@ -345,44 +204,28 @@ def quarantine_table(logs: Sequence[ParsedLog]) -> pa.Table:
 def parse_logs(
     paths: Sequence[Path], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
 ) -> Iterator[Sessions]:
-    """Give the sessions of each log in turn, as they are, without a store.
-
-    A session counts once: the same id in a later file is left out.
-    """
+    """Give the sessions of each log in turn, as they are, without a store."""
     files = find_files(paths)
     is_empty = True
-    for sessions in parse_files(files, format, columns):
-        is_empty = False
-        yield sessions
+    for log in parse_files(files, format, columns):
+        if isinstance(log, ParsedLog):
+            is_empty = False
+            yield log.sessions
     if is_empty:
         refuse_no_logs(files, format, columns)
 
 
-def _untold(outcome: ParsedLog | NotALog) -> None:
-    """Tell nobody."""
-
-
 def parse_files(
-    files: Iterable[FoundFile],
-    format: str = AUTO,
-    columns: Mapping[str, str] = NO_COLUMNS,
-    tell: Callable[[ParsedLog | NotALog], None] = _untold,
-) -> Iterator[Sessions]:
-    """Give the sessions of each file that is a log; a session counts once, as in `parse_logs`.
-
-    `tell` is called with what came of each file, or of each piece of a large one, before its
-    sessions are given.
-    """
+    files: Iterable[FoundFile], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
+) -> Iterator[ParsedLog | NotALog]:
+    """Read each file, a large one in pieces. A session that an earlier file had is rejected."""
     known: set[str] = set()
     for found in files:
-        outcome = open_log(found, format, columns, known)
-        if isinstance(outcome, NotALog):
-            tell(outcome)
-            continue
-        for parsed in outcome.pieces if isinstance(outcome, LargeLog) else [outcome]:
-            known.update(parsed.sessions.session_id.tolist())
-            tell(parsed)
-            yield parsed.sessions
+        log = open_log(found, format, columns, known)
+        for parsed in log.pieces if isinstance(log, LargeLog) else [log]:
+            if isinstance(parsed, ParsedLog):
+                known.update(parsed.sessions.session_id.tolist())
+            yield parsed
 
 
 def refuse_no_logs(

@@ -1,10 +1,11 @@
-"""What came of each file of an ingest, and of all of them."""
+"""Report what became of each file of an ingest or a scoring, and of all of them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
@@ -12,43 +13,46 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int64
 
-from pipeline.ingest.parse import NotALog, ParsedLog, quarantine_table
+from pipeline.ingest.find import NotALog
+from pipeline.ingest.parse import ParsedLog, quarantine_table
 from pipeline.schemas import QUARANTINE
 from pipeline.storage.publish import parquet_writer
 
-
-@dataclass(frozen=True)
-class FileReport:
-    """What came of one file, as its part's manifest has it."""
-
-    name: str
-    sha256: str
-    format: str
-    n_rows: int
-    n_events: int
-    n_sessions: int
-    n_scroll_rows: int
-    n_labelled: int  # sessions
-    rejected: Mapping[str, int]
-    ignored: Mapping[str, int]
-    notes: Mapping[str, int]
+DUPLICATE: Final = "duplicate_session"
+_NUMBERS: Final = ("n_rows", "n_events", "n_sessions", "n_scroll_rows", "n_labelled")
+_TALLIES: Final = ("rejected", "ignored", "notes")
 
 
-@dataclass(frozen=True)
-class IngestReport:
-    """What came of an ingest: n_rows = n_events + rejected + ignored, in total."""
+@dataclass(frozen=True, kw_only=True)
+class RowCounts:
+    """What became of the rows: n_rows = n_events + rejected + ignored, in total."""
 
-    n_files: int = 0  # read in this run
-    n_files_skipped: int = 0  # were in the store already
     n_rows: int = 0
     n_events: int = 0
     n_sessions: int = 0
     n_scroll_rows: int = 0
     n_labelled: int = 0  # sessions
-    formats: Mapping[str, int] = field(default_factory=dict)  # files
     rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> rows in quarantine
     ignored: Mapping[str, int] = field(default_factory=dict)  # reason -> rows that are no events
     notes: Mapping[str, int] = field(default_factory=dict)  # what was mended or noticed -> rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReport(RowCounts):
+    """What became of one file, or a piece of it; the manifest of the file's part has it."""
+
+    name: str
+    sha256: str
+    format: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestReport(RowCounts):
+    """What became of several files."""
+
+    n_files: int = 0  # read in this run
+    n_files_skipped: int = 0  # were in the store already
+    formats: Mapping[str, int] = field(default_factory=dict)  # files
     not_logs: Mapping[str, str] = field(default_factory=dict)  # file in a folder -> why not
 
     def summary(self) -> list[str]:
@@ -77,7 +81,7 @@ def _listed(tally: Mapping[str, int]) -> str:
 
 
 def file_report(log: ParsedLog) -> FileReport:
-    """Return the numbers of one file."""
+    """Return the report of one file, or of a piece of a large one."""
     return FileReport(
         name=log.name,
         sha256=log.sha256,
@@ -93,115 +97,100 @@ def file_report(log: ParsedLog) -> FileReport:
     )
 
 
-def add_up(accounts: Sequence[FileReport]) -> FileReport:
-    """Return the account of a file from those of its pieces."""
-    totals = {
-        name: sum(getattr(account, name) for account in accounts)
-        for name in ("n_rows", "n_events", "n_sessions", "n_scroll_rows", "n_labelled")
-    }
+def _totals(reports: Sequence[FileReport]) -> dict[str, Any]:
+    """Return the sums of the fields of `RowCounts`."""
+    numbers = {name: sum(getattr(one, name) for one in reports) for name in _NUMBERS}
     tallies = {
-        name: dict(sum((Counter(getattr(account, name)) for account in accounts), Counter()))
-        for name in ("rejected", "ignored", "notes")
+        name: dict(sum((Counter(getattr(one, name)) for one in reports), Counter()))
+        for name in _TALLIES
     }
-    return replace(accounts[0], **totals, **tallies)
+    return numbers | tallies
+
+
+def join_pieces(reports: Sequence[FileReport]) -> FileReport:
+    """Return the report of a file from those of its pieces."""
+    return replace(reports[0], **_totals(reports))
 
 
 def ingest_report(
-    accounts: Sequence[FileReport], n_skipped: int, not_logs: Sequence[NotALog]
+    reports: Sequence[FileReport], n_skipped: int, not_logs: Mapping[str, str]
 ) -> IngestReport:
-    """Add up the accounts of all files."""
-
-    def total(name: str) -> int:
-        return sum(getattr(account, name) for account in accounts)
-
-    def tally(name: str) -> dict[str, int]:
-        return dict(sum((Counter(getattr(account, name)) for account in accounts), Counter()))
-
+    """Return the report of several files from the report of each."""
     return IngestReport(
-        n_files=len(accounts),
+        n_files=len(reports),
         n_files_skipped=n_skipped,
-        n_rows=total("n_rows"),
-        n_events=total("n_events"),
-        n_sessions=total("n_sessions"),
-        n_scroll_rows=total("n_scroll_rows"),
-        n_labelled=total("n_labelled"),
-        formats=dict(Counter(account.format for account in accounts)),
-        rejected=tally("rejected"),
-        ignored=tally("ignored"),
-        notes=tally("notes"),
-        not_logs={file.name: file.error.what for file in not_logs},
+        formats=dict(Counter(report.format for report in reports)),
+        not_logs=dict(not_logs),
+        **_totals(reports),
     )
 
 
-DUPLICATE: Final = "duplicate_session"
+class ShardReport:
+    """What became of a shard's raw logs; their rejected rows go to a file, if there are any."""
 
-
-class Outcomes:
-    """What came of a shard's raw logs; call it with one after another, in their order."""
-
-    def __init__(self, path: Path, stack: ExitStack):
-        self._path, self._stack = path, stack
+    def __init__(self, rejected: Path):
+        self._path, self._stack = rejected, ExitStack()
         self._writer: pq.ParquetWriter | None = None
         self._files: list[FileReport] = []
         self._not_logs: dict[str, str] = {}
         self._n_rejected = 0
 
-    def __call__(self, outcome: ParsedLog | NotALog) -> None:
-        """Count it, and write down its rejected rows."""
-        if isinstance(outcome, NotALog):
-            self._not_logs[outcome.name] = outcome.error.what
-            return
-        account = file_report(outcome)
-        last = self._files[-1] if self._files else None
-        if last and (last.name, last.sha256) == (account.name, account.sha256):
-            self._files[-1] = add_up([last, account])  # pieces of one large log
-        else:
-            self._files.append(account)
-        if outcome.rejected.num_rows:
-            self._n_rejected += outcome.rejected.num_rows
-            self._open().write_table(quarantine_table([outcome]))
+    def __enter__(self) -> "ShardReport":
+        """Begin without a file."""
+        return self
 
-    def _open(self) -> pq.ParquetWriter:
-        """Return the writer; a shard without rejected rows has no file."""
-        if self._writer is None:
-            self._writer = self._stack.enter_context(parquet_writer(self._path, QUARANTINE))
-        return self._writer
+    def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
+        """Finish the file of rejected rows."""
+        self._stack.close()
+
+    def add(self, log: ParsedLog | NotALog) -> None:
+        """Count a log, or a piece of one, and write its rejected rows; logs come in order."""
+        if isinstance(log, NotALog):
+            self._not_logs[log.name] = log.error.what
+            return
+        report = file_report(log)
+        last = self._files[-1] if self._files else None
+        if last and (last.name, last.sha256) == (report.name, report.sha256):
+            self._files[-1] = join_pieces([last, report])
+        else:
+            self._files.append(report)
+        if log.rejected.num_rows:
+            self._n_rejected += log.rejected.num_rows
+            if self._writer is None:
+                self._writer = self._stack.enter_context(parquet_writer(self._path, QUARANTINE))
+            self._writer.write_table(quarantine_table([log]))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the shard's note says of them."""
+        """Return the report as plain values, for the shard's metadata."""
         return {
-            "files": [asdict(account) for account in self._files],
+            "files": [asdict(report) for report in self._files],
             "not_logs": self._not_logs,
             "n_rejected": self._n_rejected,
         }
 
 
-@contextmanager
-def outcomes_to(path: Path) -> Iterator[Outcomes]:
-    """Give an `Outcomes` whose rejected rows are in `path` at the end, if there are any."""
-    with ExitStack() as stack:
-        yield Outcomes(path, stack)
-
-
-def outcomes_report(notes: Sequence[Mapping[str, Any]]) -> IngestReport:
-    """Return what came of all raw logs, from what the notes of their shards say."""
-    accounts = [FileReport(**account) for note in notes for account in note["files"]]
-    not_logs = {name: why for note in notes for name, why in note["not_logs"].items()}
-    return replace(ingest_report(accounts, 0, []), not_logs=not_logs)
+def join_shard_reports(shards: Sequence[Mapping[str, Any]]) -> IngestReport:
+    """Return the report of all raw logs, from `ShardReport.to_json` of each shard."""
+    files = [FileReport(**report) for shard in shards for report in shard["files"]]
+    not_logs = {name: why for shard in shards for name, why in shard["not_logs"].items()}
+    return ingest_report(files, 0, not_logs)
 
 
 def duplicates_table(
-    note: Mapping[str, Any], rows: Int64[np.ndarray, " doubles"], scores: pa.Table
+    shard: Mapping[str, Any], rows: Int64[np.ndarray, " duplicates"], scores: pa.Table
 ) -> pa.Table:
-    """Return as `QUARANTINE` the sessions at `rows` of a shard, which another shard's log had."""
-    files = note["files"]
-    stops = np.cumsum([account["n_sessions"] for account in files])
-    of_row = [files[i] for i in np.searchsorted(stops, rows, side="right").tolist()]
+    """Return the sessions at `rows` of a shard, which an earlier shard has, as `QUARANTINE` rows.
+
+    `shard` is `ShardReport.to_json` of the shard.
+    """
+    files = shard["files"]
+    stops = np.cumsum([report["n_sessions"] for report in files])
+    file_of_row = [files[i] for i in np.searchsorted(stops, rows, side="right").tolist()]
     chosen = scores.take(pa.array(rows)).select(["session_id", "n_events"]).to_pylist()
     return pa.table(
         {
-            "source_file": pa.array([account["name"] for account in of_row], pa.string()),
-            "source_sha256": pa.array([account["sha256"] for account in of_row], pa.string()),
+            "source_file": pa.array([report["name"] for report in file_of_row], pa.string()),
+            "source_sha256": pa.array([report["sha256"] for report in file_of_row], pa.string()),
             "line": pa.nulls(len(rows), pa.int64()),
             "reason": pa.array([DUPLICATE] * len(rows)).dictionary_encode(),
             "raw": pa.array(

@@ -7,13 +7,15 @@ time, so that its size decides nothing about memory.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipeline.ingest.parse import NO_COLUMNS, FoundFile, NotALog, ParsedLog, find_files, parse_files
+from pipeline.ingest.find import FoundFile, find_files
+from pipeline.ingest.parse import NO_COLUMNS, ParsedLog, parse_files
+from pipeline.ingest.report import ShardReport
 from pipeline.readers import AUTO
 from pipeline.schemas import SESSIONS, check_schema
 from pipeline.sessions.sessions import Sessions
@@ -66,24 +68,24 @@ def plan_shards(paths: Sequence[Path]) -> list[Shard]:
     return shards
 
 
-def _untold(outcome: ParsedLog | NotALog) -> None:
-    """Tell nobody."""
-
-
 def read_shard(
     shard: Shard,
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
-    tell: Callable[[ParsedLog | NotALog], None] = _untold,
+    report: ShardReport | None = None,
 ) -> Iterator[Sessions]:
     """Give the sessions of a shard, some thousands at a time, in a fixed order.
 
-    `tell` is called with what came of each raw log.
+    What became of each raw log is added to `report`.
     """
     for piece in shard.pieces:
         if isinstance(piece, RowGroups):
             yield from read_row_groups(piece.path, range(piece.first, piece.stop))
-    yield from parse_files(shard.logs, format, columns, tell)
+    for log in parse_files(shard.logs, format, columns):
+        if report is not None:
+            report.add(log)
+        if isinstance(log, ParsedLog):
+            yield log.sessions
 
 
 def inputs_digest(shards: Sequence[Shard], settings: Mapping[str, object]) -> str:

@@ -1,6 +1,6 @@
-"""Cells as they stand in a log in, our units and codes out.
+"""Convert the cells of a log to our units and codes.
 
-A cell that means nothing becomes null; which rows that costs is for others to say.
+A cell that means nothing becomes null; the reader or the cleaning decides what to do with the row.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _BUTTON_WORDS = {
     Button.MIDDLE: "middle auxiliary wheel 1",
 }
 KINDS: Final = {"": Kind.MOVE} | {w: k for k, words in _KIND_WORDS.items() for w in words.split()}
-"""Event words -> kind; an event that isn't said is a move."""
+"""Event words -> kind; an empty cell is a move."""
 
 BUTTONS: Final = {"": Button.NONE} | {
     w: b for b, words in _BUTTON_WORDS.items() for w in words.split()
@@ -106,7 +106,7 @@ def positions(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
     """Return times as whole microseconds; `unit` is `t_us`, `t_ms`, `t_s` or `t_iso`.
 
-    A column of timestamps is what it says whatever its name; without a zone it is UTC.
+    A column of timestamps is read as such, whatever its name; without a zone it is UTC.
     """
     if pa.types.is_timestamp(column.type):
         return (
@@ -116,9 +116,9 @@ def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
         )
     if unit == "t_iso":
         return _iso_us(column)
-    said = numbers(column)
+    given = numbers(column)
     with np.errstate(over="ignore"):  # what is infinite then is no time
-        time = (said.fill_null(np.nan) if said.null_count else said).to_numpy() * US_PER[unit]
+        time = (given.fill_null(np.nan) if given.null_count else given).to_numpy() * US_PER[unit]
     if len(time) and time.min() > -_LARGEST_US and time.max() < _LARGEST_US:  # as it should be
         return pa.array(np.rint(time, out=time).astype(np.int64))
     is_time = np.abs(time) < _LARGEST_US  # false for NaN
@@ -178,9 +178,9 @@ def labels(column: pa.ChunkedArray) -> tuple[pa.Array, Bool[np.ndarray, " rows"]
         column = column.cast(pa.int8())
     label = numbers(column).fill_null(np.nan).to_numpy()
     is_label = np.isin(label, (0, 1))
-    is_said = codes(column, {"": 0}, 1) == 1
+    is_given = codes(column, {"": 0}, 1) == 1
     whole = np.where(is_label, label, 0).astype(np.int8)
-    return pa.array(whole, mask=~is_label), is_said & ~is_label
+    return pa.array(whole, mask=~is_label), is_given & ~is_label
 
 
 _SHARED = np.zeros(2**22, np.uint8)

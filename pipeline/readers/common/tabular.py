@@ -1,4 +1,4 @@
-"""A table of cells in, an events table out: the columns that csv, jsonl and parquet share.
+"""Turn a table of cells into an events table, by the columns that csv, jsonl and parquet share.
 
 Required: `session_id`, a time (`t_us`, `t_ms`, `t_s`, or ISO 8601 in `t_iso` or `t`), `x`
 and `y` in CSS pixels. Optional: `event` (a word, see `cells.KINDS`; empty is a move),
@@ -35,7 +35,7 @@ def check_mapping(columns: Mapping[str, str]) -> None:
             near = did_you_mean(ours, KNOWN)
             raise ConfigError(
                 f"columns {ours}={columns[ours]}",
-                f"there is no column {ours}",
+                f"unknown column {ours!r}",
                 f"did you mean {near[0]}?" if near else f"known: {', '.join(KNOWN)}",
             )
 
@@ -93,8 +93,8 @@ def to_log(
 ) -> Log:
     """Return the log of a table with our column names, whatever the types of its columns.
 
-    What cleaning can judge (no number, no session) stays, as null. Only at the beginning of a
-    file does a column without any time tell that it is another kind of column.
+    What cleaning rejects (no number, no session) stays, as null. Only at the beginning of a file
+    is a column without any time taken for another kind of column.
     """
     n = table.num_rows
     given = {name: table[name] for name in table.column_names}
