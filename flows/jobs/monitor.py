@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +23,7 @@ from pipeline.monitoring.reference import (
 )
 from pipeline.scores.partitions import partition_files, read_partition
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import as_path, open_parquet
+from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import MANIFEST, lock, publish_partition, seal, staging, write_parquet
 from pipeline.storage.store import check_date, day_folder, is_store, read_sessions
 
@@ -34,13 +33,13 @@ _PART = "part-00000.parquet"
 
 
 def monitor(
-    store: Path,
-    scores: Path,
-    models: Path,
-    drift: Path,
+    store: StoragePath,
+    scores: StoragePath,
+    models: StoragePath,
+    drift: StoragePath,
     run_date: str,
     config: DriftConfig = DriftConfig(),
-) -> Path:
+) -> StoragePath:
     """Compare a day with the reference of the model that scored it; publish `DRIFT/run_date=...`.
 
     `models` is a folder of models or a RUN: for a day that says of no model where it is.
@@ -75,7 +74,7 @@ def monitor(
     return target
 
 
-def read_drift(partition: Path) -> pa.Table:
+def read_drift(partition: StoragePath) -> pa.Table:
     """Return a day of the DRIFT table."""
     (part,) = partition_files(as_path(partition))
     with open_parquet(part) as parquet:
@@ -102,7 +101,7 @@ def drift_text(drift: pa.Table) -> str:
     return "\n".join(lines)
 
 
-def _read_day(scores: Path, run_date: str) -> pa.Table:
+def _read_day(scores: StoragePath, run_date: str) -> pa.Table:
     try:
         return read_partition(scores / f"run_date={run_date}")
     except NotFoundError as error:
@@ -111,7 +110,9 @@ def _read_day(scores: Path, run_date: str) -> pa.Table:
         ) from error
 
 
-def _reference(scores: Path, run_date: str, models: Path) -> tuple[Path, Reference]:
+def _reference(
+    scores: StoragePath, run_date: str, models: StoragePath
+) -> tuple[StoragePath, Reference]:
     """Return the reference of the model that scored the day, else that of the champion."""
     manifest = scores / f"run_date={run_date}" / MANIFEST
     said = json.loads(manifest.read_text()).get("run") if manifest.is_file() else None
@@ -119,7 +120,7 @@ def _reference(scores: Path, run_date: str, models: Path) -> tuple[Path, Referen
     return run, read_reference(run)
 
 
-def _summary(day: Path, table: pa.Table) -> Reference:
+def _summary(day: StoragePath, table: pa.Table) -> Reference:
     """Return how the day's measures are distributed: of its scores, and of its sessions."""
     accounts = np.array(table["account_id"].to_pylist(), object)
     summary = summarise(score_measures(table), accounts)
