@@ -4,6 +4,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from model.device import compilation_cache
 from pipeline.sessions.sessions import Sessions
 
 if TYPE_CHECKING:  # it would load JAX
@@ -21,6 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # A busy machine is no fault: no example is failed for its time.
 settings.register_profile("pointerprint", deadline=None)
 settings.load_profile("pointerprint")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what JAX compiles, for the other workers and the next run, before it is imported."""
+    kept = config.cache.mkdir("jax") / compilation_cache(version("jaxlib")).name
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 @pytest.fixture(scope="session")
