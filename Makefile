@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/ready
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 PEERS := .venv-bench/ready
 
 .PHONY: help setup demo test test-all check browser bench figures clean
@@ -23,10 +23,10 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## Go the whole way on sample_data/: pictures, training, scores in Parquet, a report
 	$(BIN)/pointerprint demo
 
-test: setup browser ## Run the tests, a file at a time on each core, less the slow proofs (test-all)
+test: setup browser ## Run the tests, four files at a time, without the slow proofs that test-all adds
 	$(PYTEST) -m 'not slow'
 
-test-all: setup browser ## Run every test, with the slow proofs too: 60 kills, long fuzzing, every fault
+test-all: setup browser ## Run every test, with the slow proofs: 60 kills, 400 fuzzed files a format, long races
 	$(PYTEST)
 
 browser: setup ## Install Chromium for the report's tests, where there is none (make test does so)

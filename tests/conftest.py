@@ -19,6 +19,10 @@ if TYPE_CHECKING:  # it would load JAX
     from model.evaluate import Evaluation
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = {
+    *("test_faults.py", "test_flows.py", "test_secrets.py", "test_serve.py", "test_supply.py"),
+    *("test_cloud.py", "test_network.py", "test_owner.py", "test_report_page.py"),
+}
 
 # A busy machine is no fault: no example is failed for its time.
 settings.register_profile("pointerprint", deadline=None)
@@ -31,6 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")

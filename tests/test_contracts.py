@@ -1,8 +1,9 @@
-"""Promises about imports, kept by tests."""
+"""Promises about imports and the layout, kept by tests."""
 
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_datas_way_has_one_direction():
+def test_imports_keep_the_contracts():
     lint = [str(Path(sys.executable).with_name("lint-imports"))]
     result = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
@@ -31,6 +32,31 @@ def test_help_loads_neither_jax_nor_prefect(arguments):
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("module", ["rasterize.draw", "model.network", "model.train"])
+def test_drawing_and_training_load_no_flows_databases_or_plots(module):
+    script = f"import sys, {module}\nprint(*(name.partition('.')[0] for name in sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    heavy = {"prefect", "fastapi", "sqlalchemy", "duckdb", "matplotlib", "PIL", "flows"}
+    assert heavy & set(result.stdout.split()) == set()
+
+
+def test_pipeline_is_folders_by_subject_and_three_files():
+    files = {path.stem for path in (ROOT / "pipeline").glob("*.py")}
+    assert files == {"__init__", "config", "errors", "schemas"}
+
+
+def test_every_package_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in ("pipeline", "rasterize", "model", "flows")
+        for path in (ROOT / package).rglob("*.py")
+    }
+    assert found == set(project["tool"]["setuptools"]["packages"])
 
 
 def test_no_module_loads_what_could_run():

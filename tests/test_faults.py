@@ -233,7 +233,7 @@ def test_sigterm(tmp_path):
     assert set(load_sessions([store]).session_id) == everyone
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_sigterm_while_scoring(workers, tmp_path):
     logs, scores, run = tmp_path / "logs", tmp_path / "scores", tmp_path / "run"
     logs.mkdir()

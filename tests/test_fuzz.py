@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from benchmarks.fuzz.check import check_file
 from benchmarks.fuzz.grammar import FORMATS, file_of
 
-N_FILES = int(os.environ.get("POINTERPRINT_FUZZ_FILES", "36"))
-"""Of each format; a third for those that DuckDB reads, which takes longer."""
+MANY = int(os.environ.get("POINTERPRINT_FUZZ_FILES", "400"))
 
 
 class Drawn:
@@ -33,10 +32,13 @@ def files(draw, format_: str) -> bytes:
     return file_of(Drawn(draw), format_)
 
 
+@pytest.mark.parametrize("n_files", [36, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("format_", FORMATS)
-def test_every_row_of_a_hostile_log_is_accounted_for(format_):
+def test_every_row_of_a_hostile_log_is_accounted_for(format_, n_files):
+    """Check so many files; a third for the formats that DuckDB reads, which takes longer."""
+
     @settings(
-        max_examples=N_FILES // (3 if format_ in ("jsonl", "rrweb", "posthog") else 1),
+        max_examples=n_files // (3 if format_ in ("jsonl", "rrweb", "posthog") else 1),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
