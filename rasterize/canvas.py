@@ -1,4 +1,4 @@
-"""What a path is drawn on: how big, and at which scale. (No JAX here.)"""
+"""The canvas that a path is drawn on: its size and scale. (No JAX here.)"""
 
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -31,7 +31,7 @@ class Canvas:
     n_samples: int = 256
 
     def __post_init__(self) -> None:
-        """Refuse what can't be drawn."""
+        """Refuse a canvas that nothing can be drawn on."""
         if not 4 <= self.size <= LARGEST_SIZE:
             raise ConfigError("canvas", f"size {self.size}", f"4 to {LARGEST_SIZE} cells")
         if self.cell_px <= 0 or self.n_samples < 2:

@@ -1,4 +1,4 @@
-"""The drawing kernel: points to images, as JAX functions that run inside the jitted step.
+"""Draw windows as images, by JAX functions that run inside the jitted step.
 
 Every image is made of spots, each spread over its four nearest cells (bilinear splatting, which is
 what makes lines smooth and the image differentiable with respect to the points). The path is spots
@@ -24,7 +24,6 @@ PRIOR_EVENTS: Final = 3.0
 
 Splat = Literal["scatter", "product"]
 
-Counts = Float[Array, "*batch cells cells panels"] | Float[np.ndarray, "*batch cells cells panels"]
 AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 
 
@@ -108,14 +107,14 @@ def splat(
 ) -> Float[Array, "batch size size layers"]:
     """Add each spot's values to its four nearest cells, by nearness; outside nothing is drawn.
 
-    As a scatter, or as a product of two matrices of how much each spot belongs to each row and
-    column. None takes the scatter on a CPU, where it was measured to be three times as fast
+    As a scatter, or as a product of two matrices, the shares of each spot in rows and in columns.
+    None takes the scatter on a CPU, where it was measured to be three times as fast
     (docs/decisions/0013-print.md), and the product elsewhere, where neither was measured yet.
     """
     if how is None:
         how = "scatter" if jax.default_backend() == "cpu" else "product"
     if how == "product":
-        rows, columns = _belonging(y, size), _belonging(x, size)
+        rows, columns = _cell_shares(y, size), _cell_shares(x, size)
         return jnp.einsum("bsi,bsj,bsl->bijl", rows, columns, values)
     batch, _, layers = values.shape
     left, top = jnp.floor(x), jnp.floor(y)
@@ -140,8 +139,8 @@ def splat(
     return flat.reshape(batch, size, size, layers)
 
 
-def _belonging(at: Float[Array, "batch spots"], size: int) -> Float[Array, "batch spots size"]:
-    """Return how much each spot belongs to each cell along one side."""
+def _cell_shares(at: Float[Array, "batch spots"], size: int) -> Float[Array, "batch spots size"]:
+    """Return the share of each spot in each cell along one side."""
     return jnp.maximum(1 - jnp.abs(at[..., None] - jnp.arange(size, dtype=at.dtype)), 0)
 
 

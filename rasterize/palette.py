@@ -1,4 +1,4 @@
-"""Numbers to colours: speeds of a path, shares of a print, and weights with two sides.
+"""Colours of the speeds of a path, the shares of a print, and weights with two sides.
 
 Lightness rises along the scales of speeds and shares, so they read the same to colour-blind eyes
 and in grey. Weights and differences have two sides, blue and orange, which no common
@@ -30,12 +30,12 @@ def weight_color(fraction: Float[np.ndarray, "*any"]) -> UInt8[np.ndarray, "*any
 
 
 def speed_color(fraction: Float[np.ndarray, "*any"]) -> UInt8[np.ndarray, "*any 3"]:
-    """Return the colour of a speed given as its place on the scale, 0 slow to 1 fast."""
+    """Return the colour of a speed given as a fraction of the scale, 0 slow to 1 fast."""
     return _blend(SCALE, fraction)
 
 
 def share_color(fraction: Float[np.ndarray, "*any"]) -> UInt8[np.ndarray, "*any 3"]:
-    """Return the colour of a share given as its place on the scale, 0 none to 1 most."""
+    """Return the colour of a share given as a fraction of the scale, 0 none to 1 most."""
     return _blend(SHARE_SCALE, fraction)
 
 

@@ -1,7 +1,8 @@
 """The table of panels: what a print shows, on which axes, in which words. (No JAX here.)
 
 A panel is a small image of how often two quantities of a motion occur together. To add one, add an
-entry to `PANELS` with a function that picks its two quantities from a `Motion`.
+entry to `PANELS` with a function that picks its two quantities from a `Motion`: pictures, reports
+and training take it from there.
 """
 
 import math
@@ -174,6 +175,17 @@ def _earlier(axis: Axis) -> Axis:
 
 def _degrees(radians: Values) -> Values:
     return radians * (180 / math.pi)
+
+
+DIRECTIONS: Final = (
+    *("right", "lower right", "down", "lower left"),
+    *("left", "upper left", "up", "upper right"),
+)  # eighths of a turn, clockwise, as angles are on a screen
+
+
+def two_digits(value: float) -> str:
+    """Return a number with two digits that count, without an exponent."""
+    return "0" if abs(value) < 0.01 else f"{float(f'{value:.2g}'):,g}"
 
 
 PANELS: Final[Mapping[str, Panel]] = {

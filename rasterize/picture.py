@@ -7,7 +7,7 @@ from functools import partial
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.schemas import Kind
@@ -19,7 +19,7 @@ from rasterize.palette import BACKGROUND, ink_on_background, speed_color, weight
 
 ENLARGED = 5  # a picture's pixels for each of the canvas's cells
 TEXT = (206, 212, 222)
-QUIET = (152, 160, 174)  # of words that explain
+MUTED = (152, 160, 174)  # of words that explain
 FAINT = (96, 104, 118)
 MARGIN = 12
 CAPTION = 20  # height of a line of text, px
@@ -115,7 +115,7 @@ def _legend(
 ) -> None:
     """Draw the colour scale with speeds at its ticks, then what the marks mean."""
     length = 300
-    speed_scale(sheet, pen, (left, top + 6), length, canvas)
+    speed_scale(sheet, (left, top + 6), length, canvas)
     pen.text((left + length + 10, top + 4), "speed, px/s", TEXT, font=font())
     column = left + length + 104
     explain_marks(pen, ((column, top), (column + 130, top), (column, top + 22)), canvas)
@@ -125,27 +125,32 @@ def _legend(
         "centred": f"{side_px:g} px wide, path centred",
         "absolute": f"upper left {side_px:g} px of the page",
     }[canvas.placement]
-    pen.text((left + length + 260, top + 26), view, QUIET, font=font())
+    pen.text((left + length + 260, top + 26), view, MUTED, font=font())
 
 
-def speed_scale(
+def draw_scale(
     sheet: Image.Image,
-    pen: ImageDraw.ImageDraw,
     corner: tuple[int, int],
-    length: int,
-    canvas: Canvas,
+    bar: UInt8[np.ndarray, "length 3"],
+    ticks: Sequence[tuple[float, str]],
 ) -> None:
-    """Draw the canvas's colours of speed as a bar with px/s at its ticks, 32 px high."""
+    """Draw a scale of colours with ticks (0 to 1) below, 32 px high."""
+    pen = ImageDraw.Draw(sheet)
     left, top = corner
-    bar = speed_color(np.tile(np.linspace(0, 1, length), (12, 1)))
-    sheet.paste(Image.fromarray(bar), corner)
-    span = np.log(canvas.fast_px_s / canvas.slow_px_s)
-    for speed in (100, 1000, 10_000, 100_000):
-        if canvas.slow_px_s <= speed <= canvas.fast_px_s:
-            at = left + np.log(speed / canvas.slow_px_s) / span * (length - 1)
-            pen.line((at, top + 12, at, top + 18), fill=TEXT)
-            pen.text((at, top + 20), f"{speed:,}", TEXT, font=font(), anchor="ma")
-    pen.text((left, top + 20), f"{canvas.slow_px_s:g}", TEXT, font=font())
+    sheet.paste(Image.fromarray(np.tile(bar, (12, 1, 1))), corner)
+    for position, text in ticks:
+        x = left + position * (len(bar) - 1)
+        pen.line((x, top + 12, x, top + 17), fill=MUTED)
+        anchor = "la" if position == 0 else "ma"
+        pen.text((x, top + 20), text, TEXT, font=font(), anchor=anchor)
+
+
+def speed_scale(sheet: Image.Image, corner: tuple[int, int], length: int, canvas: Canvas) -> None:
+    """Draw the canvas's colours of speed with px/s at their ticks."""
+    slow, fast = canvas.slow_px_s, canvas.fast_px_s
+    speeds = [speed for speed in (100, 1000, 10_000, 100_000) if slow < speed <= fast]
+    ticks = [(float(np.log(v / slow) / np.log(fast / slow)), f"{v:,}") for v in speeds]
+    draw_scale(sheet, corner, speed_color(np.linspace(0, 1, length)), [(0.0, f"{slow:g}"), *ticks])
 
 
 def explain_marks(
@@ -245,12 +250,8 @@ def weight_legend(width: int, largest: float) -> Image.Image:
     """Return the scale of weights with words at its ends."""
     strip = Image.new("RGB", (max(width, 760), 3 * CAPTION), SHEET)
     pen = ImageDraw.Draw(strip)
-    bar = weight_color(np.tile(np.linspace(-1, 1, _SCALE_PX), (12, 1)))
-    strip.paste(Image.fromarray(bar), (MARGIN, 6))
-    for share, anchor in ((-1, "la"), (0, "ma"), (1, "ra")):
-        at = MARGIN + (share + 1) / 2 * (_SCALE_PX - 1)
-        text = f"{share * largest:+.2g}" if share else "0"
-        pen.text((at, 26), text, TEXT, font=font(), anchor=anchor)
+    ticks = [(0.0, f"{-largest:+.2g}"), (0.5, "0"), (1.0, f"{largest:+.2g}")]
+    draw_scale(strip, (MARGIN, 6), weight_color(np.linspace(-1, 1, _SCALE_PX)), ticks)
     words = "an event's part of the logit: blue lowered the score, orange raised it"
     pen.text((MARGIN + _SCALE_PX + 10, 4), words, TEXT, font=font())
     return strip

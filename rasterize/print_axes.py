@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from rasterize.palette import BACKGROUND
 from rasterize.panels import Axis, Panel
-from rasterize.picture import QUIET, TEXT, fitting, font
+from rasterize.picture import MUTED, TEXT, fitting, font
 
 LEFT: Final = 56  # room for the axis at the left of a plot, px
 BELOW: Final = 48  # and below it, for two rows of ticks and the axis's name
@@ -50,12 +50,12 @@ def draw_cells(sheet: Image.Image, plot: Plot, colors: UInt8[np.ndarray, "cells 
     sheet.paste(tile, (plot.left, plot.top))
 
 
-def say_empty(pen: ImageDraw.ImageDraw, plot: Plot) -> None:
-    """Fill a plot in which there is nothing to show, and say so."""
+def draw_empty(pen: ImageDraw.ImageDraw, plot: Plot) -> None:
+    """Fill a plot that has no events to show, and write that there are none."""
     corner = (plot.left + plot.side - 1, plot.top + plot.side - 1)
     pen.rectangle((plot.left, plot.top, *corner), fill=BACKGROUND)
     middle = (plot.left + plot.side / 2, plot.top + plot.side / 2)
-    pen.text(middle, "no such events", QUIET, font=font(_NAME_SIZE), anchor="mm")
+    pen.text(middle, "no such events", MUTED, font=font(_NAME_SIZE), anchor="mm")
 
 
 def draw_left_axis(sheet: Image.Image, plot: Plot, panel: Panel) -> None:
@@ -63,18 +63,18 @@ def draw_left_axis(sheet: Image.Image, plot: Plot, panel: Panel) -> None:
     pen = ImageDraw.Draw(sheet)
     for position, text in _DIRECTIONS[1] if panel.polar else _ticks(panel.y):
         y = plot.top + plot.at(position)
-        pen.line((plot.left - _TICK, y, plot.left - 1, y), fill=QUIET)
+        pen.line((plot.left - _TICK, y, plot.left - 1, y), fill=MUTED)
         lines = _in_two(text)
         first = y - LINE * (len(lines) - 1) / 2
         for i, line in enumerate(lines):
-            place = (plot.left - _TICK - 3, first + i * LINE)
-            pen.text(place, line, TEXT, font=font(_TICK_SIZE), anchor="rm")
+            at = (plot.left - _TICK - 3, first + i * LINE)
+            pen.text(at, line, TEXT, font=font(_TICK_SIZE), anchor="rm")
     if not panel.polar:
         name, room = _axis_name(panel.y), plot.side + 8
         is_long = font(_NAME_SIZE).getlength(name) > room
         size = _NAME_SIZE - 1 if is_long else _NAME_SIZE
         middle = (plot.left - LEFT, plot.top + plot.side // 2)
-        draw_upwards(sheet, middle, fitting(name, room, size), QUIET, size)
+        draw_upwards(sheet, middle, fitting(name, room, size), MUTED, size)
 
 
 def draw_lower_axis(pen: ImageDraw.ImageDraw, plot: Plot, panel: Panel) -> int:
@@ -86,19 +86,19 @@ def draw_lower_axis(pen: ImageDraw.ImageDraw, plot: Plot, panel: Panel) -> int:
     taken = [0.0, 0.0]  # up to where each row is written on
     for position, text in _DIRECTIONS[0] if panel.polar else _ticks(panel.x):
         x = plot.left + plot.at(position)
-        pen.line((x, bottom, x, bottom + _TICK), fill=QUIET)
+        pen.line((x, bottom, x, bottom + _TICK), fill=MUTED)
         half = font(_TICK_SIZE).getlength(text) / 2
         middle = min(max(x, plot.left + half - 6), plot.left + plot.side - half + 6)
         row = next((i for i in (0, 1) if middle - half >= taken[i]), None)
         if row is None:  # there is room in neither
             continue
         taken[row] = middle + half + 4
-        place = (middle, bottom + _TICK + 2 + row * (LINE - 1))
-        pen.text(place, text, TEXT, font=font(_TICK_SIZE), anchor="ma")
+        at = (middle, bottom + _TICK + 2 + row * (LINE - 1))
+        pen.text(at, text, TEXT, font=font(_TICK_SIZE), anchor="ma")
     name = f"{_axis_name(panel.x)}, from the middle" if panel.polar else _axis_name(panel.x)
     top = bottom + _TICK + 3 + LINE * (2 if taken[1] else 1)
-    place = (plot.left + plot.side / 2, top)
-    pen.text(place, name, QUIET, font=font(_NAME_SIZE), anchor="ma")
+    middle = (plot.left + plot.side / 2, top)
+    pen.text(middle, name, MUTED, font=font(_NAME_SIZE), anchor="ma")
     return top + LINE + 4
 
 

@@ -1,4 +1,4 @@
-"""Write prints for a page: panels in words, and what lies in their cells as short text. (No JAX.)
+"""Encode prints for a page: panels in words, their cells as base64. (No JAX here.)
 
 A cell's centre lies at `cell / (cells - 1)` of its axis, as in `rasterize.draw.draw_counts`.
 """
@@ -10,14 +10,10 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float, Int
 
-from rasterize.panels import Axis, Panel, find_panels
+from rasterize.panels import DIRECTIONS, Axis, Panel, find_panels, two_digits
 
 ROOT_STEPS: Final = 510  # a byte is this times the root of a share: a quarter and more is 255
 NOT_COUNTED: Final = 65535
-_DIRECTIONS: Final = (
-    *("right", "lower right", "down", "lower left"),
-    *("left", "upper left", "up", "upper right"),
-)  # clockwise, as angles are on a screen
 _BOUNDED_UNITS: Final = ("degrees",)  # no value lies beyond such an axis
 
 
@@ -98,12 +94,12 @@ def _axis_json(axis: Axis, cells: int) -> dict[str, Any]:
 
 def _direction_json(cells: int) -> dict[str, Any]:
     """Return the axis of directions around the middle of a polar panel."""
-    eighths = [math.floor(i / cells * len(_DIRECTIONS) + 0.5) for i in range(cells)]
+    eighths = [math.floor(i / cells * len(DIRECTIONS) + 0.5) for i in range(cells)]
     return {
         "words": "direction",
         "unit": "",
         "ticks": [[0.0, "up"], [1.0, "down"]],
-        "values": [_DIRECTIONS[eighth % len(_DIRECTIONS)] for eighth in eighths],
+        "values": [DIRECTIONS[eighth % len(DIRECTIONS)] for eighth in eighths],
     }
 
 
@@ -112,14 +108,9 @@ def _value_text(axis: Axis, position: float) -> str:
     value = axis.value(position)
     if axis.scale == "category":
         return min(axis.ticks, key=lambda tick: abs(tick[0] - value))[1]
-    text = f"{_number(value)} {axis.unit}"
+    text = f"{two_digits(value)} {axis.unit}"
     if axis.unit in _BOUNDED_UNITS or 0 < position < 1:
         return text
     if position == 1:
         return f"{text} or more"
     return text if axis.scale == "log1p" else f"{text} or less"
-
-
-def _number(value: float) -> str:
-    """Return a number with two digits that count."""
-    return "0" if abs(value) < 0.01 else f"{float(f'{value:.2g}'):,g}"

@@ -15,10 +15,11 @@ from rasterize.draw import density
 from rasterize.palette import BACKGROUND, share_color, weight_color
 from rasterize.panels import Panel
 from rasterize.picture import (
-    QUIET,
+    MUTED,
     SHEET,
     TEXT,
     draw_pictures,
+    draw_scale,
     explain_marks,
     fitting,
     font,
@@ -30,11 +31,11 @@ from rasterize.print_axes import (
     LINE,
     Plot,
     draw_cells,
+    draw_empty,
     draw_left_axis,
     draw_lower_axis,
     draw_rings,
     draw_upwards,
-    say_empty,
 )
 
 MOST_SHARE: Final = 0.04  # of a panel's events in one cell: the colours end here
@@ -60,7 +61,7 @@ _SHORTEST_PAUSE_MS: Final = 500.0  # a whole session has too many short ones to 
 
 @dataclass(frozen=True)
 class SessionPrint:
-    """A session to draw: its path, the counts of its print, and what these are compared with."""
+    """A session to draw: its path, its print, and the reference to compare that with."""
 
     name: str  # short: it stands along the rows of panels
     caption: str  # above the path
@@ -221,7 +222,7 @@ def _draw_paths(
         pen.text((_EDGE, top - 16), fitting(words, layout.path_px), TEXT, font=font())
     top = layout.path_top(len(sessions)) + 4
     pen.text((_EDGE, top), "speed along the path, px/s", TEXT, font=font())
-    speed_scale(sheet, pen, (_EDGE, top + 18), min(layout.path_px - 24, _BAR), canvas)
+    speed_scale(sheet, (_EDGE, top + 18), min(layout.path_px - 24, _BAR), canvas)
     click, pause, held = ((_EDGE, top + 56 + i * 20) for i in range(3))
     explain_marks(pen, (click, pause, held), canvas)
 
@@ -242,9 +243,9 @@ def _path_picture(session: SessionPrint, canvas: Canvas, side: int) -> Image.Ima
     pen = ImageDraw.Draw(picture)
     bar_px = _round_length(0.3 * extent_px)
     right, y = side - 8, side - 8
-    pen.line((right - bar_px * scale, y, right, y), fill=QUIET, width=2)
-    pen.text((right, y - 4), f"{bar_px:,g} px", QUIET, font=font(11), anchor="rs")
-    pen.text((8, y + 2), session.detail, QUIET, font=font(11), anchor="ls")
+    pen.line((right - bar_px * scale, y, right, y), fill=MUTED, width=2)
+    pen.text((right, y - 4), f"{bar_px:,g} px", MUTED, font=font(11), anchor="rs")
+    pen.text((8, y + 2), session.detail, MUTED, font=font(11), anchor="ls")
     return picture
 
 
@@ -267,19 +268,19 @@ def _draw_panel(
             if panel.polar:
                 draw_rings(sheet, plot, panel.x)
         else:
-            say_empty(pen, plot)
+            draw_empty(pen, plot)
         draw_left_axis(sheet, plot, panel)
         if row.reference is None:
             words = f"{of_panel[0].sum():,.0f} events"
-            place = (plot.left + plot.side, plot.top - 3)
-            pen.text(place, words, QUIET, font=font(11), anchor="rs")
+            corner = (plot.left + plot.side, plot.top - 3)
+            pen.text(corner, words, MUTED, font=font(11), anchor="rs")
     first, last = layout.plot(p, 0), layout.plot(p, len(rows) - 1)
     left = first.left - LEFT + _EDGE
     title = fitting(panel.title, layout.column_px - _EDGE // 2, 14)
     pen.text((left, first.top - _COUNT - 6), title, TEXT, font=font(14), anchor="ls")
     top = draw_lower_axis(pen, last, panel)
     for i, line in enumerate(_wrapped(panel.words, LEFT + last.side)):
-        pen.text((left, top + i * LINE), line, QUIET, font=font(11))
+        pen.text((left, top + i * LINE), line, MUTED, font=font(11))
 
 
 def _colors(row: _Row, p: int) -> UInt8[np.ndarray, "cells cells 3"]:
@@ -303,17 +304,15 @@ def _draw_labels(sheet: Image.Image, rows: Sequence[_Row], n_panels: int, layout
 def _share_legend(sheet: Image.Image, corner: tuple[int, int]) -> None:
     """Draw the colours of shares, at equal steps of their square root."""
     words = "share of a panel's events in a cell (square root)"
-    bar = share_color(np.linspace(0, 1, _BAR))
     ticks = [(float(np.sqrt(share / MOST_SHARE)), text) for share, text in _SHARES]
-    _draw_legend(sheet, corner, words, bar, ticks)
+    _draw_legend(sheet, corner, words, share_color(np.linspace(0, 1, _BAR)), ticks)
 
 
 def _difference_legend(sheet: Image.Image, corner: tuple[int, int]) -> None:
     """Draw the colours of differences, with words at their ends."""
     words = "compared with the reference, such events are"
-    bar = weight_color(np.linspace(-1, 1, _BAR))
     ticks = [(0.0, "rarer"), (0.5, "as frequent"), (1.0, "more frequent")]
-    _draw_legend(sheet, corner, words, bar, ticks)
+    _draw_legend(sheet, corner, words, weight_color(np.linspace(-1, 1, _BAR)), ticks)
 
 
 def _draw_legend(
@@ -323,16 +322,9 @@ def _draw_legend(
     bar: UInt8[np.ndarray, "length 3"],
     ticks: Sequence[tuple[float, str]],
 ) -> None:
-    """Draw a colour scale with words above and ticks (0 to 1) below."""
-    pen = ImageDraw.Draw(sheet)
-    left, top = corner
-    pen.text(corner, words, TEXT, font=font())
-    sheet.paste(Image.fromarray(np.tile(bar, (12, 1, 1))), (left, top + 18))
-    for position, text in ticks:
-        x = left + position * (len(bar) - 1)
-        pen.line((x, top + 30, x, top + 35), fill=QUIET)
-        anchor = "la" if position == 0 else "ma"
-        pen.text((x, top + 38), text, TEXT, font=font(), anchor=anchor)
+    """Draw a scale of colours with words above."""
+    ImageDraw.Draw(sheet).text(corner, words, TEXT, font=font())
+    draw_scale(sheet, (corner[0], corner[1] + 18), bar, ticks)
 
 
 def _wrapped(words: str, width_px: int) -> list[str]:

@@ -1,13 +1,13 @@
-"""What a panel shows, in a sentence: where a print lies, and where the print it is held against."""
+"""Say in a sentence how the events of a panel differ from those of a reference print."""
 
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float
 
-from rasterize.panels import Axis, Panel
+from rasterize.panels import DIRECTIONS, Axis, Panel, two_digits
 
-Counts = Float[np.ndarray, "cells cells"]
+_Counts = Float[np.ndarray, "cells cells"]
 
 _NARROWER: Final = 0.6  # of the reference's range: worth saying as a range
 _MIDDLE: Final = 0.9  # of the events lie in a range
@@ -15,27 +15,29 @@ _REACH: Final = 1  # cells around the one that stands out
 
 
 def difference_in_words(
-    panel: Panel, own: Counts, reference: Counts, weight: Counts, whose: str
+    panel: Panel, own: _Counts, reference: _Counts, weight: _Counts, whose: str
 ) -> str:
-    """Return how a panel's events lie, against those of `whose` reference, with units.
+    """Return where a panel's events lie, and where those of the reference, which `whose` names.
 
     If along one axis 90 % of them lie in a much narrower (or wider) range than the reference's, the
-    two ranges are given; else the place where `weight` is highest, with the share of events there.
+    two ranges are given; else where `weight` is highest, with the share of events there.
     """
     own, reference = own / max(own.sum(), 1e-9), reference / max(reference.sum(), 1e-9)
     ranges = [] if panel.polar else [_range_words(panel, i, own, reference, whose) for i in (0, 1)]
-    unlike = [words for words in ranges if words]
-    return unlike[0] if unlike else _place_words(panel, own, reference, weight, whose)
+    different = [words for words in ranges if words]
+    return different[0] if different else _peak_words(panel, own, reference, weight, whose)
 
 
-def _range_words(panel: Panel, side: int, own: Counts, reference: Counts, whose: str) -> str | None:
+def _range_words(
+    panel: Panel, side: int, own: _Counts, reference: _Counts, whose: str
+) -> str | None:
     """Return the ranges along an axis (0: x, 1: y); None where they are about as wide, or empty."""
     axis = (panel.x, panel.y)[side]
     if axis.scale == "category" or not (own.any() and reference.any()):
         return None
     spans = [_middle(counts.sum(axis=side)) for counts in (own, reference)]
-    width, usual = (high - low for low, high in spans)
-    if _NARROWER < width / usual < 1 / _NARROWER:
+    width, reference_width = (high - low for low, high in spans)
+    if _NARROWER < width / reference_width < 1 / _NARROWER:
         return None
     here, there = (_span(axis, low, high) for low, high in spans)
     return f"{axis.words}: mostly {here}; {whose} {there}"
@@ -53,10 +55,10 @@ def _middle(share: Float[np.ndarray, " cells"]) -> tuple[float, float]:
 
 def _span(axis: Axis, low: float, high: float) -> str:
     first, last = (axis.value(position) for position in (low, high))
-    return f"{_number(first)} to {_number(last)} {axis.unit}".rstrip()
+    return f"{two_digits(first)} to {two_digits(last)} {axis.unit}".rstrip()
 
 
-def _place_words(panel: Panel, own: Counts, reference: Counts, weight: Counts, whose: str) -> str:
+def _peak_words(panel: Panel, own: _Counts, reference: _Counts, weight: _Counts, whose: str) -> str:
     """Return where, among the cells with more events than the reference, the weight is highest."""
     is_more = own > reference
     at = np.where(is_more, weight, -np.inf) if is_more.any() else weight
@@ -64,11 +66,15 @@ def _place_words(panel: Panel, own: Counts, reference: Counts, weight: Counts, w
     n = len(own)
     rows, columns = (slice(max(i - _REACH, 0), min(i + _REACH + 1, n)) for i in (row, column))
     shares = [f"{counts[rows, columns].sum():.0%}" for counts in (own, reference)]
-    where = _polar_place(panel, row, column, n) if panel.polar else _place(panel, rows, columns, n)
+    where = (
+        _polar_range(panel, row, column, n)
+        if panel.polar
+        else _cells_range(panel, rows, columns, n)
+    )
     return f"{where}: {shares[0]} of the events; {whose} {shares[1]}"
 
 
-def _place(panel: Panel, rows: slice, columns: slice, n: int) -> str:
+def _cells_range(panel: Panel, rows: slice, columns: slice, n: int) -> str:
     sides = []
     for axis, cells in ((panel.x, columns), (panel.y, rows)):
         if axis.scale == "category":
@@ -80,27 +86,10 @@ def _place(panel: Panel, rows: slice, columns: slice, n: int) -> str:
     return " and ".join(sides)
 
 
-def _polar_place(panel: Panel, row: int, column: int, n: int) -> str:
+def _polar_range(panel: Panel, row: int, column: int, n: int) -> str:
     x, y = (2 * (i / (n - 1)) - 1 for i in (column, row))
     radius = min(float(np.hypot(x, y)), 1.0)
     reach = 2 * (_REACH + 0.5) / (n - 1)
     span = _span(panel.x, max(radius - reach, 0.0), min(radius + reach, 1.0))
-    names = (
-        "right",
-        "lower right",
-        "down",
-        "lower left",
-        "left",
-        "upper left",
-        "up",
-        "upper right",
-    )
-    name = names[round(float(np.arctan2(y, x)) / (np.pi / 4)) % 8]
+    name = DIRECTIONS[round(float(np.arctan2(y, x)) / (np.pi / 4)) % len(DIRECTIONS)]
     return f"{panel.x.words} {span} {name}wards"
-
-
-def _number(value: float) -> str:
-    """Return a number as people write it: two figures, no exponent."""
-    if abs(value) >= 100:
-        return f"{round(value, 1 - int(np.floor(np.log10(abs(value))))):,.0f}"
-    return f"{float(f'{value:.2g}'):g}"
