@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
-from pipeline.storage.paths import StoragePath
-
 if TYPE_CHECKING:  # each takes time to import
     from flows.settings import Found, Settings
 
@@ -215,7 +213,7 @@ def _file_of(file: Path | None) -> Path | None:
     return settings_file(file, os.environ)
 
 
-def _models(models: Path | None, settings: Path | None) -> StoragePath:
+def _models(models: Path | None, settings: Path | None) -> Path:
 
     from pipeline.storage.paths import as_path
 

@@ -1,7 +1,7 @@
-"""Paths in, changed paths out: what a recorder, a screen or the task decides is made random.
+"""Augment paths: randomise what a recorder, a screen or the task decides.
 
-Everything here happens on the device inside the training step, before the path is drawn, and
-to both classes alike. What comes out is as `pipeline.sessions.resample` leaves a path at scoring.
+This happens on the device inside the training step, before the path is drawn, and to both classes
+alike. The result is as `pipeline.sessions.resample` leaves a path at scoring.
 """
 
 import math
@@ -34,7 +34,7 @@ def augment(
     # Ticks are counted over all events: the last one of a tick may have been dropped.
     logged = ~throttled | _is_last_in_tick(t_ms, period_ms)
     logged &= ~_dropped(paths, drop_key, config)
-    kept = _in_stretch(paths, crop_key, config) & (as_recorded | logged)
+    kept = _in_crop(paths, crop_key, config) & (as_recorded | logged)
     paths = compact(paths._replace(t_ms=t_ms), kept)
     if resample.grid_px:
         paths = paths._replace(
@@ -55,14 +55,14 @@ def augment(
 def compact(paths: Paths, kept: Bool[Array, "batch points"]) -> Paths:
     """Return the `kept` events of each path moved together; of a path that keeps none, the first.
 
-    Places behind the last event repeat it, as in `pipeline.sessions.windows.Points`.
+    Entries behind the last event repeat it, as in `pipeline.sessions.windows.Points`.
     """
     kept = kept & valid_points(paths)
     kept = kept.at[:, 0].set(kept[:, 0] | ~kept.any(axis=1))
     order = jnp.argsort(~kept, axis=1, stable=True)
     n_points = kept.sum(axis=1).astype(paths.n_points.dtype)
-    place = jnp.minimum(jnp.arange(kept.shape[1])[None, :], n_points[:, None] - 1)
-    event = jnp.take_along_axis(order, place, axis=1)
+    index = jnp.minimum(jnp.arange(kept.shape[1])[None, :], n_points[:, None] - 1)
+    event = jnp.take_along_axis(order, index, axis=1)
     columns = (jnp.take_along_axis(column, event, axis=1) for column in paths[:4])
     t_ms, x_px, y_px, kind = columns
     return Paths(t_ms, x_px, y_px, kind, n_points)
@@ -87,7 +87,7 @@ def _another_screen(paths: Paths, key: PRNGKeyArray, config: AugmentConfig) -> P
 def _another_clock(
     paths: Paths, key: PRNGKeyArray, config: AugmentConfig
 ) -> Float[Array, "batch points"]:
-    """Return time stamps of a clock that runs at another speed, trembles and ticks."""
+    """Return time stamps of a clock that runs at another speed, jitters and ticks."""
     speed_key, jitter_key, share_key, tick_key, phase_key = jax.random.split(key, 5)
     n = len(paths.n_points)
     t_ms = paths.t_ms * _log_uniform(speed_key, (n, 1), 1 / config.speed, config.speed)
@@ -104,10 +104,8 @@ def _another_clock(
     return t_ms - t_ms[:, :1]
 
 
-def _in_stretch(
-    paths: Paths, key: PRNGKeyArray, config: AugmentConfig
-) -> Bool[Array, "batch points"]:
-    """Mark a stretch of random length and place: neither is to say anything."""
+def _in_crop(paths: Paths, key: PRNGKeyArray, config: AugmentConfig) -> Bool[Array, "batch points"]:
+    """Mark a crop of random length and position, so that neither matters."""
     length_key, start_key = jax.random.split(key)
     n = len(paths.n_points)
     share = _log_uniform(length_key, (n, 1), config.shortest_crop, 1.0)

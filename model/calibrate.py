@@ -1,27 +1,27 @@
-"""Session logits in, probabilities out: of the sessions scored 0.9, nine in ten are frauds.
+"""Calibrate session logits to probabilities: of sessions scored 0.9, nine in ten are frauds.
 
-A network that has learnt from as many bots as people, and until it was sure, says too much, of
-short sessions above all. A few numbers, fitted on people and generators it has not seen, put that
-right.
+A network that has learnt from as many bots as people, and until it was sure, is overconfident,
+about short sessions above all. A few numbers, fitted on people and generators it has not seen,
+correct that.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float64, Int, Real, Shaped
 from scipy.special import expit, logit
 
-from pipeline.errors import DataError, SchemaError
+from pipeline.errors import DataError
 
 _SD_OF_MEAN_DEVIATION = np.sqrt(np.pi / 2)  # of a normal distribution
-_NARROWEST = 0.25  # of the spread over all lengths: fewer people may agree by chance
+_NARROWEST = 0.25  # of the spread over all lengths: fewer people may agree by luck
 
 
 @dataclass(frozen=True)
 class LengthCalibration:
-    """How logits of people lie at the fewest events and at the most; between, by the logarithm."""
+    """Mean and spread of people's logits at the fewest and the most events, log-linear between."""
 
     fewest: int
     most: int
@@ -33,30 +33,17 @@ class LengthCalibration:
     def adjust(
         self, logits: Float[np.ndarray, " sessions"], n_events: Int[np.ndarray, " sessions"]
     ) -> Float64[np.ndarray, " sessions"]:
-        """Return by how many spreads of people's logits each lies above people's mean; NaN stays.
+        """Return each logit as spreads above the mean of people's logits; NaN stays.
 
         Mean and spread are halfway between those at the session's length and those at the most
-        events. All the way, every length would have its own 1 % of false alarms; no way, all of
-        them would be short sessions, which also is where bots are hardest to tell.
+        events. With those at its own length alone, every length would have an FPR of 1 %;
+        without them, all false positives would be short sessions, where bots are hardest to tell.
         """
         share = _share(n_events, self.fewest, self.most)
         mean = self.mean_of_fewest + share * (self.mean_of_most - self.mean_of_fewest)
         spread = self.spread_of_fewest + share * (self.spread_of_most - self.spread_of_fewest)
         centred = logits.astype(np.float64) - (mean + self.mean_of_most) / 2
         return centred / np.sqrt(spread * self.spread_of_most)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a plain dict."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(json: dict[str, Any]) -> "LengthCalibration":
-        """Return what `to_json` wrote."""
-        names = [field.name for field in fields(LengthCalibration)]
-        if missing := [name for name in names if name not in json]:
-            raise SchemaError("evidence", f"missing {', '.join(missing)}", "train the model again")
-        numbers = {name: float(json[name]) for name in names[2:]}
-        return LengthCalibration(int(json["fewest"]), int(json["most"]), **numbers)
 
 
 def fit_length_calibration(
@@ -109,9 +96,8 @@ class Calibration:
     slope: float  # above 0: a higher logit is never a lower probability
     intercept: float
     base_rate: float  # share of frauds that the probabilities hold for
-    evidence: LengthCalibration | None = (
-        None  # what a logit means at which length; None: the same at all
-    )
+    length: LengthCalibration | None = None  # None: a logit means the same at every length
+    method: Literal["platt"] = "platt"
 
     def apply(
         self,
@@ -126,14 +112,14 @@ class Calibration:
         logits: Float[np.ndarray, " sessions"],
         n_events: Int[np.ndarray, " sessions"] | None = None,
     ) -> Float64[np.ndarray, " sessions"]:
-        """Return the logarithm of the odds of fraud; `n_events` are those a session is judged by.
+        """Return the logarithm of the odds of fraud; `n_events` are those that a logit rests on.
 
-        They are needed where the calibration goes by them, and make no difference elsewhere.
+        A calibration by length needs them; another ignores them.
         """
-        if self.evidence is not None:
+        if self.length is not None:
             if n_events is None:
-                raise DataError("calibration", "no numbers of events", "this one goes by them")
-            logits = self.evidence.adjust(logits, n_events)
+                raise DataError("calibration", "no numbers of events", "it is by length: give them")
+            logits = self.length.adjust(logits, n_events)
         with np.errstate(over="ignore"):  # a logit of 1e308 may become infinite: that is 1
             return self.slope * logits.astype(np.float64) + self.intercept
 
@@ -149,26 +135,6 @@ class Calibration:
             raise DataError("calibration", f"a prior of {prior}", "a share between 0 and 1")
         shift = float(logit(prior) - logit(self.base_rate))
         return replace(self, intercept=self.intercept + shift, base_rate=prior)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a plain dict."""
-        return {"method": "platt", **asdict(self)}
-
-    @staticmethod
-    def from_json(json: dict[str, Any]) -> "Calibration":
-        """Return the calibration that `to_json` wrote."""
-        names = [field.name for field in fields(Calibration) if field.name != "evidence"]
-        if json.get("method") != "platt" or not all(name in json for name in names):
-            raise SchemaError(
-                "calibration",
-                f"found {', '.join(json)}",
-                f"expected method 'platt', {', '.join(names)}",
-            )
-        evidence = json.get("evidence")
-        return Calibration(
-            **{name: float(json[name]) for name in names},
-            evidence=None if evidence is None else LengthCalibration.from_json(evidence),
-        )
 
 
 def fit_calibration(
@@ -242,5 +208,5 @@ def _check(logits: Float[np.ndarray, " sessions"], n_fraud: float, n_legitimate:
         raise DataError(
             "calibration",
             f"{n_fraud:g} fraud and {n_legitimate:g} legitimate sessions",
-            "both kinds are needed in the calib part",
+            "both kinds are needed in the calib partition",
         )

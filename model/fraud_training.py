@@ -54,7 +54,7 @@ def train_fraud(
     chosen = np.flatnonzero(split.is_in("train") & (sessions.label == 0))
     legitimate, person = sessions.take(chosen), split.groups.person[chosen]
     model = replace(
-        fit_decision(network, config, sessions, split),
+        calibrate_network(network, config, sessions, split),
         null_model=fit_null_model(legitimate),
         reference_ranges=fit_reference_ranges(legitimate, person),
         people=print_of_people(config, legitimate, person),
@@ -71,7 +71,7 @@ def train_fraud(
     )
 
 
-def fit_decision(
+def calibrate_network(
     network: Network, config: RunConfig, sessions: Sessions, split: Split
 ) -> TrainedModel:
     """Fit calibration and thresholds on the calib partition, which the network has never seen.
@@ -106,7 +106,7 @@ def fit_decision(
         logits[is_legitimate], n_events[is_legitimate], people, fewest, most
     )
     fitted = fit_calibration(by_length.adjust(logits, n_events), label)
-    calibration = replace(fitted, evidence=by_length)
+    calibration = replace(fitted, length=by_length)
     scores = calibration.apply(logits[is_legitimate], n_events[is_legitimate])
     policy = fit_policy(scores, people, config.policy, n_legitimate)
     return TrainedModel(config, network, calibration, policy)

@@ -3,26 +3,28 @@
     MODELS/<model_id>/       a RUN each, under the id it had when it came in
     MODELS/champion.json     which one scores, who scored before, and why it changed
 
-The pointer is one small file that is replaced whole: whoever reads it sees one champion or
-the other, never none.
+The pointer is one small file that is replaced whole: a reader sees one champion or the other,
+never none.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import DataError, NotFoundError, SchemaError, did_you_mean
-from pipeline.storage.paths import RemotePath, StoragePath, as_path, local_copy
-from pipeline.storage.publish import SUCCESS, lock, publish_partition, staging, write_json
+from pipeline.errors import DataError, NotFoundError, did_you_mean
+from pipeline.storage.paths import RemotePath, as_path, local_copy
+from pipeline.storage.publish import SUCCESS, lock, publish_partition, staging
+from pipeline.storage.records import read_json, read_record, write_record
 
 CHAMPION: Final = "champion.json"
+_AGAIN: Final = "train the model again"
 
 
 @dataclass(frozen=True)
-class Change:
+class ChampionChange:
     """When a model became champion, and why."""
 
     model_id: str
@@ -36,12 +38,12 @@ class Champion:
 
     model_id: str
     before: tuple[str, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[ChampionChange, ...]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What a list of models says of one."""
+class ModelEntry:
+    """A model in a list of them."""
 
     model_id: str
     is_champion: bool
@@ -52,14 +54,14 @@ class Entry:
     roc_auc_high: float | None
 
 
-def is_registry(path: StoragePath) -> bool:
-    """Say whether a folder holds models beside each other, not one."""
+def is_registry(path: Path) -> bool:
+    """Return whether a folder holds models beside each other, not one."""
     return not (path / "config.json").is_file() and (
         (path / CHAMPION).is_file() or any(path.glob("*/config.json"))
     )
 
 
-def resolve_run(path: StoragePath) -> StoragePath:
+def resolve_run(path: Path) -> Path:
     """Return the RUN that is meant: `path` itself, or the champion of a registry."""
     path = as_path(path)
     if not is_registry(path):
@@ -70,7 +72,7 @@ def resolve_run(path: StoragePath) -> StoragePath:
             path, "no model is champion yet", f"`pointerprint models promote ID --models {path}`"
         )
     run = path / champion.model_id
-    # A name, not a way: the pointer is a file like others, and leads to no other folder.
+    # A name, not a path: the pointer must not lead to another folder.
     if run.name != champion.model_id or not (run / "config.json").is_file():
         raise NotFoundError(
             path / CHAMPION,
@@ -80,25 +82,13 @@ def resolve_run(path: StoragePath) -> StoragePath:
     return run
 
 
-def read_champion(models: StoragePath) -> Champion | None:
+def read_champion(models: Path) -> Champion | None:
     """Return who is champion of a registry, None before the first."""
     path = as_path(models) / CHAMPION
-    try:
-        found = json.loads(path.read_text())
-        return Champion(
-            str(found["model_id"]),
-            tuple(map(str, found["before"])),
-            tuple(Change(**change) for change in found["changes"]),
-        )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SchemaError(
-            path, f"it can't be read: {error}", "`models promote ID` sets it"
-        ) from error
+    return read_record(Champion, path, "`models promote ID` sets it") if path.is_file() else None
 
 
-def add_run(models: StoragePath, run: StoragePath, model_id: str) -> StoragePath:
+def add_run(models: Path, run: Path, model_id: str) -> Path:
     """Copy a finished RUN into the registry under its id; one that is there is left alone."""
     models, run = as_path(models), as_path(run)
     if not (run / SUCCESS).is_file():
@@ -112,25 +102,25 @@ def add_run(models: StoragePath, run: StoragePath, model_id: str) -> StoragePath
     return target
 
 
-def _is_whole(run: StoragePath) -> bool:
-    """Say whether a model is there: in an object store its files come one by one, this one last."""
+def _is_whole(run: Path) -> bool:
+    """Return whether a model is there: in an object store its files come one by one, this last."""
     return (run / SUCCESS).is_file() if isinstance(run, RemotePath) else run.exists()
 
 
-def promote(models: StoragePath, model_id: str, why: str) -> Champion:
+def promote(models: Path, model_id: str, why: str) -> Champion:
     """Make a model of the registry its champion."""
     models = as_path(models)
     with lock(models):
         _require(models, model_id)
         now = read_champion(models)
         if now is None:
-            return _write(models, model_id, (), (), why)
+            return _write(models, model_id, (), None, why)
         if now.model_id == model_id:
             return now
-        return _write(models, model_id, (*now.before, now.model_id), now.changes, why)
+        return _write(models, model_id, (*now.before, now.model_id), now, why)
 
 
-def rollback(models: StoragePath, why: str = "rolled back") -> Champion:
+def rollback(models: Path, why: str = "rolled back") -> Champion:
     """Make the champion's predecessor champion again; twice goes two back."""
     models = as_path(models)
     with lock(models):
@@ -138,51 +128,48 @@ def rollback(models: StoragePath, why: str = "rolled back") -> Champion:
         if now is None or not now.before:
             raise DataError(models, "there is no earlier champion", "`models list` shows them all")
         _require(models, now.before[-1])
-        return _write(models, now.before[-1], now.before[:-1], now.changes, why)
+        return _write(models, now.before[-1], now.before[:-1], now, why)
 
 
 def _write(
-    models: StoragePath,
-    model_id: str,
-    before: tuple[str, ...],
-    changes: tuple[Change, ...],
-    why: str,
+    models: Path, model_id: str, before: tuple[str, ...], now: Champion | None, why: str
 ) -> Champion:
+    changes = now.changes if now else ()
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    champion = Champion(model_id, before, (*changes, Change(model_id, at, why)))
-    write_json(asdict(champion), models / CHAMPION)
+    champion = Champion(model_id, before, (*changes, ChampionChange(model_id, at, why)))
+    write_record(champion, models / CHAMPION)
     return champion
 
 
-def _require(models: StoragePath, model_id: str) -> None:
+def _require(models: Path, model_id: str) -> None:
     known = model_ids(models)
     if model_id not in known:
         near = did_you_mean(model_id, known)
         raise NotFoundError(
             models,
-            f"no model {model_id!r} among {len(known)}",
+            f"unknown model {model_id!r}; there are {len(known)}",
             f"did you mean {near[0]}?" if near else "`models list` shows them",
         )
 
 
-def model_ids(models: StoragePath) -> list[str]:
+def model_ids(models: Path) -> list[str]:
     """Return the models of a registry, the oldest first."""
     runs = [path.parent for path in as_path(models).glob("*/config.json")]
     runs = [run for run in runs if _is_whole(run)]
     return [run.name for run in sorted(runs, key=lambda run: (_trained_at(run), run.name))]
 
 
-def list_models(models: StoragePath) -> Iterator[Entry]:
-    """Give what there is to say of each model, the oldest first."""
+def list_models(models: Path) -> Iterator[ModelEntry]:
+    """Give an entry for each model, the oldest first."""
     models = as_path(models)
     champion = read_champion(models)
     for model_id in model_ids(models):
         run = models / model_id
         auc = _auc(run / "metrics.json")
-        yield Entry(
+        yield ModelEntry(
             model_id=model_id,
             is_champion=champion is not None and champion.model_id == model_id,
-            task=str(_read(run / "config.json").get("task", "")),
+            task=str(read_json(run / "config.json", _AGAIN).get("task", "")),
             trained_at=_trained_at(run).isoformat(timespec="seconds"),
             roc_auc=auc.get("value"),
             roc_auc_low=auc.get("low"),
@@ -190,18 +177,11 @@ def list_models(models: StoragePath) -> Iterator[Entry]:
         )
 
 
-def _auc(metrics: StoragePath) -> dict[str, Any]:
-    overall = (_read(metrics) if metrics.is_file() else {}).get("overall") or {}
+def _auc(metrics: Path) -> dict[str, Any]:
+    overall = (read_json(metrics, _AGAIN) if metrics.is_file() else {}).get("overall") or {}
     return overall.get("roc_auc") or {}
 
 
-def _trained_at(run: StoragePath) -> datetime:
+def _trained_at(run: Path) -> datetime:
     """Return when a model was finished; copying keeps it, but to an object store: when it came."""
     return datetime.fromtimestamp((run / "config.json").stat().st_mtime, UTC)
-
-
-def _read(path: StoragePath) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise SchemaError(path, f"it can't be read: {error}", "train the model again") from error

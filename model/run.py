@@ -11,11 +11,10 @@ RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it ca
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,10 +36,10 @@ from pipeline.errors import NotFoundError, SchemaError
 from pipeline.reasons.account import AccountRanges
 from pipeline.reasons.reference import REFERENCE_RANGES_FILE, ReferenceRanges, read_reference_ranges
 from pipeline.replay.null_model import NullModel, null_model_from, null_model_json, reference_table
-from pipeline.storage.paths import RemotePath, StoragePath, local_copy
+from pipeline.storage.paths import RemotePath, local_copy
 from pipeline.storage.publish import replacing, write_json, write_parquet
+from pipeline.storage.records import read_record, record_json, write_record
 
-Part = TypeVar("Part")
 PROFILES = Path("profiles")
 POPULATION = PROFILES / "population.npz"
 CHANCE = Path("replay", "chance.json")
@@ -86,7 +85,7 @@ class TrainedModel:
     def model_id(self) -> str:
         """Return a hash of all that decides a score, from the settings to the profiles."""
         digest = hashlib.sha256()
-        parts = [config_json(self.config), self.calibration.to_json(), self.policy.to_json()]
+        parts = [config_json(self.config), record_json(self.calibration), record_json(self.policy)]
         if self.profiles is not None:
             # What is measured and drawn of enrolled sessions is for reasons alone.
             parts += self.profiles.table.drop_columns(["stretches"]).to_pylist()
@@ -117,7 +116,7 @@ def _settings() -> TypeAdapter:
     return TypeAdapter(RunConfig)
 
 
-def training_folder(run: StoragePath, name: str = "training") -> Path:
+def training_folder(run: Path, name: str = "training") -> Path:
     """Return the folder of an unfinished training: beside the RUN, on this machine's disk."""
     if isinstance(run, RemotePath):
         return Path(f"{run.name}.{name}")
@@ -129,8 +128,8 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     if model.network is not None:
         save_parameters(model.network, folder / "checkpoint")
     write_json(config_json(model.config), folder / "config.json")
-    write_json(model.calibration.to_json(), folder / "calibration.json")
-    write_json(model.policy.to_json(), folder / "policy.json")
+    write_record(model.calibration, folder / "calibration.json")
+    write_record(model.policy, folder / "policy.json")
     if model.profiles is not None:
         (folder / PROFILES).mkdir(parents=True, exist_ok=True)
         model.profiles.population.save(folder / POPULATION)
@@ -147,7 +146,7 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     write_manifest(folder)
 
 
-def save_profiles(profiles: Profiles, folder: StoragePath) -> None:
+def save_profiles(profiles: Profiles, folder: Path) -> None:
     """Put profiles in the place of those in a RUN; at no moment is it one that isn't loaded."""
     for name, table in profiles.tables().items():
         path = PROFILES / name
@@ -157,7 +156,7 @@ def save_profiles(profiles: Profiles, folder: StoragePath) -> None:
     write_manifest(folder)
 
 
-def load_model(folder: StoragePath, budget: float | None = None) -> TrainedModel:
+def load_model(folder: Path, budget: float | None = None) -> TrainedModel:
     """Return the trained model in a RUN, or the champion of a folder of models.
 
     It is what was saved, and nothing of it is executed. With `budget`, that budget of false
@@ -168,17 +167,17 @@ def load_model(folder: StoragePath, budget: float | None = None) -> TrainedModel
         return _load(files, run, budget)
 
 
-def _load(folder: Path, where: StoragePath, budget: float | None) -> TrainedModel:
+def _load(folder: Path, where: Path, budget: float | None) -> TrainedModel:
     """Return the trained model in a folder on this machine's disk, called `where`."""
     config = _config(folder, where)
     check_manifest(folder, where)
     is_owner = config.task == "owner"
     network = None if is_owner else load_parameters(new_network(config), folder / "checkpoint")
-    policy = _understood(folder / "policy.json", Policy.from_json)
+    policy = read_record(Policy, folder / "policy.json", "train the model again")
     return TrainedModel(
         config,
         network,
-        _understood(folder / "calibration.json", Calibration.from_json),
+        read_record(Calibration, folder / "calibration.json", "train the model again"),
         policy if budget is None else policy.with_budget(budget),
         _load_profiles(folder, config) if is_owner else None,
         _load_chance(folder) if (folder / CHANCE).is_file() else None,
@@ -189,13 +188,13 @@ def _load(folder: Path, where: StoragePath, budget: float | None) -> TrainedMode
     )
 
 
-def load_config(folder: StoragePath) -> RunConfig:
+def load_config(folder: Path) -> RunConfig:
     """Return the settings of a RUN, or of a folder of models' champion, without its network."""
     run = resolve_run(folder)
     return _config(run, run)
 
 
-def _config(folder: StoragePath, where: StoragePath) -> RunConfig:
+def _config(folder: Path, where: Path) -> RunConfig:
     if not (folder / "config.json").is_file():
         hint = "`pointerprint train STORE --to RUN` makes one"
         raise NotFoundError(where, "there is no trained model here", hint)
@@ -217,7 +216,7 @@ def _load_chance(folder: Path) -> NullModel:
     return null_model_from(_read(folder / CHANCE), pq.read_table(path), path)
 
 
-def _parse(path: StoragePath) -> RunConfig:
+def _parse(path: Path) -> RunConfig:
     """Return the settings in `path`; one more, or one less, and it is another version's."""
     found = _read(path)
     hint = (
@@ -235,18 +234,7 @@ def _parse(path: StoragePath) -> RunConfig:
     return config
 
 
-def _understood(path: StoragePath, from_json: Callable[[dict[str, Any]], Part]) -> Part:
-    """Return what a JSON file of a RUN stands for."""
-    found = _read(path)
-    try:
-        return from_json(found)
-    except SchemaError:
-        raise
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise SchemaError(path, f"it makes no sense: {error}", "train the model again") from error
-
-
-def _read(path: StoragePath) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     """Return a JSON object; NaN and infinity, which no standard of JSON knows, are refused."""
     try:
         found = json.loads(path.read_text(), parse_constant=_refuse_constant)

@@ -1,7 +1,5 @@
 """Calibration: what is said happens, the order is kept, and nothing becomes infinite."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from model.calibrate import Calibration, fit_calibration
 from model.metrics import reliability_curve
 from pipeline.errors import DataError, SchemaError
+from pipeline.storage.records import parse_record, record_json
 
 HALF = Calibration(slope=1.0, intercept=0.0, base_rate=0.5)
 
@@ -111,13 +110,13 @@ def test_logits_of_a_network_keep_their_strict_order():
 
 def test_json_gives_the_calibration_back():
     calibration = Calibration(0.3, -1.25, 0.1)
-    assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
+    assert parse_record(Calibration, record_json(calibration), "calibration") == calibration
 
 
 @pytest.mark.parametrize("json_", [{}, {"method": "isotonic", "slope": 1}, {"method": "platt"}])
 def test_another_file_is_not_a_calibration(json_):
-    with pytest.raises(SchemaError, match="expected method 'platt', slope, intercept, base_rate"):
-        Calibration.from_json(json_)
+    with pytest.raises(SchemaError, match=r"calibration: (slope|intercept)"):
+        parse_record(Calibration, json_, "calibration")
 
 
 def test_weights_of_any_number_type_say_how_much_a_session_counts():

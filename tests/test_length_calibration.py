@@ -1,6 +1,5 @@
 """Length calibration: the same FPR at every length, and the order within one length kept."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from model.config import AugmentConfig
 from model.policy import PolicyConfig, fit_policy
 from model.training_data import draw_sub_sessions
 from pipeline.errors import DataError, SchemaError
+from pipeline.storage.records import parse_record, record_json
 
 MADE = LengthCalibration(8, 256, -1.0, -4.0, 2.0, 1.0)
 AS_RECORDED = AugmentConfig(same_recorder_share=1.0)
@@ -41,7 +41,7 @@ def test_a_person_with_many_sessions_counts_once():
     often = np.r_[np.arange(len(logits)), np.tile(np.flatnonzero(people == "0"), 30)]
     once = fit_length_calibration(logits, n_events, people, 8, 256)
     again = fit_length_calibration(logits[often], n_events[often], people[often], 8, 256)
-    assert again.to_json() == pytest.approx(once.to_json())
+    assert record_json(again) == pytest.approx(record_json(once))
 
 
 def test_adjusted_logits_are_counted_by_hand():
@@ -61,7 +61,7 @@ def test_one_threshold_flags_short_and_long_more_alike():
     plain = Calibration(0.5, 0.0, 0.5)
     found = fit_length_calibration(logits, n_events, people, 8, 256)
     short, long = rates(plain.apply(logits))
-    short_now, long_now = rates(replace(plain, evidence=found).apply(logits, n_events))
+    short_now, long_now = rates(replace(plain, length=found).apply(logits, n_events))
     assert long < 0.005
     assert long_now > 3 * long
     assert short_now < 0.9 * short
@@ -92,14 +92,15 @@ def test_logits_that_are_all_alike_can_be_adjusted():
     assert 0 < above < 10
 
 
-def test_a_calibration_with_evidence_asks_for_it_and_comes_back_from_json():
+def test_a_calibration_by_length_needs_lengths_and_comes_back_from_json():
     calibration = Calibration(0.5, -1.0, 0.5, MADE)
-    again = Calibration.from_json(json.loads(json.dumps(calibration.to_json())))
-    assert again == calibration
+    content = record_json(calibration)
+    assert parse_record(Calibration, content, "calibration") == calibration
     with pytest.raises(DataError, match="no numbers of events"):
         calibration.apply(np.zeros(2))
-    with pytest.raises(SchemaError, match="missing most"):
-        LengthCalibration.from_json({name: 1 for name in MADE.to_json() if name != "most"})
+    del content["length"]["most"]
+    with pytest.raises(SchemaError, match=r"length.most: Field required"):
+        parse_record(Calibration, content, "calibration")
 
 
 def line(n: int, speed: float = 1.0) -> list[tuple[float, float, float]]:

@@ -11,6 +11,8 @@ from scipy.stats import norm
 
 from model.policy import Policy, PolicyConfig, Threshold, fit_policy
 from pipeline.errors import ConfigError, DataError, SchemaError
+from pipeline.scores.table import bands_of
+from pipeline.storage.records import parse_record, record_json
 
 
 def draw_people(
@@ -102,7 +104,7 @@ def test_two_people_set_a_threshold_that_is_not_trusted():
 def test_one_person_has_no_unseen_rate():
     policy = fit_policy(np.linspace(0, 1, 200), np.full(200, "me", object))
     assert policy.thresholds[-1].unseen_rate is None
-    json.dumps(policy.to_json(), allow_nan=False)
+    json.dumps(record_json(policy), allow_nan=False)
 
 
 def test_the_unseen_rate_is_of_people_left_out():
@@ -143,25 +145,29 @@ def test_a_threshold_stays_itself_in_32_bits():
         assert np.float32(found.threshold) == found.threshold
 
 
+def bands(policy: Policy, *scores: float) -> list[str]:
+    return bands_of(np.array(scores), policy.medium_threshold, policy.threshold).tolist()
+
+
 def test_bands_go_by_the_loosest_budget_and_the_one_in_force():
     policy = make_policy((0.001, 0.99), (0.01, 0.9), (0.05, 0.7))
-    bands = policy.band(np.array([0.0, 0.69, 0.7, 0.89, 0.9, 1.0, np.nan]))
-    assert bands.tolist() == ["low", "low", "medium", "medium", "high", "high", "abstained"]
+    found = bands(policy, 0.0, 0.69, 0.7, 0.89, 0.9, 1.0, np.nan)
+    assert found == ["low", "low", "medium", "medium", "high", "high", "abstained"]
 
 
 def test_the_loosest_budget_in_force_leaves_no_medium():
     policy = make_policy((0.01, 0.9), (0.05, 0.7), budget=0.05)
-    assert policy.band(np.array([0.69, 0.7])).tolist() == ["low", "high"]
+    assert bands(policy, 0.69, 0.7) == ["low", "high"]
 
 
 def test_json_gives_the_policy_back():
     policy = fit_policy(*draw_people(10, 20, 0))
-    assert Policy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
+    assert parse_record(Policy, record_json(policy), "policy") == policy
 
 
 def test_another_file_is_not_a_policy():
-    with pytest.raises(SchemaError, match="missing thresholds, n_people, n_sessions"):
-        Policy.from_json({"budget": 0.01})
+    with pytest.raises(SchemaError, match="thresholds: Field required"):
+        parse_record(Policy, {"budget": 0.01}, "policy")
 
 
 @pytest.mark.parametrize("scores", [np.zeros(0), np.array([0.1, np.nan])])

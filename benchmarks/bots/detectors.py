@@ -14,7 +14,7 @@ from benchmarks.bots.folds import Fold
 from flows.jobs.progress import finish
 from model.calibrate import fit_calibration
 from model.config import RunConfig
-from model.fraud_training import fit_decision
+from model.fraud_training import calibrate_network
 from model.network import Network
 from model.policy import fit_policy
 from model.run import TrainedModel
@@ -65,7 +65,7 @@ def train_model(
         fit_split(sessions, split, config, state_dir, can_resume),
         lambda epoch: print(f"  {epoch}", file=sys.stderr, flush=True),
     )
-    return fit_decision(network, config, sessions, split), sessions, split
+    return calibrate_network(network, config, sessions, split), sessions, split
 
 
 def train_detectors(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.readers import AUTO
 from pipeline.sessions.resample import resample
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Points, Windows, pad_windows
-from pipeline.storage.paths import StoragePath, as_path
+from pipeline.storage.paths import as_path
 from pipeline.storage.publish import replacing
 from rasterize.canvas import Canvas
 from rasterize.panels import PANELS
@@ -29,15 +30,15 @@ _NAMES: Final = ("A", "B")  # of two sessions on a sheet
 
 
 def draw_print(
-    path: StoragePath,
-    to: StoragePath,
+    path: Path,
+    to: Path,
     session_ids: Sequence[str] = (),
     canvas: Canvas = Canvas(),
     window: WindowConfig = WindowConfig(),
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
-    run: StoragePath | None = None,
-) -> StoragePath:
+    run: Path | None = None,
+) -> Path:
     """Draw the path and the print of one session, or of two to compare.
 
     Without a RUN there are all panels, of the session as it was recorded. With one, there are those
@@ -62,7 +63,7 @@ def _as_recorded(window: WindowConfig) -> RunConfig:
     return RunConfig(task="owner", owner=replace(OwnerConfig(), window=window, panels=panels))
 
 
-def _chosen(sessions: Sessions, session_ids: Sequence[str], path: StoragePath) -> Sessions:
+def _chosen(sessions: Sessions, session_ids: Sequence[str], path: Path) -> Sessions:
     """Return the sessions of these ids, in their order, or the only one there is."""
     if len(session_ids) > len(_NAMES):
         found = f"{len(session_ids)} sessions, and --print compares two at most"
@@ -77,7 +78,7 @@ def _chosen(sessions: Sessions, session_ids: Sequence[str], path: StoragePath) -
 
 
 def _session_prints(
-    sessions: Sessions, config: RunConfig, model: TrainedModel | None, path: StoragePath
+    sessions: Sessions, config: RunConfig, model: TrainedModel | None, path: Path
 ) -> list[SessionPrint]:
     """Return what is drawn of each session, with its reference where a model has one."""
     seen = resample(sessions, config.task_resample).sessions

@@ -1,9 +1,11 @@
-"""The monitoring job: a day's sessions and scores in, a partition of the DRIFT table out."""
+"""The monitoring job: compare a day with its model's reference; publish a day of DRIFT."""
 
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +25,7 @@ from pipeline.monitoring.reference import (
 )
 from pipeline.scores.partitions import partition_files, read_partition
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import StoragePath, as_path, open_parquet
+from pipeline.storage.paths import as_path, open_parquet
 from pipeline.storage.publish import MANIFEST, lock, publish_partition, seal, staging, write_parquet
 from pipeline.storage.store import check_date, day_folder, is_store, read_sessions
 
@@ -32,26 +34,30 @@ log = logging.getLogger(__name__)
 _PART = "part-00000.parquet"
 
 
-def monitor(
-    store: StoragePath,
-    scores: StoragePath,
-    models: StoragePath,
-    drift: StoragePath,
-    run_date: str,
-    config: DriftConfig = DriftConfig(),
-) -> StoragePath:
-    """Compare a day with the reference of the model that scored it; publish `DRIFT/run_date=...`.
+@dataclass(frozen=True)
+class MonitorJob:
+    """What `monitor` does."""
 
-    `models` is a folder of models or a RUN: for a day that says of no model where it is.
-    """
-    check_date(run_date)
-    store, scores, drift = as_path(store), as_path(scores), as_path(drift)
+    store: Path
+    scores: Path
+    models: Path  # the registry, or a RUN: for a day whose manifest names no RUN that is there
+    drift: Path  # where the table of days is published
+    run_date: str
+    config: DriftConfig = field(default_factory=DriftConfig)
+
+
+def monitor(job: MonitorJob) -> Path:
+    """Compare a day with the reference of the model that scored it, and publish the changes."""
+    run_date, drift = check_date(job.run_date), as_path(job.drift)
+    store, scores = as_path(job.store), as_path(job.scores)
     table = _read_day(scores, run_date)
-    run, reference = _reference(scores, run_date, models)
+    run, reference = _reference(scores, run_date, job.models)
     day = _summary(day_folder(store, run_date), table)
     checked_at = datetime.now(UTC)
     model_ids = table["model_id"].unique().to_pylist()
-    found = find_drift(reference, day, config, model_ids[0] if model_ids else run.name, checked_at)
+    found = find_drift(
+        reference, day, job.config, model_ids[0] if model_ids else run.name, checked_at
+    )
     target = drift / f"run_date={run_date}"
     level = strongest(found)
     with lock(drift), staging(target, drift) as staged:
@@ -74,7 +80,7 @@ def monitor(
     return target
 
 
-def read_drift(partition: StoragePath) -> pa.Table:
+def read_drift(partition: Path) -> pa.Table:
     """Return a day of the DRIFT table."""
     (part,) = partition_files(as_path(partition))
     with open_parquet(part) as parquet:
@@ -90,18 +96,18 @@ def drift_text(drift: pa.Table) -> str:
     for row in drift.to_pylist():
         numbers = [row["value"], row["by_chance"], row["p_value"]]
         value, by_chance, p_value = ("-" if n is None else f"{n:.3g}" for n in numbers)
-        day, usual = (
+        day, reference = (
             "-" if n is None else f"{n:.1%}" if row["word"] else f"{n:.4g}"
             for n in (row["day_value"], row["reference_value"])
         )
         lines.append(
             f"{row['measure']:<19} {row['test']:<5} {value:>8} {by_chance:>9} {p_value:>8}  "
-            f"{row['level']:<8} {day:>11} {usual:>11}  {row['word'] or row['unit']}"
+            f"{row['level']:<8} {day:>11} {reference:>11}  {row['word'] or row['unit']}"
         )
     return "\n".join(lines)
 
 
-def _read_day(scores: StoragePath, run_date: str) -> pa.Table:
+def _read_day(scores: Path, run_date: str) -> pa.Table:
     try:
         return read_partition(scores / f"run_date={run_date}")
     except NotFoundError as error:
@@ -110,17 +116,15 @@ def _read_day(scores: StoragePath, run_date: str) -> pa.Table:
         ) from error
 
 
-def _reference(
-    scores: StoragePath, run_date: str, models: StoragePath
-) -> tuple[StoragePath, Reference]:
+def _reference(scores: Path, run_date: str, models: Path) -> tuple[Path, Reference]:
     """Return the reference of the model that scored the day, else that of the champion."""
     manifest = scores / f"run_date={run_date}" / MANIFEST
-    said = json.loads(manifest.read_text()).get("run") if manifest.is_file() else None
-    run = as_path(said) if said and (as_path(said) / FILE).is_file() else resolve_run(models)
+    named = json.loads(manifest.read_text()).get("run") if manifest.is_file() else None
+    run = as_path(named) if named and (as_path(named) / FILE).is_file() else resolve_run(models)
     return run, read_reference(run)
 
 
-def _summary(day: StoragePath, table: pa.Table) -> Reference:
+def _summary(day: Path, table: pa.Table) -> Reference:
     """Return how the day's measures are distributed: of its scores, and of its sessions."""
     accounts = np.array(table["account_id"].to_pylist(), object)
     summary = summarise(score_measures(table), accounts)

@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -37,7 +38,6 @@ from pipeline.reasons.reference import fit_reference_ranges
 from pipeline.replay.null_model import fit_null_model
 from pipeline.sessions.sessions import Sessions
 from pipeline.splits.split import PARTITIONS, Split, assert_no_crossing, split_sessions
-from pipeline.storage.paths import StoragePath
 from rasterize.draw import density
 
 _OTHERS: Final = {"people": 12, "sessions": 3}
@@ -48,7 +48,7 @@ MOST_WINDOWS: Final = 50_000
 
 
 def train_owner(
-    labelled: Sessions, config: RunConfig, simulate: bool, state_dir: StoragePath, resume: bool
+    labelled: Sessions, config: RunConfig, simulate: bool, state_dir: Path, resume: bool
 ) -> Generator[Epoch, None, TrainingResult]:
     """Learn from accounts' own sessions how people differ. There are no epochs, nor a state.
 
@@ -64,7 +64,7 @@ def train_owner(
     data = PopulationData(config, sessions)
     cross_fit = CrossFit(config, sessions, data)
     split = split_in_folds(sessions, config, cross_fit.fold)
-    calibration, policy = fit_decision(cross_fit.trials, cross_fit.held.account_id, config)
+    calibration, policy = calibrate_trials(cross_fit.trials, cross_fit.held.account_id, config)
     evaluation, by_length = evaluate_folds(cross_fit)
     ranges = fit_reference_ranges(sessions, sessions.account_id)
     model = TrainedModel(
@@ -174,7 +174,7 @@ def assign_folds(
     return (order % min(n_folds, len(names)))[whose]
 
 
-def fit_decision(
+def calibrate_trials(
     trials: Trials, account: Shaped[np.ndarray, " sessions"], config: RunConfig
 ) -> tuple[Calibration, Policy]:
     """Fit calibration and thresholds to trials; an impostor is as likely as the owner."""
@@ -202,7 +202,7 @@ def evaluate_folds(found: CrossFit) -> tuple[Evaluation, pd.DataFrame]:
     rows = []
     for number in np.unique(found.fold_of_trial):
         own = found.fold_of_trial == number
-        fitted = fit_decision(found.trials.take(~own), found.held.account_id, found.config)
+        fitted = calibrate_trials(found.trials.take(~own), found.held.account_id, found.config)
         whole = found.trials.take(own & (found.trials.length == WHOLE))
         rows.append(_as_scores(found.held, whole, *fitted))
     table, labels = (pd.concat(frames, ignore_index=True) for frames in zip(*rows, strict=True))

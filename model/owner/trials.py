@@ -46,7 +46,7 @@ def _named(sessions: Sessions, what: str) -> Sessions:
     return replace(sessions, account_id=np.array(accounts, object))
 
 
-LENGTHS = (1, 2, 4, 8, 16)
+PART_LENGTHS = (1, 2, 4, 8, 16)
 """Windows in a part of a session; whole sessions are compared too."""
 WHOLE = 0
 _PARTS_A_SESSION = 4  # of each length, spread evenly
@@ -58,7 +58,7 @@ class Trials:
 
     session: Int64[np.ndarray, " trials"]  # of which it is a part
     account: Shaped[np.ndarray, " trials"]  # the profile it is compared with
-    length: Int64[np.ndarray, " trials"]  # windows, of LENGTHS; WHOLE: the session
+    length: Int64[np.ndarray, " trials"]  # windows, of PART_LENGTHS; WHOLE: the session
     n_windows: Int64[np.ndarray, " trials"]
     ratio: Float64[np.ndarray, " trials"]  # log likelihood, this account's owner against anyone
     label: Int8[np.ndarray, " trials"]  # 1: an impostor
@@ -136,7 +136,7 @@ def _parts(
     for which in np.flatnonzero(end > begin).tolist():
         first, n = int(begin[which]), int(end[which] - begin[which])
         yield which, WHOLE, first, first + n
-        for length in LENGTHS:
+        for length in PART_LENGTHS:
             if length >= n:
                 break
             n_parts = min(n // length, _PARTS_A_SESSION)

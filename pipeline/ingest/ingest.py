@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.ingest.report import FileReport, IngestReport, file_report, ingest
 from pipeline.readers import AUTO
 from pipeline.readers.common.tabular import check_mapping
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import StoragePath, as_path
+from pipeline.storage.paths import as_path
 from pipeline.storage.publish import lock
 from pipeline.storage.store import (
     Part,
@@ -40,8 +41,8 @@ def _no_progress(n_done: int, n_files: int) -> None:
 
 
 def ingest_logs(
-    paths: Sequence[StoragePath],
-    store: StoragePath,
+    paths: Sequence[Path],
+    store: Path,
     *,
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
@@ -131,7 +132,7 @@ def _refuse_rejected(results: Iterator[_FileResult]) -> None:
 
 def _write_parts(
     results: Iterator[_FileResult],
-    store: StoragePath,
+    store: Path,
     ingest_date: str,
     labels: Mapping[str, int],
 ) -> IngestReport:
@@ -160,7 +161,7 @@ def _write_parts(
 
 
 def _write_large(
-    log: LargeLog, store: StoragePath, ingest_date: str, labels: Mapping[str, int]
+    log: LargeLog, store: Path, ingest_date: str, labels: Mapping[str, int]
 ) -> FileReport:
     """Write a large log as a part of its own, a piece at a time, and return its report."""
     part = Part(store, ingest_date, part_hash([log.sha256]))
@@ -195,9 +196,7 @@ def _labelled(sessions: Sessions, labels: Mapping[str, int]) -> Sessions:
     )
 
 
-def _write_part(
-    logs: Sequence[ParsedLog], store: StoragePath, ingest_date: str
-) -> list[FileReport]:
+def _write_part(logs: Sequence[ParsedLog], store: Path, ingest_date: str) -> list[FileReport]:
     """Write some logs as one part, and return the report of each."""
     reports = [file_report(log) for log in logs]
     part = Part(store, ingest_date, part_hash(log.sha256 for log in logs))

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
@@ -15,7 +16,6 @@ from jaxtyping import Int64
 from pipeline.ingest.find import NotALog
 from pipeline.ingest.parse import ParsedLog, quarantine_table
 from pipeline.schemas import QUARANTINE
-from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import parquet_writer
 
 DUPLICATE: Final = "duplicate_session"
@@ -128,7 +128,7 @@ def ingest_report(
 class ShardReport:
     """What became of a shard's raw logs; their rejected rows go to a file, if there are any."""
 
-    def __init__(self, rejected: StoragePath):
+    def __init__(self, rejected: Path):
         self._path, self._stack = rejected, ExitStack()
         self._writer: pq.ParquetWriter | None = None
         self._files: list[FileReport] = []
