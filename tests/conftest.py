@@ -1,12 +1,12 @@
 """What tests share: where the real recordings are, and small sessions made by hand."""
 
+import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,9 +14,7 @@ from hypothesis import settings
 
 from model.device import compilation_cache
 from pipeline.sessions.sessions import Sessions
-
-if TYPE_CHECKING:  # it would load JAX
-    from model.evaluate import Evaluation
+from pipeline.storage.publish import lock
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST = {
@@ -76,23 +74,37 @@ def run(saved_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, Evaluation]":
-    """Return the RUN of a model that was trained on easy sessions, and its figures; to be read."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder to be read: `run`, trained on easy sessions, and its `figures.json`."""
+    return once(tmp_path_factory, "trained", _train)
+
+
+def _train(folder: Path) -> None:
     from tiny import TINY, easy_store
 
     from flows.jobs.progress import finish
     from flows.jobs.train import TrainJob, train
 
-    folder = tmp_path_factory.mktemp("trained")
-    return folder / "run", finish(
-        train(TrainJob((easy_store(folder / "easy"),), folder / "run", TINY))
-    )
+    figures = finish(train(TrainJob((easy_store(folder / "easy"),), folder / "run", TINY)))
+    (folder / "figures.json").write_text(json.dumps(figures.to_json()))
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that `make` has filled, once for all workers of a run."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    folder = (factory.getbasetemp().parent if is_worker else factory.getbasetemp()) / name
+    with lock(folder):
+        if not folder.is_dir():
+            made = factory.mktemp(name)
+            make(made)
+            made.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def trained_run(trained: "tuple[Path, Evaluation]") -> Path:
+def trained_run(trained: Path) -> Path:
     """Return that RUN."""
-    return trained[0]
+    return trained / "run"
 
 
 @pytest.fixture(scope="module")
