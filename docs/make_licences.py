@@ -5,6 +5,7 @@ It lists what `pip install pointerprint` brings, not what the tests and benchmar
 
 import re
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -24,10 +25,11 @@ page.
 """
 
 
-def brought_by(package: str) -> dict[str, metadata.Distribution]:
-    """Return every distribution that `package` needs here, directly or not, by name."""
+def brought() -> dict[str, metadata.Distribution]:
+    """Return every distribution that the project needs here, directly or not, by name."""
+    project = tomllib.loads((PAGE.parent.parent / "pyproject.toml").read_text())["project"]
     found: dict[str, metadata.Distribution] = {}
-    waiting = [Requirement(text) for text in metadata.requires(package) or ()]
+    waiting = [Requirement(text) for text in project["dependencies"]]
     while waiting:
         needed = waiting.pop()
         name = re.sub(r"[-_.]+", "-", needed.name).lower()
@@ -59,7 +61,7 @@ def licence(distribution: metadata.Distribution) -> str:
 def page() -> str:
     """Return the whole page."""
     by_licence: dict[str, list[str]] = {}
-    for name, found in brought_by("pointerprint").items():
+    for name, found in brought().items():
         by_licence.setdefault(licence(found), []).append(f"{name} {found.version}")
     rows = [f"| {text} | {', '.join(names)} |\n" for text, names in sorted(by_licence.items())]
     return HEADING + "".join(rows)
