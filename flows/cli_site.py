@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
+from pipeline.storage.paths import StoragePath
+
 if TYPE_CHECKING:  # each takes time to import
     from flows.settings import Found, Settings
 
@@ -213,7 +215,7 @@ def _file_of(file: Path | None) -> Path | None:
     return settings_file(file, os.environ)
 
 
-def _models(models: Path | None, settings: Path | None) -> Path:
+def _models(models: Path | None, settings: Path | None) -> StoragePath:
 
     from pipeline.storage.paths import as_path
 

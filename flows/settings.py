@@ -347,10 +347,9 @@ def _absolute(value: Any, hint: Any, folder: Path) -> Any:
     return value
 
 
-def _seen_from(folder: Path, path: str | Path) -> Path:
+def _seen_from(folder: Path, path: str | Path) -> str | Path:
     """Return a path as seen from `folder`; one of an object store is the same from everywhere."""
-    seen = as_path(path)
-    return seen if isinstance(seen, RemotePath) else folder / path
+    return path if isinstance(as_path(path), RemotePath) else folder / path
 
 
 def _is_path(hint: Any) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from pipeline.features.best_feature import roc_auc
 from pipeline.sessions.sessions import Sessions
 from pipeline.splits.groups import first_known
 from pipeline.splits.split import Split
+from pipeline.storage.paths import StoragePath
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ UNTRAINED: Final = "never trained on by either; the champion may know the person
 _USED = ("train", "valid", "calib")
 
 
-def used_sessions(run: Path) -> set[str]:
+def used_sessions(run: StoragePath) -> set[str]:
     """Return the sessions that a RUN was trained, stopped, calibrated or tuned on."""
     path = run / "split.json"
     try:

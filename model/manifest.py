@@ -10,10 +10,10 @@ may write to a RUN decides what it scores (docs/trust.md).
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import SchemaError
+from pipeline.storage.paths import StoragePath, relative_path
 from pipeline.storage.publish import write_json
 
 MANIFEST: Final = "manifest.json"
@@ -32,7 +32,7 @@ DECIDING: Final = (
 _AGAIN: Final = "train the model again, or copy it anew"
 
 
-def write_manifest(run: Path, to_come: Mapping[str, Path] | None = None) -> None:
+def write_manifest(run: StoragePath, to_come: Mapping[str, StoragePath] | None = None) -> None:
     """Write the manifest of what lies in `run`.
 
     A file of it that is about to be replaced by one `to_come` may be either, so that whoever
@@ -45,7 +45,7 @@ def write_manifest(run: Path, to_come: Mapping[str, Path] | None = None) -> None
     write_json(content, run / MANIFEST)
 
 
-def check_manifest(run: Path, where: Path | None = None) -> None:
+def check_manifest(run: StoragePath, where: StoragePath | None = None) -> None:
     """Raise `SchemaError` unless every file that decides a score is as the manifest has it.
 
     Read once more if it isn't: profiles may have been extended between two looks. `where` is
@@ -57,7 +57,7 @@ def check_manifest(run: Path, where: Path | None = None) -> None:
             raise SchemaError(where or run, f"its manifest does not fit: {differences[0]}", _AGAIN)
 
 
-def _differences(run: Path, files: Mapping[str, list[str]]) -> list[str]:
+def _differences(run: StoragePath, files: Mapping[str, list[str]]) -> list[str]:
     found = dict(_hashes(run))
     changed = [name for name in found if name in files and found[name] not in files[name]]
     return [
@@ -67,7 +67,7 @@ def _differences(run: Path, files: Mapping[str, list[str]]) -> list[str]:
     ]
 
 
-def _read(run: Path) -> dict[str, list[str]]:
+def _read(run: StoragePath) -> dict[str, list[str]]:
     """Return the hashes in a manifest that this version can take."""
     path = run / MANIFEST
     try:
@@ -92,17 +92,17 @@ def _read(run: Path) -> dict[str, list[str]]:
     return files
 
 
-def _hashes(run: Path) -> Iterator[tuple[str, str]]:
+def _hashes(run: StoragePath) -> Iterator[tuple[str, str]]:
     """Give the name and hash of each file that decides a score."""
     for part in DECIDING:
         path = run / part
         below = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in below:
             if file.is_file() and not file.name.startswith("."):  # hidden: in the making
-                yield file.relative_to(run).as_posix(), _sha256(file)
+                yield relative_path(file, run).as_posix(), _sha256(file)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: StoragePath) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

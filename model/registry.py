@@ -11,11 +11,10 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import DataError, NotFoundError, did_you_mean
-from pipeline.storage.paths import RemotePath, as_path, local_copy
+from pipeline.storage.paths import RemotePath, StoragePath, as_path, local_copy
 from pipeline.storage.publish import SUCCESS, lock, publish_partition, staging
 from pipeline.storage.records import read_json, read_record, write_record
 
@@ -54,14 +53,14 @@ class ModelEntry:
     roc_auc_high: float | None
 
 
-def is_registry(path: Path) -> bool:
+def is_registry(path: StoragePath) -> bool:
     """Return whether a folder holds models beside each other, not one."""
     return not (path / "config.json").is_file() and (
         (path / CHAMPION).is_file() or any(path.glob("*/config.json"))
     )
 
 
-def resolve_run(path: Path) -> Path:
+def resolve_run(path: StoragePath) -> StoragePath:
     """Return the RUN that is meant: `path` itself, or the champion of a registry."""
     path = as_path(path)
     if not is_registry(path):
@@ -82,13 +81,13 @@ def resolve_run(path: Path) -> Path:
     return run
 
 
-def read_champion(models: Path) -> Champion | None:
+def read_champion(models: StoragePath) -> Champion | None:
     """Return who is champion of a registry, None before the first."""
     path = as_path(models) / CHAMPION
     return read_record(Champion, path, "`models promote ID` sets it") if path.is_file() else None
 
 
-def add_run(models: Path, run: Path, model_id: str) -> Path:
+def add_run(models: StoragePath, run: StoragePath, model_id: str) -> StoragePath:
     """Copy a finished RUN into the registry under its id; one that is there is left alone."""
     models, run = as_path(models), as_path(run)
     if not (run / SUCCESS).is_file():
@@ -102,12 +101,12 @@ def add_run(models: Path, run: Path, model_id: str) -> Path:
     return target
 
 
-def _is_whole(run: Path) -> bool:
+def _is_whole(run: StoragePath) -> bool:
     """Return whether a model is there: in an object store its files come one by one, this last."""
     return (run / SUCCESS).is_file() if isinstance(run, RemotePath) else run.exists()
 
 
-def promote(models: Path, model_id: str, why: str) -> Champion:
+def promote(models: StoragePath, model_id: str, why: str) -> Champion:
     """Make a model of the registry its champion."""
     models = as_path(models)
     with lock(models):
@@ -120,7 +119,7 @@ def promote(models: Path, model_id: str, why: str) -> Champion:
         return _write(models, model_id, (*now.before, now.model_id), now, why)
 
 
-def rollback(models: Path, why: str = "rolled back") -> Champion:
+def rollback(models: StoragePath, why: str = "rolled back") -> Champion:
     """Make the champion's predecessor champion again; twice goes two back."""
     models = as_path(models)
     with lock(models):
@@ -132,7 +131,7 @@ def rollback(models: Path, why: str = "rolled back") -> Champion:
 
 
 def _write(
-    models: Path, model_id: str, before: tuple[str, ...], now: Champion | None, why: str
+    models: StoragePath, model_id: str, before: tuple[str, ...], now: Champion | None, why: str
 ) -> Champion:
     changes = now.changes if now else ()
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -141,7 +140,7 @@ def _write(
     return champion
 
 
-def _require(models: Path, model_id: str) -> None:
+def _require(models: StoragePath, model_id: str) -> None:
     known = model_ids(models)
     if model_id not in known:
         near = did_you_mean(model_id, known)
@@ -152,14 +151,14 @@ def _require(models: Path, model_id: str) -> None:
         )
 
 
-def model_ids(models: Path) -> list[str]:
+def model_ids(models: StoragePath) -> list[str]:
     """Return the models of a registry, the oldest first."""
     runs = [path.parent for path in as_path(models).glob("*/config.json")]
     runs = [run for run in runs if _is_whole(run)]
     return [run.name for run in sorted(runs, key=lambda run: (_trained_at(run), run.name))]
 
 
-def list_models(models: Path) -> Iterator[ModelEntry]:
+def list_models(models: StoragePath) -> Iterator[ModelEntry]:
     """Give an entry for each model, the oldest first."""
     models = as_path(models)
     champion = read_champion(models)
@@ -177,11 +176,11 @@ def list_models(models: Path) -> Iterator[ModelEntry]:
         )
 
 
-def _auc(metrics: Path) -> dict[str, Any]:
+def _auc(metrics: StoragePath) -> dict[str, Any]:
     overall = (read_json(metrics, _AGAIN) if metrics.is_file() else {}).get("overall") or {}
     return overall.get("roc_auc") or {}
 
 
-def _trained_at(run: Path) -> datetime:
+def _trained_at(run: StoragePath) -> datetime:
     """Return when a model was finished; copying keeps it, but to an object store: when it came."""
     return datetime.fromtimestamp((run / "config.json").stat().st_mtime, UTC)

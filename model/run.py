@@ -36,7 +36,7 @@ from pipeline.errors import NotFoundError, SchemaError
 from pipeline.reasons.account import AccountRanges
 from pipeline.reasons.reference import REFERENCE_RANGES_FILE, ReferenceRanges, read_reference_ranges
 from pipeline.replay.null_model import NullModel, null_model_from, null_model_json, reference_table
-from pipeline.storage.paths import RemotePath, local_copy
+from pipeline.storage.paths import RemotePath, StoragePath, local_copy
 from pipeline.storage.publish import replacing, write_json, write_parquet
 from pipeline.storage.records import read_record, record_json, write_record
 
@@ -116,7 +116,7 @@ def _settings() -> TypeAdapter:
     return TypeAdapter(RunConfig)
 
 
-def training_folder(run: Path, name: str = "training") -> Path:
+def training_folder(run: StoragePath, name: str = "training") -> Path:
     """Return the folder of an unfinished training: beside the RUN, on this machine's disk."""
     if isinstance(run, RemotePath):
         return Path(f"{run.name}.{name}")
@@ -146,7 +146,7 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     write_manifest(folder)
 
 
-def save_profiles(profiles: Profiles, folder: Path) -> None:
+def save_profiles(profiles: Profiles, folder: StoragePath) -> None:
     """Put profiles in the place of those in a RUN; at no moment is it one that isn't loaded."""
     for name, table in profiles.tables().items():
         path = PROFILES / name
@@ -156,7 +156,7 @@ def save_profiles(profiles: Profiles, folder: Path) -> None:
     write_manifest(folder)
 
 
-def load_model(folder: Path, budget: float | None = None) -> TrainedModel:
+def load_model(folder: StoragePath, budget: float | None = None) -> TrainedModel:
     """Return the trained model in a RUN, or the champion of a folder of models.
 
     It is what was saved, and nothing of it is executed. With `budget`, that budget of false
@@ -167,7 +167,7 @@ def load_model(folder: Path, budget: float | None = None) -> TrainedModel:
         return _load(files, run, budget)
 
 
-def _load(folder: Path, where: Path, budget: float | None) -> TrainedModel:
+def _load(folder: Path, where: StoragePath, budget: float | None) -> TrainedModel:
     """Return the trained model in a folder on this machine's disk, called `where`."""
     config = _config(folder, where)
     check_manifest(folder, where)
@@ -188,13 +188,13 @@ def _load(folder: Path, where: Path, budget: float | None) -> TrainedModel:
     )
 
 
-def load_config(folder: Path) -> RunConfig:
+def load_config(folder: StoragePath) -> RunConfig:
     """Return the settings of a RUN, or of a folder of models' champion, without its network."""
     run = resolve_run(folder)
     return _config(run, run)
 
 
-def _config(folder: Path, where: Path) -> RunConfig:
+def _config(folder: StoragePath, where: StoragePath) -> RunConfig:
     if not (folder / "config.json").is_file():
         hint = "`pointerprint train STORE --to RUN` makes one"
         raise NotFoundError(where, "there is no trained model here", hint)
@@ -216,7 +216,7 @@ def _load_chance(folder: Path) -> NullModel:
     return null_model_from(_read(folder / CHANCE), pq.read_table(path), path)
 
 
-def _parse(path: Path) -> RunConfig:
+def _parse(path: StoragePath) -> RunConfig:
     """Return the settings in `path`; one more, or one less, and it is another version's."""
     found = _read(path)
     hint = (
@@ -234,7 +234,7 @@ def _parse(path: Path) -> RunConfig:
     return config
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: StoragePath) -> dict[str, Any]:
     """Return a JSON object; NaN and infinity, which no standard of JSON knows, are refused."""
     try:
         found = json.loads(path.read_text(), parse_constant=_refuse_constant)

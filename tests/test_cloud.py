@@ -32,7 +32,7 @@ from pipeline.schemas import QUARANTINE
 from pipeline.scores.partitions import read_manifest, read_partition, read_scores
 from pipeline.sessions.feedback import read_feedback
 from pipeline.sessions.sessions import sessions_table
-from pipeline.storage.paths import RemotePath, as_path, filling
+from pipeline.storage.paths import RemotePath, StoragePath, as_path, local_folder, relative_path
 from pipeline.storage.publish import MANIFEST, SUCCESS, write_json
 from pipeline.storage.store import Part, load_sessions, write_part
 
@@ -49,9 +49,9 @@ class Both:
     """The same tables in a local folder and in the bucket."""
 
     here: Path
-    there: Path
+    there: RemotePath
 
-    def each(self, make: Callable[[Path], object]) -> tuple:
+    def each(self, make: Callable[[StoragePath], object]) -> tuple:
         """Return what `make` makes of the one and of the other."""
         return make(self.here), make(self.there)
 
@@ -75,23 +75,23 @@ def refusal(capsys, *words: object) -> str:
     return capsys.readouterr().err
 
 
-def names(folder: Path) -> list[str]:
+def names(folder: StoragePath) -> list[str]:
     """Return what lies below a folder."""
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return sorted(str(relative_path(p, folder)) for p in folder.rglob("*") if p.is_file())
 
 
-def content(folder: Path) -> dict[str, bytes]:
+def content(folder: StoragePath) -> dict[str, bytes]:
     """Return the bytes of what lies below a folder."""
     return {name: (folder / name).read_bytes() for name in names(folder)}
 
 
-def copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: RemotePath) -> None:
     """Put the files of a folder into the bucket."""
     for name in names(source):
-        target.joinpath(name).upload(source / name)
+        (target / name).upload(source / name)
 
 
-def rows(partition: Path) -> pd.DataFrame:
+def rows(partition: StoragePath) -> pd.DataFrame:
     return read_partition(partition).drop_columns(BY_RUN).to_pandas()
 
 
@@ -128,7 +128,7 @@ def both(bucket, tmp_path_factory) -> Both:
     return found
 
 
-def site_file(at: Path, folder: Path) -> Path:
+def site_file(at: StoragePath, folder: Path) -> Path:
     """Return a TOML that has all tables in `at`."""
     places = {name: f"{at}/{name}" for name in ("store", "scores", "models", "drift")}
     lines = [f'{name} = "{path}"' for name, path in places.items()]
@@ -300,7 +300,7 @@ def test_figures_of_scores_and_their_plots(scored):
 
 def test_figures_that_break_off_leave_nothing(bucket):
     def cut_short() -> None:
-        with filling(bucket / "broken figures") as folder:
+        with local_folder(bucket / "broken figures") as folder:
             write_json({}, folder / "evaluation.json")
             raise RuntimeError("cut short")
 
@@ -329,7 +329,7 @@ def test_labels_fed_back(scored, table, tmp_path):
     verdicts = tmp_path / "verdicts.csv"
     said = zip(first, ("fraud", "legitimate", "unsure"), strict=True)
     verdicts.write_text("session_id,label\n" + "".join(f"{a},{b}\n" for a, b in said))
-    scored.there.joinpath("verdicts.csv").upload(verdicts)
+    (scored.there / "verdicts.csv").upload(verdicts)
     for n_new in (3, 0):  # once is enough
         for at, file in ((scored.here, verdicts), (scored.there, scored.there / "verdicts.csv")):
             printed = command("label", at / table, "--from", file)

@@ -418,12 +418,12 @@ def flaky_s3():
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         }.items():  # fmt: skip
             patch.setenv(name, value)
-        places._connected.cache_clear()
+        places._connect.cache_clear()
         s3 = fs.S3FileSystem(endpoint_override=f"http://{host}:{port}", allow_bucket_creation=True)
         s3.create_dir("flaky")
         yield made[0], server
         server.stop()
-        places._connected.cache_clear()
+        places._connect.cache_clear()
 
 
 def test_s3_that_fails_every_third_request(flaky_s3, tmp_path):

@@ -21,7 +21,14 @@ from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import SCORES
 from pipeline.scores.partitions import partition_files, read_partition, read_quarantine, read_scores
 from pipeline.storage import publish
-from pipeline.storage.paths import RemotePath, as_path, local_copy, open_parquet, remove_tree
+from pipeline.storage.paths import (
+    RemotePath,
+    as_path,
+    local_copy,
+    open_parquet,
+    relative_path,
+    remove_tree,
+)
 from pipeline.storage.publish import publish_partition, seal, staging, write_json, write_parquet
 from pipeline.storage.store import load_sessions, read_sessions
 
@@ -30,7 +37,7 @@ DAY = "2026-11-01"
 
 def names(folder: Path) -> list[str]:
     """Return what lies below a folder."""
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    return sorted(str(relative_path(p, folder)) for p in folder.rglob("*") if p.is_file())
 
 
 def numbers(n: int) -> pa.Table:
@@ -41,13 +48,13 @@ def numbers(n: int) -> pa.Table:
 def test_a_url_survives_what_path_does_to_it(url):
     remote = as_path(Path(url))
     assert isinstance(remote, RemotePath)
-    assert isinstance(remote, Path)
+    assert not isinstance(remote, Path)
     assert str(remote) == str(as_path(remote)) == str(pickle.loads(pickle.dumps(remote))) == url
     assert str(remote.parent / "c.json") == url.replace("b.parquet", "c.json")
     assert str(remote.with_name("d")) == url.replace("b.parquet", "d")
     assert (remote.name, remote.stem, remote.suffix) == ("b.parquet", "b", ".parquet")
-    assert remote.relative_to(remote.parent.parent).as_posix() == "a/b.parquet"
-    with pytest.raises(TypeError, match="not on this machine's disk"):
+    assert relative_path(remote, remote.parent.parent).as_posix() == "a/b.parquet"
+    with pytest.raises(TypeError):
         os.stat(remote)  # noqa: PTH116 - that it can't be is the point
 
 

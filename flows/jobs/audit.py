@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,16 +13,16 @@ from pipeline.errors import DataError
 from pipeline.scores.partitions import for_spreadsheets, read_scores
 from pipeline.sessions.labels import read_labels
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import replacing, write_json
 from pipeline.storage.store import load_sessions
 
 
 def audit(
-    stores: Sequence[Path],
-    labels: Path | None = None,
-    scores: Path | None = None,
-    to: Path | None = None,
+    stores: Sequence[StoragePath],
+    labels: StoragePath | None = None,
+    scores: StoragePath | None = None,
+    to: StoragePath | None = None,
     task: Task | None = None,
     seed: int = 0,
 ) -> Audit:
@@ -47,7 +46,7 @@ def audit(
     return found
 
 
-def _relabel(sessions: Sessions, labels: Path) -> Sessions:
+def _relabel(sessions: Sessions, labels: StoragePath) -> Sessions:
     """Return the sessions with the labels of a file; one that it doesn't name keeps its own."""
     known = read_labels(labels).to_pandas().set_index("session_id")["label"]
     found = pd.Series(sessions.session_id, dtype=object).map(known)

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 from flows.jobs.monitor import MonitorJob, monitor
 from flows.jobs.progress import Progress, finish, ignore
@@ -21,7 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.report import IngestReport
 from pipeline.readers.common.tabular import parse_columns
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import SUCCESS
 from pipeline.storage.store import check_date, day_folder, ingest_days, is_store
 
@@ -42,7 +41,7 @@ def ingest_day(site: Settings, day: str) -> IngestReport:
     return report
 
 
-def score_day(site: Settings, day: str, show: Callable[[Progress], object] = ignore) -> Path:
+def score_day(site: Settings, day: str, show: Callable[[Progress], object] = ignore) -> StoragePath:
     """Score the sessions that came into the store on `day`; those before may have been replayed.
 
     A day on which nothing came has a partition without rows: it is done, not forgotten.
@@ -64,7 +63,7 @@ def score_day(site: Settings, day: str, show: Callable[[Progress], object] = ign
     return finish(score(job), show)
 
 
-def monitor_day(site: Settings, day: str) -> Path:
+def monitor_day(site: Settings, day: str) -> StoragePath:
     """Compare `day` with the reference of the model that scored it."""
     return monitor(MonitorJob(site.store, site.scores, site.models, site.drift, day, site.alarm))
 
@@ -84,13 +83,13 @@ def train_and_compare(site: Settings, promote_when: Promote) -> Generator[Epoch,
     return found
 
 
-def day_sources(site: Settings, day: str) -> list[Path]:
+def day_sources(site: Settings, day: str) -> list[StoragePath]:
     """Return the day's partition of the store; nothing if there is none."""
     folder = day_folder(site.store, day)
     return [folder] if is_store(folder) else []
 
 
-def _days_before(site: Settings, day: str) -> list[Path]:
+def _days_before(site: Settings, day: str) -> list[StoragePath]:
     """Return the partitions of the store of the last `history_days` days before."""
     first = (date.fromisoformat(day) - timedelta(days=site.history_days)).isoformat()
     days = [found for found in ingest_days(site.store) if first <= found < day]
@@ -106,6 +105,6 @@ def each_day(start: str, end: str) -> Iterator[str]:
         yield (first + timedelta(days=n)).isoformat()
 
 
-def is_published(table: Path, day: str) -> bool:
+def is_published(table: StoragePath, day: str) -> bool:
     """Say whether a table of days has this one, whole."""
     return (as_path(table) / f"run_date={day}" / SUCCESS).is_file()

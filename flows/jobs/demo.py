@@ -44,7 +44,7 @@ def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
     ingest_logs([sample_data / "logs"], store, labels=labels, ingest_date=today())
     picture = draw(store, to / "sessions.png", canvas=replace(CONFIG.canvas, placement="box"))
     evaluation = finish(train(TrainJob((store,), run, CONFIG, simulate=True)), progress)
-    partition = finish(score(ScoreJob([store], run, scores, today())))
+    partition = require_local(finish(score(ScoreJob([store], run, scores, today()))), "scores")
     prints = draw_print(store, to / "prints.png", person_and_bot(partition, labels), run=run)
     (page,) = report(scores, to / "report.html", limit=N_CASES)
     return "\n".join(

@@ -17,7 +17,7 @@ from pipeline.ingest.parse import NO_COLUMNS
 from pipeline.readers import AUTO
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.sessions.windows import Windows, cut_windows, pad_windows
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import replacing
 from rasterize.canvas import Canvas
 from rasterize.picture import (
@@ -45,17 +45,17 @@ class _Seen(NamedTuple):
 
 
 def draw(
-    path: Path,
-    to: Path,
+    path: StoragePath,
+    to: StoragePath,
     session: str | None = None,
     canvas: Canvas = Canvas(),
     window: WindowConfig = WindowConfig(),
     limit: int = 12,
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
-    run: Path | None = None,
+    run: StoragePath | None = None,
     large: bool = False,
-) -> Path:
+) -> StoragePath:
     """Draw the first window of `limit` sessions, or every window of one, with a legend.
 
     `large` draws a session whole, in one picture. With a RUN, paths are as its model sees them,
@@ -84,7 +84,7 @@ def draw(
     return to
 
 
-def read_by_name(path: Path, format: str, columns: Mapping[str, str]) -> Sessions:
+def read_by_name(path: StoragePath, format: str, columns: Mapping[str, str]) -> Sessions:
     """Return the sessions of a path by name: a recording and its bots stand side by side."""
     parts = list(each_sessions([path], format, columns))
     if not parts:
@@ -93,7 +93,7 @@ def read_by_name(path: Path, format: str, columns: Mapping[str, str]) -> Session
     return sessions.take(np.argsort(sessions.session_id.astype(str), kind="stable"))
 
 
-def _single(sessions: Sessions, path: Path) -> Sessions:
+def _single(sessions: Sessions, path: StoragePath) -> Sessions:
     """Return the one session, or raise: a large picture is of one."""
     if len(sessions) > 1:
         raise ConfigError(
@@ -102,7 +102,9 @@ def _single(sessions: Sessions, path: Path) -> Sessions:
     return sessions
 
 
-def _seen(sessions: Sessions, canvas: Canvas, window: WindowConfig, run: Path | None) -> _Seen:
+def _seen(
+    sessions: Sessions, canvas: Canvas, window: WindowConfig, run: StoragePath | None
+) -> _Seen:
     """Return sessions as they came, or as the model of a RUN sees and weighs them."""
     if run is None:
         return _Seen(sessions, cut_windows(sessions, window), canvas, None, window.max_events)
@@ -160,7 +162,7 @@ def _save(seen: _Seen, enlarged: int, of_one: bool, path: Path) -> None:
     stacked(parts).save(path, format="PNG")
 
 
-def find_session(sessions: Sessions, session_id: str, path: Path) -> np.ndarray:
+def find_session(sessions: Sessions, session_id: str, path: StoragePath) -> np.ndarray:
     """Return where a session is, or raise with the nearest names."""
     found = np.flatnonzero(sessions.session_id == session_id)
     if not len(found):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from pipeline.readers import AUTO
 from pipeline.sessions.resample import resample
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Points, Windows, pad_windows
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import replacing
 from rasterize.canvas import Canvas
 from rasterize.panels import PANELS
@@ -30,15 +29,15 @@ _NAMES: Final = ("A", "B")  # of two sessions on a sheet
 
 
 def draw_print(
-    path: Path,
-    to: Path,
+    path: StoragePath,
+    to: StoragePath,
     session_ids: Sequence[str] = (),
     canvas: Canvas = Canvas(),
     window: WindowConfig = WindowConfig(),
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
-    run: Path | None = None,
-) -> Path:
+    run: StoragePath | None = None,
+) -> StoragePath:
     """Draw the path and the print of one session, or of two to compare.
 
     Without a RUN there are all panels, of the session as it was recorded. With one, there are those
@@ -63,7 +62,7 @@ def _as_recorded(window: WindowConfig) -> RunConfig:
     return RunConfig(task="owner", owner=replace(OwnerConfig(), window=window, panels=panels))
 
 
-def _chosen(sessions: Sessions, session_ids: Sequence[str], path: Path) -> Sessions:
+def _chosen(sessions: Sessions, session_ids: Sequence[str], path: StoragePath) -> Sessions:
     """Return the sessions of these ids, in their order, or the only one there is."""
     if len(session_ids) > len(_NAMES):
         found = f"{len(session_ids)} sessions, and --print compares two at most"
@@ -78,7 +77,7 @@ def _chosen(sessions: Sessions, session_ids: Sequence[str], path: Path) -> Sessi
 
 
 def _session_prints(
-    sessions: Sessions, config: RunConfig, model: TrainedModel | None, path: Path
+    sessions: Sessions, config: RunConfig, model: TrainedModel | None, path: StoragePath
 ) -> list[SessionPrint]:
     """Return what is drawn of each session, with its reference where a model has one."""
     seen = resample(sessions, config.task_resample).sessions

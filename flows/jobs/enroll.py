@@ -1,7 +1,6 @@
 """The enrolment job: legitimate sessions in, profiles of their accounts beside the model."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -10,11 +9,12 @@ from model.registry import resolve_run
 from model.run import load_model, save_profiles
 from pipeline.errors import ConfigError, DataError
 from pipeline.sessions.feedback import latest_labels, relabelled
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import lock
 from pipeline.storage.store import read_sessions
 
 
-def enroll(stores: Sequence[Path], run: Path, device: str = "") -> pd.DataFrame:
+def enroll(stores: Sequence[StoragePath], run: StoragePath, device: str = "") -> pd.DataFrame:
     """Add the legitimate sessions of `stores` to the profiles in `run`; give all profiles.
 
     A session that is enrolled already is replaced, so the same store may be enrolled again.

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pipeline.ingest.parse import NO_COLUMNS, parse_logs
 from pipeline.readers import AUTO
 from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.store import is_store, read_sessions
 
 
@@ -16,7 +16,7 @@ def today() -> str:
 
 
 def each_sessions(
-    paths: Sequence[Path], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
+    paths: Sequence[StoragePath], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
 ) -> Iterator[Sessions]:
     """Give the sessions of stores and raw logs, some thousands at a time, in a fixed order."""
     for path in paths:

@@ -2,14 +2,14 @@
 
 import logging
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pipeline.sessions.feedback import FeedbackReport, add_feedback
+from pipeline.storage.paths import StoragePath
 
 log = logging.getLogger(__name__)
 
 
-def label(table: Path, file: Path) -> FeedbackReport:
+def label(table: StoragePath, file: StoragePath) -> FeedbackReport:
     """Add the labels in `file` to what was said about the sessions of `table`."""
     report = add_feedback(table, file, datetime.now(UTC))
     log.info(

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +24,7 @@ from pipeline.monitoring.reference import (
 )
 from pipeline.scores.partitions import partition_files, read_partition
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import as_path, open_parquet
+from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import MANIFEST, lock, publish_partition, seal, staging, write_parquet
 from pipeline.storage.store import check_date, day_folder, is_store, read_sessions
 
@@ -38,15 +37,15 @@ _PART = "part-00000.parquet"
 class MonitorJob:
     """What `monitor` does."""
 
-    store: Path
-    scores: Path
-    models: Path  # the registry, or a RUN: for a day whose manifest names no RUN that is there
-    drift: Path  # where the table of days is published
+    store: StoragePath
+    scores: StoragePath
+    models: StoragePath  # the registry, or a RUN: for a day whose manifest names no RUN
+    drift: StoragePath  # where the table of days is published
     run_date: str
     config: DriftConfig = field(default_factory=DriftConfig)
 
 
-def monitor(job: MonitorJob) -> Path:
+def monitor(job: MonitorJob) -> StoragePath:
     """Compare a day with the reference of the model that scored it, and publish the changes."""
     run_date, drift = check_date(job.run_date), as_path(job.drift)
     store, scores = as_path(job.store), as_path(job.scores)
@@ -80,7 +79,7 @@ def monitor(job: MonitorJob) -> Path:
     return target
 
 
-def read_drift(partition: Path) -> pa.Table:
+def read_drift(partition: StoragePath) -> pa.Table:
     """Return a day of the DRIFT table."""
     (part,) = partition_files(as_path(partition))
     with open_parquet(part) as parquet:
@@ -107,7 +106,7 @@ def drift_text(drift: pa.Table) -> str:
     return "\n".join(lines)
 
 
-def _read_day(scores: Path, run_date: str) -> pa.Table:
+def _read_day(scores: StoragePath, run_date: str) -> pa.Table:
     try:
         return read_partition(scores / f"run_date={run_date}")
     except NotFoundError as error:
@@ -116,7 +115,9 @@ def _read_day(scores: Path, run_date: str) -> pa.Table:
         ) from error
 
 
-def _reference(scores: Path, run_date: str, models: Path) -> tuple[Path, Reference]:
+def _reference(
+    scores: StoragePath, run_date: str, models: StoragePath
+) -> tuple[StoragePath, Reference]:
     """Return the reference of the model that scored the day, else that of the champion."""
     manifest = scores / f"run_date={run_date}" / MANIFEST
     named = json.loads(manifest.read_text()).get("run") if manifest.is_file() else None
@@ -124,7 +125,7 @@ def _reference(scores: Path, run_date: str, models: Path) -> tuple[Path, Referen
     return run, read_reference(run)
 
 
-def _summary(day: Path, table: pa.Table) -> Reference:
+def _summary(day: StoragePath, table: pa.Table) -> Reference:
     """Return how the day's measures are distributed: of its scores, and of its sessions."""
     accounts = np.array(table["account_id"].to_pylist(), object)
     summary = summarise(score_measures(table), accounts)

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from pipeline.ingest.report import duplicates_table, join_shard_reports
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.scores.duplicates import find_duplicates, short_hashes
-from pipeline.storage.paths import open_parquet, remove_tree
+from pipeline.storage.paths import StoragePath, open_parquet, remove_tree
 from pipeline.storage.publish import parquet_writer, publish_partition, seal, write_parquet
 from pipeline.storage.shards import Shard, StagedShards
 
@@ -44,7 +43,7 @@ def publish_scores(
     staged: StagedShards,
     shards: Sequence[Shard],
     rows: Iterable[pa.Table],
-    target: Path,
+    target: StoragePath,
     manifest: Mapping[str, object],
     abstain_is: AbstainIs = "review",
 ) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +34,7 @@ from pipeline.scores.partitions import open_scores
 from pipeline.sessions.feedback import latest_labels
 from pipeline.sessions.labels import read_labels
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import MANIFEST, replacing
 from pipeline.storage.store import check_date
 from rasterize.palette import BACKGROUND, SCALE
@@ -49,15 +48,15 @@ Manifest = Mapping[str, Any]
 
 
 def report(
-    scores: Path,
-    to: Path,
+    scores: StoragePath,
+    to: StoragePath,
     date: str | None = None,
-    labels: Path | None = None,
-    stores: Sequence[Path] = (),
-    run: Path | None = None,
+    labels: StoragePath | None = None,
+    stores: Sequence[StoragePath] = (),
+    run: StoragePath | None = None,
     limit: int = 10 * PAGE_CASES,
     progress: Callable[[int, int], None] = lambda n_done, n_all: None,
-) -> list[Path]:
+) -> list[StoragePath]:
     """Write the cases of a day, by default the last, highest score first, and return the pages.
 
     Sessions are read from where they were scored from, or from `stores`; pictures are drawn as
@@ -115,7 +114,7 @@ def report(
     return pages
 
 
-def _choose_day(scores: Path, days: Sequence[str], date: str | None) -> str:
+def _choose_day(scores: StoragePath, days: Sequence[str], date: str | None) -> str:
     """Return the day that was asked for, or the last; raise if it isn't there."""
     if date is None:
         return max(days)
@@ -130,7 +129,7 @@ def _highest_first(table: pa.Table) -> pa.Table:
     return table.sort_by([("fraud_score", "descending"), ("session_id", "ascending")])
 
 
-def _manifests(scores: Path, day: str) -> list[Manifest]:
+def _manifests(scores: StoragePath, day: str) -> list[Manifest]:
     """Return the manifest of a day, then those of the others, the latest first."""
     paths = sorted(scores.glob(f"run_date=*/{MANIFEST}"), reverse=True)
     paths.sort(key=lambda path: path.parent.name != f"run_date={day}")
@@ -138,15 +137,15 @@ def _manifests(scores: Path, day: str) -> list[Manifest]:
 
 
 def _sources(
-    scores: Path, manifests: Sequence[Manifest], stores: Sequence[Path]
-) -> list[tuple[Path, str, Mapping[str, str]]]:
+    scores: StoragePath, manifests: Sequence[Manifest], stores: Sequence[StoragePath]
+) -> list[tuple[StoragePath, str, Mapping[str, str]]]:
     """Return path, format and columns of `stores`, or of what the manifests say was scored.
 
     The earlier days' are among them: an account's usual sessions are there.
     """
     if stores:
         return [(as_path(path), AUTO, NO_COLUMNS) for path in stores]
-    sources: dict[Path, tuple[str, Mapping[str, str]]] = {}
+    sources: dict[StoragePath, tuple[str, Mapping[str, str]]] = {}
     for manifest in manifests:
         read_from = manifest.get("read_from", {"paths": []})
         for path in map(as_path, read_from["paths"]):
@@ -168,14 +167,14 @@ def _suspected(scores: ds.Dataset) -> set[str | None]:
     return set(scores.to_table(["session_id"], is_suspect)["session_id"].to_pylist())
 
 
-def _labels(path: Path | None) -> dict[str, int | None]:
+def _labels(path: StoragePath | None) -> dict[str, int | None]:
     if path is None:
         return {}
     labels = read_labels(path)
     return dict(zip(labels["session_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
 
 
-def _run_folder(manifest: Manifest, run: Path | None) -> Path | None:
+def _run_folder(manifest: Manifest, run: StoragePath | None) -> StoragePath | None:
     """Return the folder of the model, as named or as it was when it scored; None: not there."""
     folder = as_path(manifest.get("run", "nowhere") if run is None else run)
     if run is not None or (folder / "config.json").is_file():
@@ -289,7 +288,7 @@ def _scores_beside(scores: ds.Dataset, gathered: Gathered) -> dict[str, float]:
     return dict(zip(found["session_id"].to_pylist(), found["fraud_score"].to_pylist(), strict=True))
 
 
-def _page_paths(to: Path, n_cases: int) -> list[Path]:
+def _page_paths(to: StoragePath, n_cases: int) -> list[StoragePath]:
     """Return the page, and those beside it that the cases need."""
     n_pages = max(-(-n_cases // PAGE_CASES), 1)
-    return [to, *(to.with_stem(f"{to.stem}-{i + 1}") for i in range(1, n_pages))]
+    return [to, *(to.with_name(f"{to.stem}-{i + 1}{to.suffix}") for i in range(1, n_pages))]

@@ -19,7 +19,7 @@ from model.train import Epoch
 from model.training_data import training_sessions
 from pipeline.errors import DataError, PointerprintError
 from pipeline.sessions.feedback import labelled_sessions
-from pipeline.storage.paths import RemotePath, as_path
+from pipeline.storage.paths import RemotePath, StoragePath, as_path
 from pipeline.storage.publish import lock, remove_if_empty, staging, staging_folder, write_json
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 class RetrainJob:
     """What `retrain` does."""
 
-    stores: tuple[Path, ...]
-    models: Path  # the registry
+    stores: tuple[StoragePath, ...]
+    models: StoragePath  # the registry
     config: RunConfig = field(default_factory=RunConfig)
     simulate: bool = False  # add synthetic bots: legitimate sessions suffice
-    feedback: tuple[Path, ...] = ()  # SCORES beside which labels were fed back
+    feedback: tuple[StoragePath, ...] = ()  # SCORES beside which labels were fed back
     promotion: PromotionConfig = field(default_factory=PromotionConfig)
     promote_when: Promote = "if better"
 
@@ -43,7 +43,7 @@ class Retrained:
     """The challenger, and whether it is champion now."""
 
     model_id: str
-    run: Path
+    run: StoragePath
     is_champion: bool
     why: str
     comparison: Comparison | None  # None: the models could not be compared
@@ -81,7 +81,7 @@ def retrain(job: RetrainJob) -> Generator[Epoch, None, Retrained]:
 
 
 @contextmanager
-def _challenger(models: Path) -> Iterator[Path]:
+def _challenger(models: StoragePath) -> Iterator[Path]:
     """Give the folder where the challenger is made, alone: beside the models, or on this disk.
 
     After a failure beside the models it stays, to be looked at, until the next one is made.
@@ -98,7 +98,9 @@ def _challenger(models: Path) -> Iterator[Path]:
     remove_if_empty(run.parent)
 
 
-def _compare(job: RetrainJob, champion: Path, challenger: Path) -> tuple[Comparison | None, str]:
+def _compare(
+    job: RetrainJob, champion: StoragePath, challenger: StoragePath
+) -> tuple[Comparison | None, str]:
     """Compare two models on sessions held out from both; None, and why, if it can't be done."""
     if job.config.task == "owner":
         return None, "models of the owner task aren't compared: promote by hand"

@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 
 from flows.jobs.inputs import each_sessions
 from flows.jobs.partition import publish_scores, staged_scores
@@ -27,7 +26,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.ingest.parse import refuse_no_logs
 from pipeline.readers import AUTO
 from pipeline.schemas import SCORES
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.shards import (
     Shard,
     alone_with,
@@ -45,13 +44,13 @@ log = logging.getLogger(__name__)
 class ScoreJob:
     """What to score, with which model, and where the scores go."""
 
-    sources: Sequence[Path]  # stores, or raw logs as they came
-    model: Path  # a RUN, or a folder of models: its champion
-    to: Path  # the SCORES table
+    sources: Sequence[StoragePath]  # stores, or raw logs as they came
+    model: StoragePath  # a RUN, or a folder of models: its champion
+    to: StoragePath  # the SCORES table
     date: str  # of the partition, YYYY-MM-DD
     format: str = AUTO  # of raw logs
     columns: Mapping[str, str] = field(default_factory=dict)  # the logs' names for ours
-    history: Sequence[Path] = ()  # earlier sessions that may have been replayed; not scored
+    history: Sequence[StoragePath] = ()  # earlier sessions that may have been replayed; not scored
     replays: bool = True  # compare sessions with each other and with the history
     workers: int = 1  # processes that score at the same time
     scheduler: str | None = None  # of a Dask cluster that scores instead: tcp://HOST:PORT
@@ -69,12 +68,12 @@ class ScoreJob:
             object.__setattr__(self, name, tuple(map(as_path, getattr(self, name))))
 
     @property
-    def partition(self) -> Path:
+    def partition(self) -> StoragePath:
         """Return the folder that is published."""
         return self.to / f"run_date={self.date}"
 
 
-def score(job: ScoreJob) -> Generator[Progress, None, Path]:
+def score(job: ScoreJob) -> Generator[Progress, None, StoragePath]:
     """Score every session, and publish `SCORES/run_date=...`, whole or not at all.
 
     Yield how many sessions are scored, and return the partition.

@@ -12,7 +12,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -25,6 +24,7 @@ from pipeline.replay.recordings import Recordings, concatenate_recordings, recor
 from pipeline.schemas import SCORES
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.overlap import overlapped
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import write_parquet
 from pipeline.storage.shards import Shard, StagedShards, read_shard
 
@@ -38,7 +38,7 @@ _PATIENCE: Final = "30s"  # for a scheduler to answer
 class ScoringRun:
     """What all shards of a run have in common; small, since workers are sent it."""
 
-    model: Path  # the RUN
+    model: StoragePath  # the RUN
     model_id: str
     budget: float | None
     run_id: str
@@ -136,7 +136,7 @@ def score_in_worker(run: ScoringRun, shard: Shard) -> int:
 
 
 @lru_cache(maxsize=1)
-def _load_model(path: Path, model_id: str, budget: float | None) -> "TrainedModel":
+def _load_model(path: StoragePath, model_id: str, budget: float | None) -> "TrainedModel":
     """Return the model, loaded once a process; it must be the one that the run began with."""
     from model.run import load_model
 

@@ -1,7 +1,6 @@
 """A day's scores in, a picture of its most suspicious sessions out."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from model.run import load_config
 from pipeline.scores.partitions import read_partition
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.sessions.windows import cut_windows, pad_windows
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import replacing
 from rasterize.picture import contact_sheet, draw_pictures
 
@@ -20,15 +20,19 @@ _COLUMNS = [
 ]
 
 
-def top_scores(partition: Path, n: int = 20) -> pd.DataFrame:
+def top_scores(partition: StoragePath, n: int = 20) -> pd.DataFrame:
     """Return the rows of a partition with the highest scores, highest first."""
     rows = read_partition(partition).select(_COLUMNS).to_pandas().dropna(subset="fraud_score")
     return rows.sort_values("fraud_score", ascending=False, kind="stable").head(n)
 
 
 def top_sheet(
-    partition: Path, sources: Sequence[Path], run: Path, to: Path, n: int = 12
-) -> Path | None:
+    partition: StoragePath,
+    sources: Sequence[StoragePath],
+    run: StoragePath,
+    to: StoragePath,
+    n: int = 12,
+) -> StoragePath | None:
     """Draw the highest window of each of the `n` highest scores; None: there is nothing to draw."""
     top = top_scores(partition, n)
     sessions = _find(each_sessions(sources), top["session_id"].tolist())

@@ -2,11 +2,11 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from flows.jobs.retrain import Retrained
 from pipeline.errors import ConfigError, WorkerError
+from pipeline.storage.paths import StoragePath
 
 
 def track(uri: str, found: Retrained) -> str:
@@ -58,7 +58,7 @@ def _leaves(content: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return leaves
 
 
-def _figures(run: Path) -> dict[str, float]:
+def _figures(run: StoragePath) -> dict[str, float]:
     """Return the numbers of a RUN that are worth a curve over trainings."""
     metrics = json.loads((run / "metrics.json").read_text())
     overall = metrics.get("overall") or {}

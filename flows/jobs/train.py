@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
@@ -17,7 +16,7 @@ from model.train import Epoch
 from model.training_result import TrainingResult
 from pipeline.monitoring.reference import write_reference
 from pipeline.sessions.feedback import labelled_sessions
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import publish_partition, staging, write_json
 
 TRAINERS = {"fraud": train_fraud, "owner": train_owner}
@@ -27,12 +26,12 @@ TRAINERS = {"fraud": train_fraud, "owner": train_owner}
 class TrainJob:
     """What `train` does."""
 
-    stores: tuple[Path, ...]
-    to: Path  # the RUN
+    stores: tuple[StoragePath, ...]
+    to: StoragePath  # the RUN
     config: RunConfig = field(default_factory=RunConfig)
     simulate: bool = False  # add synthetic bots: legitimate sessions suffice
     resume: bool = False  # go on with a training that was stopped
-    feedback: tuple[Path, ...] = ()  # SCORES beside which labels were fed back
+    feedback: tuple[StoragePath, ...] = ()  # SCORES beside which labels were fed back
 
 
 def train(job: TrainJob) -> Generator[Epoch, None, Evaluation]:
@@ -51,7 +50,7 @@ def train(job: TrainJob) -> Generator[Epoch, None, Evaluation]:
     return result.evaluation
 
 
-def publish_run(result: TrainingResult, run: Path) -> None:
+def publish_run(result: TrainingResult, run: StoragePath) -> None:
     """Publish a trained model with its figures, plots and card, whole or not at all."""
     with staging(run, run) as staged:
         save_model(result.model, staged)

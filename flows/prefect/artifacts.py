@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from prefect.artifacts import (
 
 from flows.jobs.progress import Progress
 from flows.settings import Settings
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def progress_artifact(what: str) -> Callable[[Progress], None]:
     return show
 
 
-def show_day(site: Settings, day: str, partition: Path) -> None:
+def show_day(site: Settings, day: str, partition: StoragePath) -> None:
     """Show a day's top scores as a table, its pictures and counts in words, and where it lies."""
     from flows.jobs.days import day_sources
     from flows.jobs.sheet import top_scores, top_sheet
@@ -76,7 +75,9 @@ def show_day(site: Settings, day: str, partition: Path) -> None:
         create_link_artifact(sheet.as_uri(), "pictures", key="pictures", description=str(sheet))
 
 
-def day_summary(day: str, manifest: dict[str, Any], partition: Path, sheet: Path | None) -> str:
+def day_summary(
+    day: str, manifest: dict[str, Any], partition: StoragePath, sheet: StoragePath | None
+) -> str:
     """Return what there is to say of a scored day, as Markdown."""
     n = manifest["n_sessions"]
     rows = [
@@ -108,7 +109,7 @@ def _as_code(name: str) -> str:
     return f"`{name[:_NAME].replace('`', chr(39)).replace('|', '/')}`"
 
 
-def show_drift(drift: pa.Table, day: str, partition: Path) -> None:
+def show_drift(drift: pa.Table, day: str, partition: StoragePath) -> None:
     """Show a day's changes as a table and in words."""
     from flows.jobs.monitor import drift_text
 

@@ -1,6 +1,5 @@
 """Score flow: a day of the store and a trained model to the day's partition of scores."""
 
-from pathlib import Path
 from typing import Annotated
 
 from prefect import flow, get_run_logger, task
@@ -39,6 +38,7 @@ from flows.prefect.parameters import (
 from flows.settings import Settings
 from model.config import Promote, RunConfig
 from pipeline.monitoring.drift import strongest
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.store import day_folder
 
 
@@ -50,7 +50,7 @@ from pipeline.storage.store import day_folder
     cache_policy=NO_CACHE,
     task_run_name="ingest-{day}",
 )
-def ingest_logs_of(site: Settings, day: str) -> Path:
+def ingest_logs_of(site: Settings, day: str) -> StoragePath:
     """Logs to a partition of the store; files that are in it already are skipped."""
     report = ingest_day(site, day)
     lines = "\n".join(f"- {line}" for line in report.summary())
@@ -66,7 +66,7 @@ def ingest_logs_of(site: Settings, day: str) -> Path:
 @described
 def ingest(
     settings: SettingsFile = None, date: Day = None, logs: Logs = None, store: Store = None
-) -> Path:
+) -> StoragePath:
     """Add the logs that are new to the store."""
     site = run_site(settings, logs=tuple(logs) if logs else None, store=store)
     with alone_with(site.store):
@@ -82,7 +82,7 @@ def ingest(
     cache_policy=NO_CACHE,
     task_run_name="score-{day}",
 )
-def score_sessions_of(site: Settings, day: str) -> Path:
+def score_sessions_of(site: Settings, day: str) -> StoragePath:
     """Sessions to the partition of one day, whole or not at all."""
     from flows.jobs.days import score_day
 
@@ -90,7 +90,7 @@ def score_sessions_of(site: Settings, day: str) -> Path:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="show-{day}")
-def show_scores_of(site: Settings, day: str, partition: Path) -> None:
+def show_scores_of(site: Settings, day: str, partition: StoragePath) -> None:
     """The day's top scores, pictures and summary, for whoever opens the run's page."""
     show_day(site, day, partition)
 
@@ -108,7 +108,7 @@ def score(
     workers: Workers = None,
     scheduler: Scheduler = None,
     device: Where = None,
-) -> Path:
+) -> StoragePath:
     """Score the sessions that came into the store on a day.
 
     With `workers` processes here, or those of the Dask cluster whose `scheduler` is named, shards
@@ -133,7 +133,7 @@ def score(
     cache_policy=NO_CACHE,
     task_run_name="watch-{day}",
 )
-def compare_day(site: Settings, day: str) -> Path:
+def compare_day(site: Settings, day: str) -> StoragePath:
     """A day of sessions and scores to a partition of the DRIFT table."""
     from flows.jobs.days import monitor_day
 
@@ -174,7 +174,7 @@ Config = Annotated[
 
 
 @task(cache_policy=NO_CACHE)
-def train_challenger(site: Settings, promote: Promote) -> Path:
+def train_challenger(site: Settings, promote: Promote) -> StoragePath:
     """Labelled sessions to a trained model with its figures, promoted if it is better."""
     from flows.jobs.days import train_and_compare
     from flows.jobs.progress import finish
@@ -203,7 +203,7 @@ def train(
     device: Where = None,
     promote: When = "if better",
     config: Config = None,
-) -> Path:
+) -> StoragePath:
     """Train on the store and the labels fed back; promote the model on a clear gain."""
     site = run_site(
         settings, store=store, scores=scores, models=models, simulate=simulate, device=device,

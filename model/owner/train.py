@@ -3,7 +3,6 @@
 from collections.abc import Generator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -38,6 +37,7 @@ from pipeline.reasons.reference import fit_reference_ranges
 from pipeline.replay.null_model import fit_null_model
 from pipeline.sessions.sessions import Sessions
 from pipeline.splits.split import PARTITIONS, Split, assert_no_crossing, split_sessions
+from pipeline.storage.paths import StoragePath
 from rasterize.draw import density
 
 _OTHERS: Final = {"people": 12, "sessions": 3}
@@ -48,7 +48,7 @@ MOST_WINDOWS: Final = 50_000
 
 
 def train_owner(
-    labelled: Sessions, config: RunConfig, simulate: bool, state_dir: Path, resume: bool
+    labelled: Sessions, config: RunConfig, simulate: bool, state_dir: StoragePath, resume: bool
 ) -> Generator[Epoch, None, TrainingResult]:
     """Learn from accounts' own sessions how people differ. There are no epochs, nor a state.
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipeline.readers.common.cells import one_dictionary
 from pipeline.schemas import EVENTS
+from pipeline.storage.paths import StoragePath
 
 N_FILES: Final = 64
 _FEW_WORDS: Final = 8
@@ -80,7 +81,7 @@ class ExternalPartition:
                 with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source) as reader:
                     yield reader.read_all()
 
-    def _path(self, number: int) -> Path:
+    def _path(self, number: int) -> StoragePath:
         return self._folder / f"{number}.arrows"
 
     def _writer(self, number: int) -> pa.ipc.RecordBatchStreamWriter:

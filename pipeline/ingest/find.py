@@ -10,7 +10,7 @@ from typing import Final
 
 from pipeline.errors import ChangedLogError, LogError, NotFoundError, printable
 from pipeline.readers.common.limits import limits
-from pipeline.storage.paths import RemotePath, as_path
+from pipeline.storage.paths import RemotePath, StoragePath, as_path, relative_path
 
 _MAKE_READABLE: Final = "let this user read it, or name the files to read"
 
@@ -19,8 +19,8 @@ _MAKE_READABLE: Final = "let this user read it, or name the files to read"
 class FoundFile:
     """A file that may be a log, and how the user came to name it."""
 
-    path: Path
-    root: Path  # the folder that the user named, or the file's own
+    path: StoragePath
+    root: StoragePath  # the folder that the user named, or the file's own
     is_named: bool  # by itself, not as part of a folder
 
     @property
@@ -28,8 +28,8 @@ class FoundFile:
         """Return its path from the folder that the user named, as tables show it."""
         if self.is_named:
             return printable(self.path.name)
-        below = self.path.relative_to(self.root)
-        return printable((Path(self.root.resolve().name) / below).as_posix())
+        below = relative_path(self.path, self.root)
+        return printable((self.root.resolve().name / below).as_posix())
 
     @property
     def leads_out(self) -> bool:
@@ -37,8 +37,9 @@ class FoundFile:
 
         Whoever may write a log may not thereby have any other file of this machine read.
         """
-        inside = self.root.resolve()
-        return not self.is_named and not self.path.resolve().is_relative_to(inside)
+        if self.is_named or isinstance(self.path, RemotePath):
+            return False
+        return not self.path.resolve().is_relative_to(str(self.root.resolve()))
 
     @cached_property
     def sha256(self) -> str:
@@ -76,7 +77,7 @@ class NotALog:
     error: LogError
 
 
-def find_logs(path: Path) -> list[Path]:
+def find_logs(path: StoragePath) -> list[StoragePath]:
     """Return the file itself, or every file below a folder, in order, but no hidden ones.
 
     A folder that can't be looked into is an error: what lies in it would be lost in silence.
@@ -93,11 +94,11 @@ def find_logs(path: Path) -> list[Path]:
         raise LogError(where, f"it can't be looked into: {why}", _MAKE_READABLE) from error
 
 
-def _files_below(path: Path) -> Iterator[Path]:
+def _files_below(path: StoragePath) -> Iterator[StoragePath]:
     """Give the files below a folder, without hidden ones and what lies in hidden folders."""
     if isinstance(path, RemotePath):
         for file in path.rglob("*"):
-            if file.is_file() and not any(map(_is_hidden, file.relative_to(path).parts)):
+            if file.is_file() and not any(map(_is_hidden, relative_path(file, path).parts)):
                 yield file
         return
     for folder, folders, names in os.walk(path, onerror=_fail):
@@ -114,9 +115,9 @@ def _fail(error: OSError) -> None:
     raise error
 
 
-def find_files(paths: Sequence[Path]) -> list[FoundFile]:
+def find_files(paths: Sequence[StoragePath]) -> list[FoundFile]:
     """Return every file that the user named, and every one in a folder, each once."""
-    found: dict[Path, FoundFile] = {}
+    found: dict[StoragePath, FoundFile] = {}
     for path in map(as_path, paths):
         for file in find_logs(path):
             is_named = file == path

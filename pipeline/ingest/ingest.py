@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,7 +15,7 @@ from pipeline.ingest.report import FileReport, IngestReport, file_report, ingest
 from pipeline.readers import AUTO
 from pipeline.readers.common.tabular import check_mapping
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import lock
 from pipeline.storage.store import (
     Part,
@@ -41,8 +40,8 @@ def _no_progress(n_done: int, n_files: int) -> None:
 
 
 def ingest_logs(
-    paths: Sequence[Path],
-    store: Path,
+    paths: Sequence[StoragePath],
+    store: StoragePath,
     *,
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
@@ -132,7 +131,7 @@ def _refuse_rejected(results: Iterator[_FileResult]) -> None:
 
 def _write_parts(
     results: Iterator[_FileResult],
-    store: Path,
+    store: StoragePath,
     ingest_date: str,
     labels: Mapping[str, int],
 ) -> IngestReport:
@@ -161,7 +160,7 @@ def _write_parts(
 
 
 def _write_large(
-    log: LargeLog, store: Path, ingest_date: str, labels: Mapping[str, int]
+    log: LargeLog, store: StoragePath, ingest_date: str, labels: Mapping[str, int]
 ) -> FileReport:
     """Write a large log as a part of its own, a piece at a time, and return its report."""
     part = Part(store, ingest_date, part_hash([log.sha256]))
@@ -196,7 +195,9 @@ def _labelled(sessions: Sessions, labels: Mapping[str, int]) -> Sessions:
     )
 
 
-def _write_part(logs: Sequence[ParsedLog], store: Path, ingest_date: str) -> list[FileReport]:
+def _write_part(
+    logs: Sequence[ParsedLog], store: StoragePath, ingest_date: str
+) -> list[FileReport]:
     """Write some logs as one part, and return the report of each."""
     reports = [file_report(log) for log in logs]
     part = Part(store, ingest_date, part_hash(log.sha256 for log in logs))

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -29,6 +28,7 @@ from pipeline.readers.common.formats import (
 )
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
 from pipeline.sessions.sessions import Sessions, to_sessions
+from pipeline.storage.paths import StoragePath
 
 HASHED_IN_THREAD_BYTES: Final = 2**20  # for less a thread doesn't pay
 NO_COLUMNS: Final[Mapping[str, str]] = {}
@@ -173,7 +173,7 @@ def _split_duplicates(events: pa.Table, known_sessions: Set[str]) -> tuple[pa.Ta
     return events.filter(pc.invert(is_known)), reject(line, "duplicate_session")
 
 
-def _quote(format_: Format, path: Path, rejected: pa.Table) -> pa.Table:
+def _quote(format_: Format, path: StoragePath, rejected: pa.Table) -> pa.Table:
     """Sort rejected rows by line, and add their text in the file."""
     rejected = rejected.sort_by("line")
     needs = pc.and_(rejected["raw"].is_null(), rejected["line"].is_valid()).combine_chunks()
@@ -202,7 +202,7 @@ def quarantine_table(logs: Sequence[ParsedLog]) -> pa.Table:
 
 
 def parse_logs(
-    paths: Sequence[Path], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
+    paths: Sequence[StoragePath], format: str = AUTO, columns: Mapping[str, str] = NO_COLUMNS
 ) -> Iterator[Sessions]:
     """Give the sessions of each log in turn, as they are, without a store."""
     files = find_files(paths)

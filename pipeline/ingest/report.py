@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from jaxtyping import Int64
 from pipeline.ingest.find import NotALog
 from pipeline.ingest.parse import ParsedLog, quarantine_table
 from pipeline.schemas import QUARANTINE
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import parquet_writer
 
 DUPLICATE: Final = "duplicate_session"
@@ -128,7 +128,7 @@ def ingest_report(
 class ShardReport:
     """What became of a shard's raw logs; their rejected rows go to a file, if there are any."""
 
-    def __init__(self, rejected: Path):
+    def __init__(self, rejected: StoragePath):
         self._path, self._stack = rejected, ExitStack()
         self._writer: pq.ParquetWriter | None = None
         self._files: list[FileReport] = []

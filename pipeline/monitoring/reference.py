@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Bool, Float64, Shaped
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import write_json
 
 Measures = Mapping[str, Shaped[np.ndarray, " sessions"]]
@@ -145,7 +145,7 @@ def effective_size(accounts: Shaped[np.ndarray, " sessions"]) -> float:
     return float(total**2 / (np.square(sizes).sum() + (~is_named).sum())) if total else 0.0
 
 
-def write_reference(reference: Reference, run: Path) -> Path:
+def write_reference(reference: Reference, run: StoragePath) -> StoragePath:
     """Write the reference into a RUN."""
     content: dict[str, Any] = {}
     for name, found in reference.items():
@@ -159,7 +159,7 @@ def write_reference(reference: Reference, run: Path) -> Path:
     return write_json({"version": 1, "measures": content}, run / FILE)
 
 
-def read_reference(run: Path) -> Reference:
+def read_reference(run: StoragePath) -> Reference:
     """Return the reference of a RUN."""
     path = run / FILE
     if not path.is_file():

@@ -1,12 +1,12 @@
 """Delimited text with a header; its columns are those of `common/tabular.py`."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from pipeline.readers.common import log_files
 from pipeline.readers.common.delimited import read_delimited, read_header
 from pipeline.readers.common.formats import Format, Log, LogFile
 from pipeline.readers.common.tabular import REQUIRED, log_names
+from pipeline.storage.paths import StoragePath
 
 
 def _read(file: LogFile) -> Iterator[Log]:
@@ -14,7 +14,7 @@ def _read(file: LogFile) -> Iterator[Log]:
     return read_delimited(file, "csv", lambda found: log_names(file.columns, found, file.path))
 
 
-def _recognise(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: StoragePath) -> bool:
     """Say whether the first line can be a header: names, and as many as a log needs.
 
     An empty file is taken too: it is quarantined as such.

@@ -7,7 +7,6 @@ text, by DuckDB.
 import json
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ from pipeline.readers.common.json_parser import connect
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.log_files import TextBlock
 from pipeline.readers.common.tabular import REQUIRED, cell_types, check_header, log_names, to_log
+from pipeline.storage.paths import StoragePath
 
 _HEAD_LINES = 20
 
@@ -46,7 +46,7 @@ def _read(file: LogFile) -> Iterator[Log]:
 
 
 def _read_rows(
-    block: TextBlock, names: Mapping[str, str], path: Path
+    block: TextBlock, names: Mapping[str, str], path: StoragePath
 ) -> tuple[pa.Table, Int64[np.ndarray, " rows"], pa.Table]:
     """Return the rows of a block by our names, the line of each, and `REJECTED` rows."""
     lines = log_files.split_lines(block.text)
@@ -117,7 +117,7 @@ def _read_typed(text: bytes, types: Mapping[str, pa.DataType]) -> pa.Table | Non
 
 
 def _read_as_text(
-    text: bytes, names: list[str], line: Int64[np.ndarray, " rows"], where: Path
+    text: bytes, names: list[str], line: Int64[np.ndarray, " rows"], where: StoragePath
 ) -> tuple[pa.Table, Bool[np.ndarray, " rows"]]:
     """Return the columns as strings, for the lines that are objects, and which those are."""
     lines = log_files.split_lines(log_files.as_utf8(text)).take(pa.array(line - 1))
@@ -141,7 +141,7 @@ def _read_as_text(
     return pa.table(columns, names), is_object
 
 
-def _recognise(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: StoragePath) -> bool:
     """Say whether one of the first lines is an object with as many keys as a log needs.
 
     A line without end may be one; its columns are then looked for further down. Otherwise one

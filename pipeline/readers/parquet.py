@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +14,13 @@ from pipeline.readers.common import log_files
 from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.tabular import check_header, log_names, to_log
+from pipeline.storage.paths import StoragePath
 
 MAGIC = b"PAR1"
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def _opened(path: StoragePath) -> Iterator[pq.ParquetFile]:
     """Give a Parquet file; whatever Arrow says of it, then or later, is a `LogError`."""
     content = log_files.read_unpacked(path)
     try:
@@ -31,7 +31,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
         raise LogError(path, f"it is no Parquet file: {error}", "is the file complete?") from error
 
 
-def _check_size(n_rows: int, n_bytes: int, path: Path) -> None:
+def _check_size(n_rows: int, n_bytes: int, path: StoragePath) -> None:
     """Raise `LogError` for more rows than a log's bytes can hold: one word, a billion times."""
     most = max(limits().free_rows, limits().rows_per_byte * n_bytes)
     if n_rows > most:
@@ -53,7 +53,7 @@ def _read(file: LogFile) -> Iterator[Log]:
         yield to_log(table, line, REJECTED.empty_table(), "parquet", file.path)
 
 
-def _quote_rows(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str | None]:
+def _quote_rows(path: StoragePath, line: Int64[np.ndarray, " rows"]) -> list[str | None]:
     """Return these rows as JSON, cut at 1,000 characters; null where Python has no such value."""
     with _opened(path) as parquet:
         rows = parquet.read().take(pa.array(line - 1))
@@ -67,7 +67,7 @@ def _as_json(row: pa.Table) -> str | None:
         return None
 
 
-def _recognise(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: StoragePath) -> bool:
     """Say whether the file begins as Parquet does."""
     return head.startswith(MAGIC)
 

@@ -6,7 +6,6 @@ does in two windows is no path. The events are rrweb's (see `common/rrweb_events
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from pipeline.readers.common import log_files
 from pipeline.readers.common.formats import Format, Log, LogFile
 from pipeline.readers.common.json_parser import json_lines
 from pipeline.readers.common.rrweb_events import read_rrweb_events
+from pipeline.storage.paths import StoragePath
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -37,7 +37,7 @@ _SPLIT_SQL = """
 """
 
 
-def _recognise(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: StoragePath) -> bool:
     """Say whether the file begins with a pair of a window's name and an event."""
     return _PAIR.match(log_files.as_text(head)) is not None
 

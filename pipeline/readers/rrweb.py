@@ -7,7 +7,6 @@ called by the file's path below the folder that the user named.
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,7 @@ from pipeline.readers.common import log_files
 from pipeline.readers.common.formats import Format, Log, LogFile
 from pipeline.readers.common.json_parser import json_lines
 from pipeline.readers.common.rrweb_events import read_rrweb_events
+from pipeline.storage.paths import StoragePath
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,7 +54,7 @@ _SPLIT_SQL = """
 """
 
 
-def _recognise(head: bytes, path: Path) -> bool:
+def _recognise(head: bytes, path: StoragePath) -> bool:
     """Say whether the file begins with an event, packed or not, or with a recording."""
     text = log_files.as_text(head).replace(rb"\"", b'"')  # an event may be JSON in a string
     event = _EVENT.match(text)

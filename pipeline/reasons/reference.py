@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -12,6 +11,7 @@ from pipeline.errors import SchemaError
 from pipeline.reasons.account import SUB_SESSION_LENGTHS, Constancy, cut_sub_sessions
 from pipeline.reasons.registry import MEASURES, measure_sessions
 from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.records import ARRAY, parse_record, read_json, record_json
 
 REFERENCE_RANGES_FILE: Final = "reasons.json"
@@ -83,7 +83,7 @@ def fit_reference_ranges(
     return ReferenceRanges(levels, (float(low), float(high)))
 
 
-def read_reference_ranges(run: Path) -> ReferenceRanges | None:
+def read_reference_ranges(run: StoragePath) -> ReferenceRanges | None:
     """Return the reference ranges of a RUN; None: it has none."""
     path = run / REFERENCE_RANGES_FILE
     if not path.is_file():
@@ -100,7 +100,7 @@ def read_reference_ranges(run: Path) -> ReferenceRanges | None:
     return ranges
 
 
-def _check_shape(where: Path, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+def _check_shape(where: StoragePath, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if found != expected:
         raise SchemaError(where, f"found ranges of {found}, expected {expected}", _HINT)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +9,7 @@ from jaxtyping import Bool, Shaped
 
 from pipeline.replay.signature import VIEWS, Signatures, View, concatenate_signatures, sign
 from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import replacing
 
 
@@ -67,7 +67,7 @@ def _end_to_end(parts: Sequence[Signatures], starts: np.ndarray) -> Signatures:
     )
 
 
-def write_recordings(recordings: Recordings, path: Path) -> Path:
+def write_recordings(recordings: Recordings, path: StoragePath) -> StoragePath:
     """Write the signatures to a `.npz` of plain numbers; who they are of is in the scores."""
     columns = {
         f"{view}.{field.name}": getattr(signatures, field.name)
@@ -79,7 +79,7 @@ def write_recordings(recordings: Recordings, path: Path) -> Path:
     return path
 
 
-def read_recordings(path: Path, scores: pa.Table) -> Recordings:
+def read_recordings(path: StoragePath, scores: pa.Table) -> Recordings:
     """Return what `write_recordings` wrote, of the sessions in the rows of `scores`."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as columns:
         signatures: dict[View, Signatures] = {

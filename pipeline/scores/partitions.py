@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
@@ -18,7 +17,7 @@ import pyarrow.dataset as ds
 
 from pipeline.errors import NotFoundError
 from pipeline.schemas import QUARANTINE, SCORES, check_schema
-from pipeline.storage.paths import RemotePath, as_path, open_parquet
+from pipeline.storage.paths import RemotePath, StoragePath, as_path, open_parquet
 from pipeline.storage.publish import MANIFEST
 
 _HINT = "`pointerprint score LOG --model RUN --to SCORES` makes some"
@@ -26,7 +25,7 @@ _TRIES = 20  # while others replace it, again and again
 _PAUSE_S = 0.1
 
 
-def partition_files(partition: Path) -> list[Path]:
+def partition_files(partition: StoragePath) -> list[StoragePath]:
     """Return the parts of a partition, in order; without a manifest, all there are."""
     path = partition / MANIFEST
     listed = json.loads(path.read_text()).get("files") if path.is_file() else None
@@ -35,12 +34,12 @@ def partition_files(partition: Path) -> list[Path]:
     return [partition / name for name in listed]
 
 
-def read_manifest(partition: Path) -> dict[str, Any]:
+def read_manifest(partition: StoragePath) -> dict[str, Any]:
     """Return what a partition says of itself."""
     return json.loads((as_path(partition) / MANIFEST).read_text())
 
 
-def read_quarantine(partition: Path) -> pa.Table:
+def read_quarantine(partition: StoragePath) -> pa.Table:
     """Return the rows of raw logs that were rejected when this partition of SCORES was made."""
 
     def read() -> pa.Table:
@@ -54,7 +53,7 @@ def read_quarantine(partition: Path) -> pa.Table:
     return _again_if_replaced(read)
 
 
-def read_partition(partition: Path) -> pa.Table:
+def read_partition(partition: StoragePath) -> pa.Table:
     """Return the rows of one partition of SCORES."""
     return _again_if_replaced(lambda: _read(as_path(partition)))
 
@@ -68,7 +67,7 @@ def _again_if_replaced(read: Callable[[], pa.Table]) -> pa.Table:
     return read()
 
 
-def _read(partition: Path) -> pa.Table:
+def _read(partition: StoragePath) -> pa.Table:
     tables = []
     for path in partition_files(partition):
         with open_parquet(path) as parquet:
@@ -79,7 +78,7 @@ def _read(partition: Path) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default")
 
 
-def open_scores(scores: Path) -> ds.Dataset:
+def open_scores(scores: StoragePath) -> ds.Dataset:
     """Return the partitions of a SCORES folder, with their `run_date`, yet to be read."""
     scores = as_path(scores)
     partitions = sorted(scores.glob("run_date=*"))
@@ -91,7 +90,7 @@ def open_scores(scores: Path) -> ds.Dataset:
         [file.key if isinstance(file, RemotePath) else str(file) for file in files],
         format="parquet",
         partitioning="hive",
-        filesystem=scores.store if is_remote else None,
+        filesystem=scores.filesystem if is_remote else None,
         partition_base_dir=scores.key if is_remote else str(scores),
     )
     check_schema(found.schema, SCORES, scores)
@@ -100,7 +99,7 @@ def open_scores(scores: Path) -> ds.Dataset:
     return found.replace_schema(pa.schema([*found.schema, *later], found.schema.metadata))
 
 
-def read_scores(scores: Path) -> pa.Table:
+def read_scores(scores: StoragePath) -> pa.Table:
     """Return all partitions of a SCORES folder, with their `run_date`."""
     return _again_if_replaced(lambda: open_scores(scores).to_table())
 

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +24,7 @@ from pipeline.schemas import FEEDBACK, check_schema
 from pipeline.scores.partitions import open_scores
 from pipeline.sessions.labels import csv_rows, without_shield
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import as_path, open_parquet
+from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import lock, write_parquet
 from pipeline.storage.store import known_sessions, load_sessions
 
@@ -71,12 +70,12 @@ class FeedbackReport:
         return asdict(self)
 
 
-def feedback_folder(table: Path) -> Path:
+def feedback_folder(table: StoragePath) -> StoragePath:
     """Return where the feedback on the sessions of a STORE or SCORES lies: beside it."""
     return as_path(table).with_name(f"{table.name}.feedback")
 
 
-def add_feedback(table: Path, file: Path, given_at: datetime) -> FeedbackReport:
+def add_feedback(table: StoragePath, file: StoragePath, given_at: datetime) -> FeedbackReport:
     """Add what `file` says about sessions of a STORE or SCORES, and say what came of it.
 
     A row that says what is known is passed over, so a file may be fed back again.
@@ -127,12 +126,12 @@ def _plain(rows: pd.DataFrame) -> list[list[Any]]:
     ]
 
 
-def _part_name(given_at: datetime, file: Path) -> str:
+def _part_name(given_at: datetime, file: StoragePath) -> str:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     return f"part-{given_at:%Y%m%dT%H%M%S%f}-{digest}.parquet"
 
 
-def session_ids(table: Path) -> set[str]:
+def session_ids(table: StoragePath) -> set[str]:
     """Return the ids of the sessions of a STORE or of all days of SCORES."""
     if found := known_sessions(table):
         return found
@@ -145,7 +144,7 @@ def session_ids(table: Path) -> set[str]:
     return set(scores.to_table(columns=["session_id"])["session_id"].to_pylist())
 
 
-def read_feedback(table: Path) -> pa.Table:
+def read_feedback(table: StoragePath) -> pa.Table:
     """Return all that was said about the sessions of a STORE or SCORES, the latest last."""
     parts = [FEEDBACK.empty_table()]
     for path in sorted(feedback_folder(table).glob("part-*.parquet")):
@@ -157,14 +156,16 @@ def read_feedback(table: Path) -> pa.Table:
     return everything.sort_by([("given_at", "ascending"), ("line", "ascending")])
 
 
-def latest_labels(tables: Iterable[Path]) -> dict[str, int | None]:
+def latest_labels(tables: Iterable[StoragePath]) -> dict[str, int | None]:
     """Return the latest label of each session that something was said about; None: unsure."""
     said = pa.concat_tables([FEEDBACK.empty_table(), *map(read_feedback, tables)])
     said = said.sort_by([("given_at", "ascending"), ("line", "ascending")])
     return dict(zip(said["session_id"].to_pylist(), said["label"].to_pylist(), strict=True))
 
 
-def labelled_sessions(stores: Sequence[Path], fed_back: Sequence[Path] = ()) -> Sessions:
+def labelled_sessions(
+    stores: Sequence[StoragePath], fed_back: Sequence[StoragePath] = ()
+) -> Sessions:
     """Return all sessions of `stores` with the labels that were fed back to them.
 
     Labels beside the tables in `fed_back` count too.
@@ -186,7 +187,7 @@ def relabelled(sessions: Sessions, latest: Mapping[str, int | None]) -> Sessions
     return replace(sessions, label=label).take(sure)
 
 
-def read_feedback_file(path: Path, given_at: datetime) -> pd.DataFrame:
+def read_feedback_file(path: StoragePath, given_at: datetime) -> pd.DataFrame:
     """Return the rows of a CSV or Parquet `session_id,label[,note]` as `FEEDBACK` has them."""
     if not path.is_file():
         raise NotFoundError(path, "there is no such file")
@@ -220,7 +221,7 @@ def read_feedback_file(path: Path, given_at: datetime) -> pd.DataFrame:
     )
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: StoragePath) -> pd.DataFrame:
     names, rows = csv_rows(path)
     found = pd.DataFrame([cells for _, cells in rows], columns=pd.Index(names), dtype=str)
     for name in set(names) & {"session_id", "note"}:
@@ -229,7 +230,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return found.assign(line=[line for line, _ in rows])
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: StoragePath) -> pd.DataFrame:
     table = pq.read_table(pa.BufferReader(log_files.read_unpacked(path)))
     found = pd.DataFrame(
         {name: _texts(table[name]) for name in table.column_names if name != "line"}

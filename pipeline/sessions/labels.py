@@ -6,7 +6,6 @@ have notes, and has a `'` before what a spreadsheet would take for a formula.
 
 import csv
 import io
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,7 +18,7 @@ from pipeline.readers.common import cells, log_files
 from pipeline.readers.common.delimited import read_header
 from pipeline.readers.parquet import MAGIC
 from pipeline.schemas import LABELS
-from pipeline.storage.paths import as_path
+from pipeline.storage.paths import StoragePath, as_path
 
 WORDS: Final = {"fraud": "1", "legitimate": "0"}
 """What people say for a label; a session that they are `unsure` of has none."""
@@ -28,7 +27,7 @@ _SHIELDED = r"^'('*[=+\-@\t\r\n＝＋－＠])"
 _SHOWN = 5  # sessions that an error names
 
 
-def read_labels(path: Path) -> pa.Table:
+def read_labels(path: StoragePath) -> pa.Table:
     """Return the label of each session, in the order of the file; 1 is fraud, 0 legitimate."""
     path = as_path(path)
     if not path.is_file():
@@ -74,7 +73,7 @@ def _spelt_as_numbers(table: pa.Table) -> pa.Table:
     )
 
 
-def csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def csv_rows(path: StoragePath) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the header of delimited text and its rows, each with its line.
 
     By Python's own reader: a session's id, or a note, may hold line breaks.
@@ -94,7 +93,7 @@ def csv_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header.names, rows[1:]
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _read_csv(path: StoragePath) -> pa.Table:
     header, rows = csv_rows(path)
     _check_columns(header, path)
     names = [name for name in LABELS.names if name in header]
@@ -106,19 +105,19 @@ def _read_csv(path: Path) -> pa.Table:
     return table
 
 
-def _read_parquet(path: Path) -> pa.Table:
+def _read_parquet(path: StoragePath) -> pa.Table:
     parquet = pq.ParquetFile(pa.BufferReader(log_files.read_unpacked(path)))
     _check_columns(parquet.schema_arrow.names, path)
     return parquet.read([name for name in LABELS.names if name in parquet.schema_arrow.names])
 
 
-def _check_columns(found: list[str], path: Path) -> None:
+def _check_columns(found: list[str], path: StoragePath) -> None:
     missing = [name for name in ("session_id", "label") if name not in found]
     if missing:
         raise MissingColumnsError(path, missing, found)
 
 
-def _once_each(labels: pa.Table, path: Path) -> pa.Table:
+def _once_each(labels: pa.Table, path: StoragePath) -> pa.Table:
     """Drop repeated sessions; raise `DataError` where two rows contradict each other."""
     ids = labels["session_id"].combine_chunks().dictionary_encode()
     if ids.null_count or pc.any(pc.equal(ids.dictionary, "")).as_py():

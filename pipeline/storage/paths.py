@@ -1,11 +1,12 @@
-"""Where tables and models lie: in a folder, or in an object store (`s3://bucket/...`, `gs://...`).
+"""Name where tables and models lie: in a local folder, or in an object store (`s3://`, `gs://`).
 
-A `RemotePath` is a `Path` that does what this project asks of one, through Arrow's file systems, so
-that a function that takes a `Path` takes both. An object appears whole or not at all, but there are
-no folders, no renames and no locks: what must change at once, changes by one object
-(`pipeline.storage.publish`). Credentials and the endpoint are found as every AWS or Google client
-does: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ~/.aws,
- GOOGLE_APPLICATION_CREDENTIALS, the machine's role.
+`as_path` turns text into a `Path` or a `RemotePath`. The latter is no `Path`, but it has those of
+its methods that this project needs, so that most functions take either as a `StoragePath`. In an
+object store each object appears whole or not at all, but there are no folders, no renames and no
+locks: whatever must change at once changes by one object (see `pipeline.storage.publish`).
+
+Credentials and the endpoint are found as every AWS or Google client finds them:
+AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ~/.aws, GOOGLE_APPLICATION_CREDENTIALS, the machine's role.
 """
 
 import fnmatch
@@ -15,10 +16,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,65 +28,91 @@ from pyarrow import fs
 
 from pipeline.errors import HIDDEN, ConfigError, StorageError, has_secret
 
-_SCHEMES: Final = ("s3:", "gs:", "gcs:")
 _URL: Final = re.compile(r"(s3|gs|gcs):/+(?=[^/])")
 _CREDENTIALS: Final = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use ~/.aws"
 _HINT: Final = "are bucket, credentials and endpoint (AWS_ENDPOINT_URL) right, and is it reachable?"
 
 
-class RemotePath(PosixPath):
-    """A path in an object store; what isn't written here fails as for a file that isn't there."""
+@dataclass(frozen=True, order=True)
+class RemotePath:
+    """A path in an object store, with the methods of `Path` that make sense there."""
 
-    __slots__ = ()
+    scheme: str  # s3, gs or gcs
+    location: PurePosixPath  # bucket, then the object's name
 
     def __str__(self) -> str:
-        """Return the URL; a `Path` would keep one of the two slashes."""
-        slashes = "//" if self.parts and self.parts[0] in _SCHEMES else "/"  # or it is relative
-        return "/".join(self.parts[:1]) + slashes[: 2 * len(self.parts[1:])] + self.key
+        """Return the URL."""
+        return f"{self.scheme}://{self.location}"
 
     __repr__ = __str__
 
-    def __fspath__(self) -> str:
-        """Refuse: whoever asks would look for it on the disk."""
-        raise TypeError(f"{self} is not on this machine's disk")
-
-    def __reduce__(self) -> tuple:
-        """Travel to workers as a URL."""
-        return type(self), (str(self),)
+    def __truediv__(self, name: str | PurePath) -> "RemotePath":
+        """Return the path of something below it."""
+        return RemotePath(self.scheme, self.location / name)
 
     @property
-    def store(self) -> fs.FileSystem:
-        """Return the object store that it lies in."""
-        endpoint = os.environ.get("AWS_ENDPOINT_URL")
-        with _told(self):
-            return _connected(self.parts[0], self.parts[1], endpoint)
+    def name(self) -> str:
+        """Return the last part."""
+        return self.location.name
 
     @property
-    def key(self) -> str:
-        """Return bucket and name, as Arrow wants them."""
-        return "/".join(self.parts[1:])
+    def stem(self) -> str:
+        """Return the last part without its suffix."""
+        return self.location.stem
 
-    def _info(self) -> fs.FileInfo:
-        with _told(self):
-            return self.store.get_file_info(self.key)
+    @property
+    def suffix(self) -> str:
+        """Return the file type, as in `.parquet`."""
+        return self.location.suffix
+
+    @property
+    def parent(self) -> "RemotePath":
+        """Return the path above it."""
+        return RemotePath(self.scheme, self.location.parent)
+
+    def with_name(self, name: str) -> "RemotePath":
+        """Return a sibling."""
+        return RemotePath(self.scheme, self.location.with_name(name))
+
+    def resolve(self) -> "RemotePath":
+        """Return itself: there are no links."""
+        return self
+
+    absolute = resolve
 
     def as_uri(self) -> str:
         """Return the URL."""
         return str(self)
 
-    def exists(self, **_: Any) -> bool:
+    @property
+    def key(self) -> str:
+        """Return bucket and name, as Arrow takes them."""
+        return str(self.location)
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        """Return the object store that it lies in."""
+        with _storage_errors(self):
+            bucket = self.location.parts[0]
+            return _connect(self.scheme, bucket, os.environ.get("AWS_ENDPOINT_URL"))
+
+    def _info(self) -> fs.FileInfo:
+        with _storage_errors(self):
+            return self.filesystem.get_file_info(self.key)
+
+    def exists(self) -> bool:
         """Return whether there is an object, or one below it."""
         return self._info().type != fs.FileType.NotFound
 
-    def is_file(self, **_: Any) -> bool:
+    def is_file(self) -> bool:
         """Return whether it is an object."""
         return self._info().type == fs.FileType.File
 
-    def is_dir(self, **_: Any) -> bool:
+    def is_dir(self) -> bool:
         """Return whether there are objects below it."""
         return self._info().type == fs.FileType.Directory
 
-    def stat(self, **_: Any) -> Any:
+    def stat(self) -> Any:
         """Return size and time of change."""
         info = self._info()
         if info.type == fs.FileType.NotFound:
@@ -93,92 +121,87 @@ class RemotePath(PosixPath):
             st_size=info.size, st_mtime_ns=info.mtime_ns, st_mtime=info.mtime_ns / 1e9
         )
 
-    def resolve(self, strict: bool = False) -> "RemotePath":
-        """Return itself: there are no links."""
-        return self
-
-    def absolute(self) -> "RemotePath":
-        """Return itself."""
-        return self
-
-    def open(self, mode: str = "rb", *_: Any, **__: Any) -> pa.NativeFile:
+    def open(self, mode: str = "rb") -> pa.NativeFile:
         """Open for reading bytes."""
         if mode != "rb":
             raise ValueError(f"{self}: write with `upload`, which is whole or not at all")
-        with _told(self):
-            return self.store.open_input_file(self.key)
+        with _storage_errors(self):
+            return self.filesystem.open_input_file(self.key)
 
     def read_bytes(self) -> bytes:
         """Return the object's bytes."""
-        with _told(self), self.open() as file:
+        with _storage_errors(self), self.open() as file:
             return file.read()
 
-    def read_text(self, *_: Any, **__: Any) -> str:
+    def read_text(self) -> str:
         """Return the object's text."""
         return self.read_bytes().decode()
 
     def upload(self, source: Path) -> None:
         """Put a local file here, whole or not at all."""
-        with _told(self):
+        with _storage_errors(self):
             # Not through a stream: one that breaks off would be closed, and so published.
             fs.copy_files(
                 str(source), self.key,
-                source_filesystem=fs.LocalFileSystem(), destination_filesystem=self.store,
+                source_filesystem=fs.LocalFileSystem(), destination_filesystem=self.filesystem,
             )  # fmt: skip
 
     def copy_to(self, target: "RemotePath") -> None:
         """Copy the object within its store."""
-        with _told(target):
-            self.store.copy_file(self.key, target.key)
+        with _storage_errors(target):
+            self.filesystem.copy_file(self.key, target.key)
 
-    def touch(self, *_: Any, **__: Any) -> None:
+    def touch(self) -> None:
         """Make an empty object."""
-        with _told(self), self.store.open_output_stream(self.key):
+        with _storage_errors(self), self.filesystem.open_output_stream(self.key):
             pass
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the object."""
         if missing_ok and not self.is_file():
             return
-        with _told(self):
-            self.store.delete_file(self.key)
+        with _storage_errors(self):
+            self.filesystem.delete_file(self.key)
 
-    def mkdir(self, *_: Any, **__: Any) -> None:
+    def mkdir(self, parents: bool = False, exist_ok: bool = False) -> None:
         """Do nothing: a folder is there as soon as something is in it."""
 
     def iterdir(self) -> Iterator["RemotePath"]:
         """Give what lies right below."""
         return iter(self._below(recursive=False))
 
-    def glob(self, pattern: str, **_: Any) -> Iterator["RemotePath"]:
+    def glob(self, pattern: str) -> Iterator["RemotePath"]:
         """Give what matches, level by level, in order; `**` is not known."""
         found = [self]
         for part in pattern.split("/"):
-            below = [child for folder in found for child in folder._below(recursive=False)]
+            below = [child for folder in found for child in folder.iterdir()]
             found = [child for child in below if fnmatch.fnmatchcase(child.name, part)]
         return iter(sorted(found))
 
-    def rglob(self, pattern: str, **_: Any) -> Iterator["RemotePath"]:
+    def rglob(self, pattern: str) -> Iterator["RemotePath"]:
         """Give what matches at any depth."""
         below = self._below(recursive=True)
         return iter([child for child in below if fnmatch.fnmatchcase(child.name, pattern)])
 
     def _below(self, recursive: bool) -> list["RemotePath"]:
         selector = fs.FileSelector(self.key, allow_not_found=True, recursive=recursive)
-        with _told(self):
-            found = self.store.get_file_info(selector)
-        return [RemotePath(f"{self.parts[0]}//{info.path.rstrip('/')}") for info in found]
+        with _storage_errors(self):
+            found = self.filesystem.get_file_info(selector)
+        return [RemotePath(self.scheme, PurePosixPath(info.path)) for info in found]
+
+
+StoragePath: TypeAlias = Path | RemotePath
 
 
 @lru_cache
-def _connected(scheme: str, bucket: str, endpoint: str | None) -> fs.FileSystem:
+def _connect(scheme: str, bucket: str, endpoint: str | None) -> fs.FileSystem:
     """Return Arrow's file system for a bucket; it finds out where the bucket is, so once."""
-    return fs.FileSystem.from_uri(f"{scheme}//{bucket}")[0]
+    return fs.FileSystem.from_uri(f"{scheme}://{bucket}")[0]
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Raise what the store complains of as an error that names the object."""
+def _storage_errors(path: RemotePath) -> Iterator[None]:
+    """Raise an error of the object store as one that names the object."""
     try:
         yield
     except (StorageError, FileNotFoundError):
@@ -187,8 +210,12 @@ def _told(path: Path) -> Iterator[None]:
         raise StorageError(path, f"the object store says: {error}", _HINT) from error
 
 
-def as_path(path: Path | str) -> Path:
-    """Return a path as it is, or a `RemotePath` if it is a URL, even one that `Path` has spoilt."""
+def as_path(path: StoragePath | str) -> StoragePath:
+    """Return a path as it is, or a `RemotePath` if it is a URL.
+
+    A `Path` made of a URL, as a command line makes it, has lost one of the two slashes: it is taken
+    for the URL all the same.
+    """
     if isinstance(path, RemotePath):
         return path
     text = str(path)
@@ -198,54 +225,60 @@ def as_path(path: Path | str) -> Path:
     if ":" in text[found.end() :].partition("/")[0] or has_secret(text):
         # It would be written into every manifest.
         raise ConfigError(f"{found[1]}://{HIDDEN}", "credentials don't belong here", _CREDENTIALS)
-    return RemotePath(f"{found[1]}://{text[found.end() :]}")
+    return RemotePath(found[1], PurePosixPath(text[found.end() :]))
 
 
-def require_local(path: Path, what: str) -> Path:
-    """Return a path of this machine's disk as it is; raise if it, a `what`, is none."""
-    if isinstance(as_path(path), RemotePath):
+def require_local(path: StoragePath | str, what: str) -> Path:
+    """Return a path of this machine's disk; raise if `path`, a `what`, is a URL."""
+    path = as_path(path)
+    if isinstance(path, RemotePath):
         raise ConfigError(
-            what, f"{as_path(path)} is in an object store", "it has to be a path on this machine"
+            what, f"{path} is in an object store", "it has to be a path on this machine"
         )
     return path
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+def relative_path(path: StoragePath, folder: StoragePath) -> PurePosixPath:
+    """Return `path` as seen from `folder`."""
+    return PurePosixPath(str(path)).relative_to(str(folder))
+
+
+def open_parquet(path: StoragePath) -> pq.ParquetFile:
     """Open a Parquet file, wherever it lies."""
     if isinstance(path, RemotePath):
         return pq.ParquetFile(path.open(), pre_buffer=True)
     return pq.ParquetFile(path)
 
 
-def remove_tree(folder: Path, ignore_errors: bool = False) -> None:
-    """Take a folder away with all that is in it."""
+def remove_tree(folder: StoragePath, ignore_errors: bool = False) -> None:
+    """Remove a folder with all that is in it."""
     if not isinstance(folder, RemotePath):
         shutil.rmtree(folder, ignore_errors=ignore_errors)
     elif folder.exists():
-        with _told(folder):
-            folder.store.delete_dir(folder.key)
+        with _storage_errors(folder):
+            folder.filesystem.delete_dir(folder.key)
 
 
 @contextmanager
-def local_copy(folder: Path) -> Iterator[Path]:
-    """Give a folder on this machine's disk with the same files: the folder itself if it can."""
+def local_copy(folder: StoragePath) -> Iterator[Path]:
+    """Give a folder on this machine's disk with the same files: itself if it is local."""
     if not isinstance(folder, RemotePath):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="pointerprint-") as copy, _told(folder):
+    with tempfile.TemporaryDirectory(prefix="pointerprint-") as copy, _storage_errors(folder):
         fs.copy_files(
             folder.key, copy,
-            source_filesystem=folder.store, destination_filesystem=fs.LocalFileSystem(),
+            source_filesystem=folder.filesystem, destination_filesystem=fs.LocalFileSystem(),
         )  # fmt: skip
         yield Path(copy)
 
 
 @contextmanager
-def filling(folder: Path) -> Iterator[Path]:
-    """Give a folder on this machine's disk whose files come into `folder`: itself if it can.
+def local_folder(folder: StoragePath) -> Iterator[Path]:
+    """Give a folder on this machine's disk to write to: the folder itself if it is local.
 
-    For an object store they are uploaded at the end, each whole or not at all; if that isn't
-    reached, none is.
+    For an object store the files are uploaded at the end, each whole or not at all; if the end
+    isn't reached, none is.
     """
     if not isinstance(folder, RemotePath):
         yield folder

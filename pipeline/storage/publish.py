@@ -32,7 +32,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import PublishError
-from pipeline.storage.paths import RemotePath, remove_tree
+from pipeline.storage.paths import (
+    RemotePath,
+    StoragePath,
+    relative_path,
+    remove_tree,
+    require_local,
+)
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +51,7 @@ _AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 _RENAME_EXCHANGE = 2  # linux/fs.h
 
 
-def write_parquet(tables: pa.Table | Iterable[pa.Table], path: Path) -> Path:
+def write_parquet(tables: pa.Table | Iterable[pa.Table], path: StoragePath) -> StoragePath:
     """Write a table, or several of one schema each as a row group, and return `path`."""
     parts: Iterator[pa.Table] = iter([tables] if isinstance(tables, pa.Table) else tables)
     first = next(parts, None)
@@ -58,7 +64,7 @@ def write_parquet(tables: pa.Table | Iterable[pa.Table], path: Path) -> Path:
 
 
 @contextmanager
-def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def parquet_writer(path: StoragePath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """Give a writer of tables of one schema; what it wrote takes the place of `path` at the end."""
     with (
         replacing(path) as unfinished,
@@ -67,7 +73,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         yield writer
 
 
-def write_json(content: Mapping[str, object], path: Path) -> Path:
+def write_json(content: Mapping[str, object], path: StoragePath) -> StoragePath:
     """Write a JSON file and return `path`."""
     with replacing(path) as unfinished:
         unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
@@ -75,7 +81,7 @@ def write_json(content: Mapping[str, object], path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: StoragePath) -> Iterator[Path]:
     """Give a hidden name beside `path` to write to; it takes the place of `path` at the end.
 
     For an object store it is a file on this machine's disk, which is uploaded at the end.
@@ -110,7 +116,7 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def staging(target: Path, table: Path) -> Iterator[Path]:
+def staging(target: StoragePath, table: StoragePath) -> Iterator[Path]:
     """Give an empty folder beside `table` in which to make `target`; it is gone at the end.
 
     For an object store it is a folder on this machine's disk.
@@ -119,7 +125,7 @@ def staging(target: Path, table: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="pointerprint-") as folder:
             yield Path(folder)
         return
-    staged = staging_folder(table) / f"{target.name}-{uuid.uuid4().hex}"
+    staged = require_local(staging_folder(table), "staging") / f"{target.name}-{uuid.uuid4().hex}"
     try:
         staged.mkdir(parents=True)
         yield staged
@@ -128,13 +134,13 @@ def staging(target: Path, table: Path) -> Iterator[Path]:
         remove_if_empty(staged.parent)
 
 
-def staging_folder(table: Path) -> Path:
+def staging_folder(table: StoragePath) -> StoragePath:
     """Return the folder beside `table` in which its partitions are made."""
     table = table.resolve()
     return table.with_name(f"{table.name}.staging")
 
 
-def remove_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: StoragePath) -> None:
     """Take a folder away if nothing is in it."""
     if isinstance(folder, RemotePath):
         if not any(folder.iterdir()):
@@ -148,13 +154,13 @@ def remove_if_empty(folder: Path) -> None:
             raise
 
 
-def seal(staged: Path, manifest: Mapping[str, object]) -> None:
+def seal(staged: StoragePath, manifest: Mapping[str, object]) -> None:
     """Write `_manifest.json`, and last `_SUCCESS`: what lies in `staged` is complete."""
     write_json(manifest, staged / MANIFEST)
     (staged / SUCCESS).touch()
 
 
-def publish_partition(staged: Path, target: Path) -> Path:
+def publish_partition(staged: StoragePath, target: StoragePath) -> StoragePath:
     """Put the sealed folder `staged` in the place of `target`, and return `target`.
 
     Linux exchanges two names in one step. Elsewhere two renames have to do, and between
@@ -166,6 +172,7 @@ def publish_partition(staged: Path, target: Path) -> Path:
     if isinstance(target, RemotePath):
         _publish_by_manifest(staged, target)
         return target
+    staged = require_local(staged, str(target))
     _flush(staged)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +189,7 @@ def publish_partition(staged: Path, target: Path) -> Path:
     return target
 
 
-def _publish_by_manifest(staged: Path, target: RemotePath) -> None:
+def _publish_by_manifest(staged: StoragePath, target: RemotePath) -> None:
     """Put the files of `staged` beside those of `target`, then the manifest, then clear up.
 
     Files that the manifest lists get names that no other publishing gives; what is already
@@ -194,7 +201,7 @@ def _publish_by_manifest(staged: Path, target: RemotePath) -> None:
     lists = {key: manifest[key] for key in LISTS if key in manifest}
     listed = {name: _marked(name, mark) for names in lists.values() for name in names}
     paths = sorted(p for p in staged.rglob("*") if p.is_file())
-    names = {p: p.relative_to(staged).as_posix() for p in paths}
+    names = {p: relative_path(p, staged).as_posix() for p in paths}
     put = {p: target / listed.get(name, name) for p, name in names.items() if name not in LAST}
     for source, destination in put.items():
         _copy(source, destination)
@@ -214,7 +221,7 @@ def _marked(name: str, mark: str) -> str:
     return f"{stem}-{mark}{dot}{suffix}"
 
 
-def _copy(source: Path, destination: RemotePath) -> None:
+def _copy(source: StoragePath, destination: RemotePath) -> None:
     if isinstance(source, RemotePath):
         source.copy_to(destination)
     else:
@@ -249,7 +256,7 @@ def _replace_in_two_steps(staged: Path, target: Path) -> None:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: StoragePath) -> Iterator[None]:
     """Hold the sibling `PATH.lock`, and wait while another process holds it.
 
     An object store has no locks: there it keeps apart the writers on this machine only.
@@ -257,10 +264,11 @@ def lock(path: Path) -> Iterator[None]:
     The system lets go of it when the process ends, however that comes about. The file goes
     with the last who held it; after a crash it stays, and holds nobody up.
     """
-    name = path.with_name(f"{path.name}.lock")
     if isinstance(path, RemotePath):
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
         name = Path(tempfile.gettempdir(), f"pointerprint-{digest}.lock")
+    else:
+        name = path.with_name(f"{path.name}.lock")
     try:
         file = _take(name)
     except OSError as error:

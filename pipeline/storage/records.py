@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import core_schema
 
 from pipeline.errors import SchemaError
+from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import write_json
 
 Record = TypeVar("Record")
@@ -36,12 +36,12 @@ ARRAY: Final = _ArrayField()
 """`Annotated[Float64[np.ndarray, "..."], ARRAY]` is an array of numbers in a record."""
 
 
-def write_record(record: object, path: Path) -> Path:
+def write_record(record: object, path: StoragePath) -> StoragePath:
     """Write a record as a JSON file, whole or not at all, and return `path`."""
     return write_json(record_json(record), path)
 
 
-def read_record(kind: type[Record], path: Path, hint: str = "make it again") -> Record:
+def read_record(kind: type[Record], path: StoragePath, hint: str = "make it again") -> Record:
     """Return the record of this `kind` in a JSON file; `hint` is what to do if it isn't one."""
     return parse_record(kind, read_json(path, hint), path, hint)
 
@@ -69,7 +69,7 @@ def parse_record(
     return record
 
 
-def read_json(path: Path, hint: str = "make it again") -> dict[str, Any]:
+def read_json(path: StoragePath, hint: str = "make it again") -> dict[str, Any]:
     """Return the JSON object in a file; NaN and infinity, which are not JSON, are refused."""
     try:
         found = json.loads(path.read_text(), parse_constant=_refuse_constant)

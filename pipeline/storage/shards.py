@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from pipeline.ingest.find import FoundFile, find_files
@@ -19,7 +18,7 @@ from pipeline.ingest.report import ShardReport
 from pipeline.readers import AUTO
 from pipeline.schemas import SESSIONS, check_schema
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import open_parquet, remove_tree
+from pipeline.storage.paths import StoragePath, open_parquet, remove_tree
 from pipeline.storage.publish import lock, remove_if_empty, staging_folder, write_json
 from pipeline.storage.store import is_store, part_paths, read_row_groups
 
@@ -32,7 +31,7 @@ SHARD_LOG_BYTES: Final = 64 * 2**20  # of raw logs, as they lie on the disk
 class RowGroups:
     """Row groups `first` to before `stop` of a store's part."""
 
-    path: Path
+    path: StoragePath
     first: int
     stop: int
 
@@ -57,7 +56,7 @@ class Shard:
         return [piece for piece in self.pieces if isinstance(piece, FoundFile)]
 
 
-def plan_shards(paths: Sequence[Path]) -> list[Shard]:
+def plan_shards(paths: Sequence[StoragePath]) -> list[Shard]:
     """Return the shards of stores and raw logs; the same inputs give the same ones."""
     shards: list[Shard] = []
     for source, path in enumerate(paths):
@@ -107,7 +106,7 @@ class _Weighed:
     share: float  # of a full shard
 
 
-def _row_groups(store: Path) -> Iterator[_Weighed]:
+def _row_groups(store: StoragePath) -> Iterator[_Weighed]:
     """Give each row group of a store."""
     for path in part_paths(store):
         with open_parquet(path) as parquet:
@@ -118,7 +117,7 @@ def _row_groups(store: Path) -> Iterator[_Weighed]:
                 yield _Weighed(RowGroups(path, i, i + 1), group.num_rows, share)
 
 
-def _logs(path: Path) -> Iterator[_Weighed]:
+def _logs(path: StoragePath) -> Iterator[_Weighed]:
     """Give each file of a log or a folder of logs."""
     for found in find_files([path]):
         yield _Weighed(found, 0, found.path.stat().st_size / SHARD_LOG_BYTES)
@@ -158,26 +157,26 @@ def _described(piece: RowGroups | FoundFile) -> list[object]:
 class StagedShards:
     """Where the shards of one run lie."""
 
-    folder: Path
+    folder: StoragePath
 
-    def part(self, number: int) -> Path:
+    def part(self, number: int) -> StoragePath:
         """Return the path of a shard's scores."""
         return self.folder / f"shard-{number:05}.parquet"
 
-    def recordings(self, number: int) -> Path:
+    def recordings(self, number: int) -> StoragePath:
         """Return the path of a shard's recordings."""
         return self.folder / f"shard-{number:05}.npz"
 
-    def rejected(self, number: int) -> Path:
+    def rejected(self, number: int) -> StoragePath:
         """Return the path of the rows of a shard's raw logs that were rejected."""
         return self.folder / f"shard-{number:05}.rejected.parquet"
 
-    def note(self, number: int) -> Path:
+    def note(self, number: int) -> StoragePath:
         """Return the path of the file that says that a shard is finished."""
         return self.folder / f"shard-{number:05}.json"
 
     @property
-    def partition(self) -> Path:
+    def partition(self) -> StoragePath:
         """Return the path of the partition in the making."""
         return self.folder / "partition"
 
@@ -192,7 +191,7 @@ class StagedShards:
 
 
 @contextmanager
-def alone_with(target: Path) -> Iterator[None]:
+def alone_with(target: StoragePath) -> Iterator[None]:
     """Hold the lock of one partition: others of the table can be made at the same time."""
     folder = staging_folder(target.parent)
     try:
@@ -203,7 +202,7 @@ def alone_with(target: Path) -> Iterator[None]:
 
 
 def open_staged(
-    target: Path, digest: str, begun: Mapping[str, str]
+    target: StoragePath, digest: str, begun: Mapping[str, str]
 ) -> tuple[StagedShards, dict[str, str]]:
     """Return the staged shards of a run for partition `target`, and how it was begun.
 
@@ -226,7 +225,7 @@ def drop_staged(staged: StagedShards) -> None:
     remove_if_empty(staged.folder.parent)
 
 
-def _drop(folder: Path) -> None:
+def _drop(folder: StoragePath) -> None:
     """Take a folder away, first what says that its shards are finished: this may be killed too."""
     for note in folder.glob("shard-*.json"):
         note.unlink()

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -30,7 +29,7 @@ from pipeline.sessions.sessions import (
     sessions_from_table,
     sessions_table,
 )
-from pipeline.storage.paths import as_path, open_parquet
+from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import parquet_writer, write_json, write_parquet
 
 GROUP_SESSIONS: Final = 4096  # of a row group, at most
@@ -42,28 +41,28 @@ _DAY = "ingest_date="
 class Part:
     """Where the three files of a part of the store lie."""
 
-    store: Path
+    store: StoragePath
     ingest_date: str
     hash: str
 
     @property
-    def sessions(self) -> Path:
+    def sessions(self) -> StoragePath:
         """Return the path of its sessions."""
         return self.store / f"ingest_date={self.ingest_date}" / f"part-{self.hash}.parquet"
 
     @property
-    def quarantine(self) -> Path:
+    def quarantine(self) -> StoragePath:
         """Return the path of its rejected rows."""
         folder = quarantine_folder(self.store) / f"ingest_date={self.ingest_date}"
         return folder / f"part-{self.hash}.parquet"
 
     @property
-    def manifest(self) -> Path:
+    def manifest(self) -> StoragePath:
         """Return the path of its manifest."""
         return self.quarantine.with_name(f"_manifest-{self.hash}.json")
 
 
-def quarantine_folder(store: Path) -> Path:
+def quarantine_folder(store: StoragePath) -> StoragePath:
     """Return the folder of rejected rows, beside the store."""
     return store.with_name(f"{store.name}.quarantine")
 
@@ -139,7 +138,7 @@ def group_bounds(offsets: Int64[np.ndarray, " bounds"]) -> list[int]:
     return bounds
 
 
-def drop_unfinished(store: Path) -> None:
+def drop_unfinished(store: StoragePath) -> None:
     """Take away what is left of parts that were cut short."""
     folder = quarantine_folder(store)
     for path in folder.glob("ingest_date=*/part-*.parquet"):
@@ -152,12 +151,12 @@ def drop_unfinished(store: Path) -> None:
             path.unlink()
 
 
-def _part_beside(store: Path, path: Path) -> Part:
+def _part_beside(store: StoragePath, path: StoragePath) -> Part:
     """Return the part to which a file in the quarantine belongs."""
     return Part(store, path.parent.name.partition("=")[2], path.stem.rpartition("-")[2])
 
 
-def known_files(store: Path) -> set[str]:
+def known_files(store: StoragePath) -> set[str]:
     """Return the hashes of the files that were ingested, those without any session too."""
     known = {
         file["sha256"]
@@ -167,36 +166,36 @@ def known_files(store: Path) -> set[str]:
     return known.union(*(_column(path, "source_sha256") for path in part_paths(store)))
 
 
-def known_sessions(store: Path) -> set[str]:
+def known_sessions(store: StoragePath) -> set[str]:
     """Return the ids of the sessions in a store; none if there is no store yet."""
     return set().union(*(_column(path, "session_id") for path in part_paths(store)))
 
 
-def _column(path: Path, name: str) -> set[str]:
+def _column(path: StoragePath, name: str) -> set[str]:
     """Return the different values of a column of a part."""
     parquet = open_parquet(path)
     check_schema(parquet.schema_arrow, SESSIONS, path)
     return set(parquet.read(columns=[name])[name].to_pylist())
 
 
-def day_folder(store: Path, ingest_date: str) -> Path:
+def day_folder(store: StoragePath, ingest_date: str) -> StoragePath:
     """Return the partition of one day: wherever a store is read, it may stand for the store."""
     return store / f"{_DAY}{check_date(ingest_date)}"
 
 
-def ingest_days(store: Path) -> list[str]:
+def ingest_days(store: StoragePath) -> list[str]:
     """Return the days of which a store has sessions, in their order."""
     return sorted({path.parent.name.removeprefix(_DAY) for path in part_paths(store)})
 
 
-def is_store(path: Path) -> bool:
+def is_store(path: StoragePath) -> bool:
     """Say whether a folder is a store, by its partitions, or one of these."""
     path = as_path(path)
     is_day = path.name.startswith(_DAY) and any(path.glob("part-*.parquet"))
     return path.is_dir() and (is_day or any(path.glob(f"{_DAY}*")))
 
 
-def part_paths(store: Path, ingest_date: str | None = None) -> list[Path]:
+def part_paths(store: StoragePath, ingest_date: str | None = None) -> list[StoragePath]:
     """Return the parts of a store, or of one day of it, in a fixed order."""
     store = as_path(store)
     if store.name.startswith(_DAY):
@@ -204,7 +203,7 @@ def part_paths(store: Path, ingest_date: str | None = None) -> list[Path]:
     return sorted(store.glob(f"{_DAY}{ingest_date or '*'}/part-*.parquet"))
 
 
-def read_sessions(store: Path, ingest_date: str | None = None) -> Iterator[Sessions]:
+def read_sessions(store: StoragePath, ingest_date: str | None = None) -> Iterator[Sessions]:
     """Give a store's sessions, or those of one day, a row group at a time, in a fixed order."""
     if not is_store(store):
         raise NotFoundError(
@@ -214,7 +213,7 @@ def read_sessions(store: Path, ingest_date: str | None = None) -> Iterator[Sessi
         yield from read_row_groups(path)
 
 
-def read_row_groups(path: Path, groups: range | None = None) -> Iterator[Sessions]:
+def read_row_groups(path: StoragePath, groups: range | None = None) -> Iterator[Sessions]:
     """Give the sessions of a part, or of some of its row groups, a group at a time."""
     with open_parquet(path) as parquet:
         check_schema(parquet.schema_arrow, SESSIONS, path)
@@ -223,7 +222,7 @@ def read_row_groups(path: Path, groups: range | None = None) -> Iterator[Session
             yield sessions_from_table(table, path)
 
 
-def load_sessions(stores: Sequence[Path]) -> Sessions:
+def load_sessions(stores: Sequence[StoragePath]) -> Sessions:
     """Return all sessions of several stores at once, in memory."""
     empty = sessions_from_table(SESSIONS.empty_table())
     groups = [group for store in stores for group in read_sessions(store)]

@@ -8,7 +8,6 @@ if it failed, as text, so that a bad cell costs one row.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile, reje
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.log_files import TextBlock
 from pipeline.readers.common.tabular import cell_types, check_header, to_log
+from pipeline.storage.paths import StoragePath
 
 SEPARATORS: Final = ",;\t"
 
@@ -215,7 +215,7 @@ def _parse(
 
 
 def session_file_format(
-    name: str, header: tuple[str, ...], time: str, session_id: Callable[[Path], str]
+    name: str, header: tuple[str, ...], time: str, session_id: Callable[[StoragePath], str]
 ) -> Format:
     """Return the format of a research data set with a file a session and a folder an account.
 
@@ -224,7 +224,7 @@ def session_file_format(
     """
     names = {time: "client timestamp", "event": "state", "button": "button", "x": "x", "y": "y"}
 
-    def recognise(head: bytes, path: Path) -> bool:
+    def recognise(head: bytes, path: StoragePath) -> bool:
         return tuple(read_header(log_files.as_text(head)).names) == header
 
     def read(file: LogFile) -> Iterator[Log]:

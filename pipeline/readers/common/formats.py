@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from pipeline.readers import AUTO, format_names
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.log_files import read_head
 from pipeline.schemas import EVENTS
+from pipeline.storage.paths import StoragePath
 
 _SHOWN_BYTES = 60  # of a file whose format is unknown
 
@@ -35,8 +35,8 @@ REJECTED = pa.schema(
 class LogFile:
     """A file to read, and how."""
 
-    path: Path
-    root: Path  # the folder the user named; ids are made from the path below it
+    path: StoragePath
+    root: StoragePath  # the folder the user named; ids are made from the path below it
     columns: Mapping[str, str] = field(default_factory=dict)  # our column -> the log's name
     is_large: bool = False  # its blocks are not put together: memory sets no limit on its size
 
@@ -65,13 +65,14 @@ class Format:
     """A log format."""
 
     name: str  # of its module
-    recognise: Callable[[bytes, Path], bool]  # by the file's first 64 KiB, unpacked, and path
+    # By the file's first 64 KiB, unpacked, and path.
+    recognise: Callable[[bytes, StoragePath], bool]
     read_blocks: Callable[[LogFile], Iterator[Log]]  # most formats give the whole log as one
     is_generic: bool = False  # reads any table of its kind: a file is compared with it last
     is_streamed: bool = False  # gives some megabytes at a time, so that a file can be any size
     # Rows at these lines as text, for the quarantine. None: the rows may hold what people
     # typed, and nobody sees them.
-    quote: Callable[[Path, Int64[np.ndarray, " rows"]], Sequence[str | None]] | None = None
+    quote: Callable[[StoragePath, Int64[np.ndarray, " rows"]], Sequence[str | None]] | None = None
 
     def read(self, file: LogFile) -> Log:
         """Return the whole log in a file."""
@@ -114,7 +115,7 @@ def formats() -> dict[str, Format]:
     return {name: found[name].FORMAT for name in ordered}
 
 
-def recognise(path: Path) -> Format:
+def recognise(path: StoragePath) -> Format:
     """Return the format of a file, by how it begins."""
     head = read_head(path)
     for format_ in formats().values():
@@ -128,7 +129,7 @@ def recognise(path: Path) -> Format:
     )
 
 
-def find_format(name: str, path: Path) -> Format:
+def find_format(name: str, path: StoragePath) -> Format:
     """Return the format called `name`; `auto` recognises the file."""
     if name == AUTO:
         return recognise(path)
@@ -143,7 +144,7 @@ def find_format(name: str, path: Path) -> Format:
 
 
 def read_log(
-    path: Path, root: Path, format: str = AUTO, columns: Mapping[str, str] = {}
+    path: StoragePath, root: StoragePath, format: str = AUTO, columns: Mapping[str, str] = {}
 ) -> tuple[str, Log]:
     """Return the name of a file's format, and what it holds."""
     format_ = find_format(format, path)

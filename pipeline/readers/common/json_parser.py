@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from pipeline.errors import LogError
 from pipeline.readers.common import log_files
+from pipeline.storage.paths import StoragePath
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,7 +24,7 @@ _HALF_CHARACTER = re.compile(
 )
 
 
-def read_json(path: Path) -> bytes:
+def read_json(path: StoragePath) -> bytes:
     """Return the text of a file such that a JSON parser refuses no more of it than it must."""
     return log_files.as_utf8(mend_half_characters(log_files.read_text(path)))
 

@@ -20,6 +20,7 @@ from jaxtyping import Int64
 from pipeline.errors import LogError, printable
 from pipeline.readers.common.limits import limits
 from pipeline.storage.overlap import overlapped, usable_cores
+from pipeline.storage.paths import StoragePath
 
 T = TypeVar("T")
 
@@ -36,19 +37,19 @@ _PACKED_SUFFIXES = {".gz", ".gzip", ".zst", ".zstd"}
 _LOG_SUFFIXES = {".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet"}
 
 
-def read_head(path: Path) -> bytes:
+def read_head(path: StoragePath) -> bytes:
     """Return the first 64 KiB of a file, unpacked."""
     with _opened(path, limits().file_bytes) as (file, _):
         return file.read(HEAD_BYTES)
 
 
-def read_unpacked(path: Path) -> bytes:
+def read_unpacked(path: StoragePath) -> bytes:
     """Return a whole file, unpacked if its first bytes say that it is gzip or zstd."""
     return b"".join(_chunks(path, limits().file_bytes))
 
 
 @contextmanager
-def _opened(path: Path, most: int) -> Iterator[tuple[BinaryIO | pa.NativeFile, int]]:
+def _opened(path: StoragePath, most: int) -> Iterator[tuple[BinaryIO | pa.NativeFile, int]]:
     """Give a file's content, unpacked, and how many of its bytes may be read, at most `most`."""
     try:
         with path.open("rb") as file:
@@ -77,7 +78,7 @@ def most_unpacked_bytes(n_file_bytes: int, most: int) -> int:
     return min(most, max(allowed.unpacked_free_bytes, allowed.unpacked_ratio * n_file_bytes))
 
 
-def _chunks(path: Path, most: int) -> Iterator[bytes]:
+def _chunks(path: StoragePath, most: int) -> Iterator[bytes]:
     """Give a file's bytes, unpacked, a block at a time, and no more than `most`."""
     with _opened(path, most) as (file, allowed):
         n_bytes = 0
@@ -119,7 +120,7 @@ def as_utf8(text: bytes) -> bytes:
     return text.decode("utf-8", errors="replace").encode()
 
 
-def read_text(path: Path) -> bytes:
+def read_text(path: StoragePath) -> bytes:
     """Return a whole text file as `as_text` has it."""
     return as_text(read_unpacked(path))
 
@@ -132,14 +133,14 @@ class TextBlock(NamedTuple):
     n_lines: int  # empty ones too
 
 
-def is_large(path: Path) -> bool:
+def is_large(path: StoragePath) -> bool:
     """Say whether a file is too large to be read at once; a packed one counts ten times."""
     with path.open("rb") as file:
         packing, n_bytes = _packing(file)
     return n_bytes * (_TYPICAL_RATIO if packing else 1) > LARGE_BYTES
 
 
-def text_blocks(path: Path, most: int | None = None) -> Iterator[TextBlock]:
+def text_blocks(path: StoragePath, most: int | None = None) -> Iterator[TextBlock]:
     """Give a text file as `as_text` has it, some megabytes of whole lines at a time.
 
     A file of more than `most` bytes is an error; None: as many as may be read in pieces.
@@ -223,7 +224,7 @@ def line_bytes(lines: pa.LargeBinaryArray) -> Int64[np.ndarray, " rows"]:
     return np.diff(np.frombuffer(lines.buffers()[1], np.int64)[: len(lines) + 1])
 
 
-def quote_lines(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str]:
+def quote_lines(path: StoragePath, line: Int64[np.ndarray, " rows"]) -> list[str]:
     """Return these lines of a text file, which are in order, cut at 1,000 characters."""
     quoted: list[str] = []
     for block in text_blocks(path):
@@ -238,7 +239,7 @@ def quote_lines(path: Path, line: Int64[np.ndarray, " rows"]) -> list[str]:
     return quoted
 
 
-def bare_name(path: Path) -> str:
+def bare_name(path: StoragePath) -> str:
     """Return a file's name without the suffixes of its packing and format."""
     name = path.name
     for suffixes in (_PACKED_SUFFIXES, _LOG_SUFFIXES):

@@ -28,6 +28,7 @@ from pipeline.readers.common.formats import REJECTED, Log, LogFile, rejected_fil
 from pipeline.readers.common.json_parser import connect, mend_half_characters, read_json
 from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, Button, Kind
+from pipeline.storage.paths import relative_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -192,7 +193,7 @@ def read_rrweb_events(
     if not text.strip():
         yield rejected_file("empty_file")
         return
-    folder = file.path.parent.resolve().relative_to(file.root.resolve())
+    folder = relative_path(file.path.parent.resolve(), file.root.resolve())
     file_name = printable((folder / log_files.bare_name(file.path)).as_posix())
     with connect(file.path) as connection:
         recorded = split(connection, text, file_name).select(RECORDED.names).cast(RECORDED)
