@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from model.audit import Audit
-from model.bootstrap import Interval, bootstrap_draws
+from model.bootstrap import bootstrap_draws
 from model.evaluate import Evaluation
 from model.metrics import reliability_curve, roc_curve
 
@@ -127,6 +127,42 @@ def plot_scores(
     return _save(figure, path)
 
 
+_KINDS = (("auc", "all scored", BLUE, -0.12), ("auc_matched", "device matched", ORANGE, 0.12))
+
+
+def plot_audit(audit: Audit, path: Path) -> Path:
+    """Plot the AUC of each row with its interval, on all sessions and on the device-matched."""
+    figure, (panel,) = _figure(1, size=(8.4, 1.5 + 0.55 * len(audit.rows)))
+    for name, which, color, shift in _KINDS:
+        rows = [(i, getattr(row, name)) for i, row in enumerate(audit.rows)]
+        known = [(i + shift, found) for i, found in rows if found]
+        height = [i for i, _ in known]
+        value = [found.value for _, found in known]
+        around = [
+            [max(found.value - found.low, 0) for _, found in known],
+            [max(found.high - found.value, 0) for _, found in known],
+        ]
+        panel.errorbar(value, height, xerr=around, fmt="o", color=color, capsize=3, label=which)
+        for x, y in zip(value, height, strict=True):
+            panel.annotate(
+                f"{x:.3f}", (x, y), (0, 5 if shift < 0 else -5), textcoords="offset points",
+                ha="center", va="bottom" if shift < 0 else "top", fontsize=8, color=color,
+            )  # fmt: skip
+    panel.axvline(0.5, color=GREY, ls=":", label="a guess")
+    panel.set_yticks(range(len(audit.rows)), [row.name for row in audit.rows])
+    panel.set(xlim=(0.25, 1.03), ylim=(len(audit.rows) - 0.4, -0.6))
+    panel.set_xlabel("ROC AUC, with a 95 % interval over groups")
+    fraud, legitimate = audit.fraud, audit.legitimate
+    panel.set_title(
+        f"The device rule alone: {fraud.n_decided:,} of {fraud.n_sessions:,} frauds flagged, "
+        f"{legitimate.n_decided:,} of {legitimate.n_sessions:,} legitimate sessions flagged",
+        fontsize=10,
+    )
+    panel.grid(visible=False, axis="y")
+    figure.legend(loc="outside lower center", ncols=3)
+    return _save(figure, path)
+
+
 def _tpr_on(
     fpr: Float64[np.ndarray, " grid"],
 ) -> Callable[..., Float64[np.ndarray, " grid"]]:
@@ -143,9 +179,9 @@ def _tpr_on(
     return metric
 
 
-def _figure(n_panels: int) -> tuple[Figure, list[Axes]]:
+def _figure(n_panels: int, size: tuple[float, float] | None = None) -> tuple[Figure, list[Axes]]:
     """Return a figure that no global state knows of, so that nothing has to close it."""
-    figure = Figure(figsize=(5.2 * max(n_panels, 1), 4.2), dpi=120, layout="constrained")
+    figure = Figure(size or (5.2 * max(n_panels, 1), 4.2), dpi=120, layout="constrained")
     panels = list(figure.subplots(1, n_panels, squeeze=False)[0]) if n_panels else []
     for panel in panels:
         panel.grid(alpha=0.25)
@@ -154,50 +190,6 @@ def _figure(n_panels: int) -> tuple[Figure, list[Axes]]:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    # No software version inside: the same numbers give the same bytes.
-    figure.savefig(path, metadata={"Software": None})
-    return path
-
-
-_KINDS = (("auc", "all scored", BLUE, -0.12), ("auc_matched", "device matched", ORANGE, 0.12))
-
-
-def plot_audit(audit: Audit, path: Path) -> Path:
-    """Plot the AUC of each row with its interval, on all sessions and on the device-matched."""
-    figure = Figure(figsize=(8.4, 1.5 + 0.55 * len(audit.rows)), dpi=120, layout="constrained")
-    panel = figure.subplots()
-    height = np.arange(len(audit.rows))
-    for name, which, color, shift in _KINDS:
-        found: list[Interval | None] = [getattr(row, name) for row in audit.rows]
-        shown = [i for i, interval in enumerate(found) if interval]
-        intervals = [interval for interval in found if interval]
-        value = np.array([interval.value for interval in intervals])
-        around = np.array(
-            [[interval.value - interval.low, interval.high - interval.value]
-             for interval in intervals]
-        ).reshape(-1, 2).T  # fmt: skip
-        panel.errorbar(
-            value, height[shown] + shift, xerr=np.maximum(around, 0), fmt="o", color=color,
-            capsize=3, label=which,
-        )  # fmt: skip
-        for x, y in zip(value, height[shown] + shift, strict=True):
-            panel.annotate(
-                f"{x:.3f}", (x, y), (0, 5 if shift < 0 else -5), textcoords="offset points",
-                ha="center", va="bottom" if shift < 0 else "top", fontsize=8, color=color,
-            )  # fmt: skip
-    panel.axvline(0.5, color=GREY, ls=":", label="a guess")
-    panel.set_yticks(height, [row.name for row in audit.rows])
-    panel.set(xlim=(0.25, 1.03), ylim=(len(audit.rows) - 0.4, -0.6))
-    panel.set_xlabel("ROC AUC, with a 95 % interval over groups")
-    fraud, legitimate = audit.fraud, audit.legitimate
-    panel.set_title(
-        f"The device rule alone: {fraud.n_decided:,} of {fraud.n_sessions:,} frauds flagged, "
-        f"{legitimate.n_decided:,} of {legitimate.n_sessions:,} legitimate sessions flagged",
-        fontsize=10,
-    )
-    panel.grid(alpha=0.25, axis="x")
-    panel.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3)
     # No software version inside: the same numbers give the same bytes.
     figure.savefig(path, format="png", metadata={"Software": None})
     return path

@@ -32,7 +32,7 @@ def measure(
 ) -> dict[str, Any]:
     """Train on what a fold leaves, and test on what it holds."""
     network, detectors = train_detectors(fold, config, simulate, state_dir)
-    tests = {"matched": fold.matched, "twins": fold.simulate, "as they come": fold.natural}
+    tests = {"matched": fold.matched, "twins": fold.simulated, "as they come": fold.natural}
     alarms = {"sapimouse, stretches": fold.people} | others
     return {
         "unseen_rate": detectors["network"].unseen_rate,

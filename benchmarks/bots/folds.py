@@ -32,7 +32,7 @@ class Fold:
     rest: Sessions  # labelled: people, and bots with the generator as account
     rest_bots: tuple[str, ...]  # simulated ones that may be trained on
     matched: dict[str, Sessions]  # by family
-    twins: dict[str, Sessions]  # by simulated bot
+    simulated: dict[str, Sessions]  # by bot
     natural: dict[str, Sessions]  # by family
     people: Sessions  # stretches of those who are tested on
 
@@ -72,7 +72,7 @@ def make_fold(
         rest=sessions.take(~is_held),
         rest_bots=tuple(name for name in BOT_NAMES if name not in held_twins + held),
         matched={name: matched_sessions(on_clock, of, seed) for name, of in bots.items()},
-        simulate={
+        simulated={
             name: concatenate_sessions([people, simulate_sessions(people, [name], 1, seed)])
             for name in held_twins
         },

@@ -1,6 +1,6 @@
 """What a model gives for changed sessions, as `pointerprint score` would score them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
