@@ -27,13 +27,11 @@ from jaxtyping import Bool, Float, Float32, Float64, Shaped
 
 from benchmarks.robustness.changes import kept, owners
 from model.attribution import Attribution, attribute
+from model.fraud import FraudScorer
 from model.owner.population import SessionEmbeddings
-from model.owner.profiles import compare
-from model.owner.score import compare_sessions
-from model.print_reasons import reference_print
-from model.prints import session_prints, task_windows, window_counts
+from model.owner.profiles import compare_with_profiles
+from model.prints import input_windows, session_prints, window_counts
 from model.run import TrainedModel, load_model
-from model.score import predict_sessions
 from pipeline.reasons.account import cut_sub_sessions
 from pipeline.scores.table import pool_logits
 from pipeline.sessions.sessions import Sessions
@@ -52,9 +50,7 @@ Masks = Bool[np.ndarray, "sessions cells cells panels"]
 
 def logits_of(model: TrainedModel, sessions: Sessions) -> Logits:
     """Return each session's logit as scoring has it."""
-    if model.profiles is None:
-        return predict_sessions(model.network, model.config, sessions).of_session
-    return compare_sessions(model.config, model.profiles, sessions).of_session
+    return model.scorer.predict(sessions).of_session
 
 
 def suspicious(model: TrainedModel, sessions: Sessions, n: int, seed: int) -> Sessions:
@@ -62,7 +58,7 @@ def suspicious(model: TrainedModel, sessions: Sessions, n: int, seed: int) -> Se
     rng = np.random.default_rng(seed)
     parts, _ = cut_sub_sessions(sessions, LENGTH)
     chosen = parts.take(np.sort(rng.permutation(len(parts))[: 3 * n]))
-    if model.profiles is None:
+    if isinstance(model.scorer, FraudScorer):
         chosen = simulate_sessions(chosen, BOT_NAMES, 1, seed)
     else:
         claimed = rng.permutation(chosen.account_id)
@@ -111,30 +107,36 @@ class WithCells:
 
     def __init__(self, model: TrainedModel, sessions: Sessions):
         self.model, self.sessions = model, sessions
-        prints = [reference_print(model, account)[0] for account in sessions.account_id]
+        prints = [
+            model.scorer.reference_print(account, model.people)[0]
+            for account in sessions.account_id
+        ]
         self.reference = np.concatenate([one.mean_images for one in prints if one is not None])
 
     def __call__(self, masks: Masks) -> Logits:
         """Return the logits where the cells of `masks` are the reference's."""
-        return (self._owner if self.model.profiles is not None else self._fraud)(masks)
+        is_fraud = isinstance(self.model.scorer, FraudScorer)
+        return (self._fraud if is_fraud else self._owner)(masks)
 
     def _fraud(self, masks: Masks) -> Logits:
-        config, network = self.model.config, nnx.jit(self.model.network)
-        seen, windows = task_windows(config, self.sessions)
+        config, scorer = self.model.config, self.model.scorer
+        network = nnx.jit(scorer.network)
+        resampled, windows = input_windows(scorer.inputs, self.sessions)
         logits = np.zeros(len(windows), np.float32)
-        for chosen, counts in window_counts(config, seen.sessions, windows):
+        for chosen, counts in window_counts(scorer.inputs, resampled.sessions, windows):
             of = windows.session[chosen]
             logits[chosen] = network(self._replaced(density(counts), masks[of], of))
         return pool_logits(logits, windows.session, len(self.sessions), config.score.pooling)
 
     def _owner(self, masks: Masks) -> Logits:
-        config, profiles = self.model.config, self.model.profiles
-        prints = session_prints(config, self.sessions)
+        config, profiles = self.model.config, self.model.scorer.profiles
+        prints = session_prints(self.model.scorer.inputs, self.sessions)
         everyone = np.arange(len(self.sessions))
         images = self._replaced(prints.mean_images, masks, everyone)
-        evidence = SessionEmbeddings(profiles.population.embed(images), prints.n_windows)
-        places = profiles.of_account(config.owner.min_confidence)
-        return -compare(evidence, self.sessions.account_id, places, profiles.population)
+        embeddings = SessionEmbeddings(profiles.population.embed(images), prints.n_windows)
+        known = profiles.confident(config.owner.min_confidence)
+        account = self.sessions.account_id
+        return -compare_with_profiles(embeddings, account, known, profiles.population)
 
     def _replaced(
         self,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from model.calibrate import Calibration
 from model.config import RunConfig
+from model.fraud import FraudScorer
 from model.network import new_network
 from model.policy import Policy, Threshold
 from model.run import TrainedModel, save_model
@@ -23,7 +24,7 @@ def untrained_run(
     threshold = Threshold(0.01, 0.9, 0.0, None, False, "made up")
     calibration = Calibration(1.0, 0.0, 0.5)
     policy = Policy(0.01, (threshold,), 1, 1)
-    model = TrainedModel(config, new_network(config), calibration, policy)
+    model = TrainedModel(config, FraudScorer(config, new_network(config)), calibration, policy)
     if people is not None:
         chance, usual = fit_null_model(people), fit_reference_ranges(people, people.session_id)
         model = replace(model, null_model=chance, reference_ranges=usual)

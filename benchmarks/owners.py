@@ -23,9 +23,10 @@ from model.owner.population import (
     fit_population,
     session_means,
 )
-from model.owner.profiles import compare
+from model.owner.profiles import compare_with_profiles
 from model.owner.trials import with_pseudo_speakers
 from model.prints import session_prints
+from model.run import input_config
 from pipeline.audit.case import find_case
 from pipeline.audit.device import device_matched
 from pipeline.audit.shortcuts import find_shortcuts
@@ -76,7 +77,7 @@ class Verifier:
 
         NaN without a window.
         """
-        ratio = compare(
+        ratio = compare_with_profiles(
             _embed(self.population, tried), account.astype(str), self.places, self.population
         )
         return np.where(tried.n_windows > 0, -ratio, np.nan)
@@ -89,7 +90,7 @@ def _embed(population: Population, described: SessionEmbeddings) -> SessionEmbed
 
 def print_means(sessions: Sessions, config: RunConfig) -> SessionEmbeddings:
     """Return the mean image of each session's windows."""
-    prints = session_prints(config, sessions)
+    prints = session_prints(input_config(config), sessions)
     return SessionEmbeddings(prints.mean_images.reshape(len(sessions), -1), prints.n_windows)
 
 

@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 
 from model.device import prepare_jax
+from pipeline.config import AS_RECORDED
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.parse import parse_logs
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
-from pipeline.sessions.windows import Windows, cut_windows, pad_windows
+from pipeline.sessions.windows import WindowConfig, Windows, cut_windows, pad_windows
 from pipeline.simulate.synthetic import simulate_sessions
 from pipeline.storage.store import load_sessions
 from rasterize.canvas import Canvas
@@ -66,14 +67,14 @@ def above_each_other(sessions: Sessions, canvas: Canvas, to: Path) -> Path:
 
 def prints_of_two(to: Path) -> Path:
     """Draw the print of a person above that of a bot that makes the same movements."""
-    from model.config import OwnerConfig, PanelsConfig, RunConfig
+    from model.config import InputConfig, PanelsConfig
     from model.prints import session_prints
     from rasterize.print_picture import SessionPrint, print_sheet
 
     person = concatenate_sessions(list(parse_logs([ROOT / "sample_data" / "logs" / LOGS[0]])))
     person = person.take(np.array([str(name).startswith(PRINTED) for name in person.session_id]))
     bot = simulate_sessions(person, (BOT,), 1, 0)
-    config = RunConfig(task="owner", owner=replace(OwnerConfig(), panels=PanelsConfig(PANELS)))
+    inputs = InputConfig(AS_RECORDED, WindowConfig(max_events=128), PanelsConfig(PANELS))
     sheets = []
     for name, sessions in (("a person", person), (f"a bot ({BOT})", bot)):
         names = np.array([str(one).partition("~")[0] for one in sessions.session_id])
@@ -86,10 +87,10 @@ def prints_of_two(to: Path) -> Path:
                 caption=f"one of {len(sessions)} sessions",
                 detail="",
                 points=pad_windows(sessions, window, int(end - begin)),
-                counts=session_prints(config, sessions).counts.sum(axis=0),
+                counts=session_prints(inputs, sessions).counts.sum(axis=0),
             )
         )
-    print_sheet(sheets, config.task_panels.panels).save(to)
+    print_sheet(sheets, inputs.panels.panels).save(to)
     return to
 
 

@@ -10,12 +10,12 @@ from jaxtyping import Float32, Float64, Int64
 
 from model.attribution import Attribution
 from model.batches import map_windows
-from model.config import PanelsConfig, RunConfig
-from model.print_reasons import reference_print
-from model.prints import Prints, task_windows
+from model.config import InputConfig, PanelsConfig
+from model.prints import Prints, input_windows
 from model.run import TrainedModel
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows, pad_windows
+from rasterize.canvas import Canvas
 from rasterize.draw import density, draw_counts, nearest_cells
 from rasterize.motion import Paths
 from rasterize.picture import draw_pictures, picture_uri
@@ -29,7 +29,8 @@ _LEAST_WEIGHT: Final = 0.1  # of the heaviest run: what weighs less isn't shown
 def highest_windows(
     sessions: Sessions,
     worst_ms: Float64[np.ndarray, " sessions"],
-    config: RunConfig,
+    inputs: InputConfig,
+    canvas: Canvas,
     progress: Callable[[int, int], None] = lambda n_done, n_all: None,
 ) -> dict[str, dict[str, Any]]:
     """Return by session the picture of its highest window, and from when to when that lasted.
@@ -37,8 +38,8 @@ def highest_windows(
     `worst_ms` is where the window starts, as SCORES says; NaN: its first window is drawn. It is
     drawn as the model is given it.
     """
-    seen, windows = task_windows(config, sessions)
-    recorded = seen.recorded(windows)
+    resampled, windows = input_windows(inputs, sessions)
+    recorded = resampled.recorded(windows)
     chosen = _nearest(sessions, recorded, worst_ms)
     begin_ms = sessions.t_us[recorded.start[chosen]] // 1000
     end_ms = sessions.t_us[recorded.stop[chosen] - 1] // 1000
@@ -46,8 +47,8 @@ def highest_windows(
     for start in range(0, len(chosen), _DRAWN_AT_ONCE):
         some = chosen[start : start + _DRAWN_AT_ONCE]
         filled = np.resize(some, _DRAWN_AT_ONCE)
-        points = pad_windows(seen.sessions, windows.take(filled), config.task_window.max_events)
-        for j, picture in enumerate(draw_pictures(points, config.canvas)[: len(some)]):
+        points = pad_windows(resampled.sessions, windows.take(filled), inputs.window.max_events)
+        for j, picture in enumerate(draw_pictures(points, canvas)[: len(some)]):
             name = str(sessions.session_id[recorded.session[some[j]]])
             views[name] = {
                 "picture": picture_uri(picture),
@@ -58,7 +59,7 @@ def highest_windows(
 
 
 def case_prints(
-    config: RunConfig,
+    inputs: InputConfig,
     sessions: Sessions,
     model: TrainedModel | None,
     weights: Mapping[str, Float32[np.ndarray, "cells cells panels"]],
@@ -68,15 +69,15 @@ def case_prints(
 
     `shown` says from which event on, and how many, a page shows of a session's path.
     """
-    prints, cell = _print_and_cells(config, sessions)
+    prints, cell = _print_and_cells(inputs, sessions)
     images = prints.mean_images
     found = {}
     for i, name in enumerate(map(str, sessions.session_id)):
         if not prints.n_windows[i]:
             continue
         account = None
-        if model is not None and model.profiles is not None:
-            account, _ = reference_print(model, sessions.account_id[i])
+        if model is not None:
+            account, _ = model.scorer.reference_print(sessions.account_id[i], None)
         first, n = shown[name]
         first += int(sessions.offsets[i])
         found[name] = {
@@ -101,26 +102,26 @@ def raised_by_session(attribution: Attribution, sessions: Sessions) -> dict[str,
 
 
 def _print_and_cells(
-    config: RunConfig, sessions: Sessions
+    inputs: InputConfig, sessions: Sessions
 ) -> tuple[Prints, Int64[np.ndarray, "panels events"]]:
     """Return the print of each session, and the cell of each recorded event in each panel.
 
     An event that the plain recorder left out lies in none: -1.
     """
-    panels = config.task_panels
-    seen, windows = task_windows(config, sessions)
+    panels = inputs.panels
+    resampled, windows = input_windows(inputs, sessions)
     n_windows = np.bincount(windows.session, minlength=len(sessions)).astype(np.int64)
     counts, images = np.zeros((2, len(sessions), *panels.shape), np.float32)
     cell = np.full((len(panels.names), len(sessions.t_us)), -1, np.int64)
-    compiled, n_points = partial(_counts_and_cells, panels), config.task_window.max_events
+    compiled, n_points = partial(_counts_and_cells, panels), inputs.window.max_events
     for chosen, (of_counts, of_cells) in map_windows(
-        lambda paths, _: compiled(paths), seen.sessions, windows, n_points
+        lambda paths, _: compiled(paths), resampled.sessions, windows, n_points
     ):
         np.add.at(counts, windows.session[chosen], of_counts)
         np.add.at(images, windows.session[chosen], density(of_counts))
         length = np.minimum(windows.stop[chosen] - windows.start[chosen], n_points)
         for row, begin, n in zip(of_cells, windows.start[chosen], length, strict=True):
-            cell[:, seen.event[begin : begin + n]] = row[:, :n]
+            cell[:, resampled.event[begin : begin + n]] = row[:, :n]
     return Prints(counts, images, n_windows), cell
 
 

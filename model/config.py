@@ -45,6 +45,15 @@ class PanelsConfig:
 
 
 @dataclass(frozen=True)
+class InputConfig:
+    """What a model takes as input: how sessions are resampled, cut into windows and drawn."""
+
+    resample: ResampleConfig
+    window: WindowConfig
+    panels: PanelsConfig
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """Sizes of the CNN: convolutions that each halve the side, a hidden layer, a logit.
 
@@ -316,21 +325,6 @@ class RunConfig:
     score: ScoreConfig = field(default_factory=ScoreConfig)
     owner: OwnerConfig = field(default_factory=OwnerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
-
-    @property
-    def task_window(self) -> WindowConfig:
-        """Return how the task in hand cuts sessions."""
-        return self.owner.window if self.task == "owner" else self.window
-
-    @property
-    def task_resample(self) -> ResampleConfig:
-        """Return what the task in hand takes away from sessions."""
-        return self.owner.resample if self.task == "owner" else self.resample
-
-    @property
-    def task_panels(self) -> PanelsConfig:
-        """Return which panels the task in hand looks at."""
-        return self.owner.panels if self.task == "owner" else self.panels
 
 
 Promote = Literal["if better", "never", "always"]

@@ -12,12 +12,13 @@ import pyarrow as pa
 from model.calibrate import fit_calibration, fit_length_calibration
 from model.config import RunConfig
 from model.evaluate import Evaluation, evaluate_scores
+from model.fraud import FraudScorer
 from model.model_card import fraud_card
 from model.network import Network
 from model.policy import fit_policy
 from model.prints import print_of_people
 from model.run import TrainedModel
-from model.score import predict_sessions, score_sessions
+from model.score import score_sessions
 from model.train import Epoch, fit_split
 from model.training_data import (
     balance_groups,
@@ -53,11 +54,12 @@ def train_fraud(
     network, history = yield from fit_split(sessions, split, config, state_dir, resume)
     chosen = np.flatnonzero(split.is_in("train") & (sessions.label == 0))
     legitimate, person = sessions.take(chosen), split.groups.person[chosen]
+    model = calibrate_network(network, config, sessions, split)
     model = replace(
-        calibrate_network(network, config, sessions, split),
+        model,
         null_model=fit_null_model(legitimate),
         reference_ranges=fit_reference_ranges(legitimate, person),
-        people=print_of_people(config, legitimate, person),
+        people=print_of_people(model.scorer.inputs, legitimate, person),
     )
     evaluation = _evaluate_test_part(model, sessions.take(split.indices("test")))
     return TrainingResult(
@@ -95,7 +97,8 @@ def calibrate_network(
         config.augment,
         np.random.default_rng([config.seed, len(chosen)]),
     )
-    predictions = predict_sessions(network, config, drawn)
+    scorer = FraudScorer(config, network)
+    predictions = scorer.predict(drawn)
     is_scored = np.isfinite(predictions.of_session) & goes_somewhere(drawn)
     logits = predictions.of_session[is_scored]
     n_events = predictions.events_of_session[is_scored]
@@ -109,7 +112,7 @@ def calibrate_network(
     calibration = replace(fitted, length=by_length)
     scores = calibration.apply(logits[is_legitimate], n_events[is_legitimate])
     policy = fit_policy(scores, people, config.policy, n_legitimate)
-    return TrainedModel(config, network, calibration, policy)
+    return TrainedModel(config, scorer, calibration, policy)
 
 
 def _evaluate_test_part(model: TrainedModel, test: Sessions) -> Evaluation:

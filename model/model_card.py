@@ -3,7 +3,7 @@
 import pandas as pd
 
 from model.comparison import Comparison
-from model.config import RunConfig
+from model.config import InputConfig
 from model.evaluate import Evaluation
 from model.run import TrainedModel
 from model.text import evaluation_text
@@ -12,7 +12,7 @@ from pipeline.splits.split import Split
 
 def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str:
     """Return the card as Markdown."""
-    config, described = model.config, split.to_json()
+    config, inputs, described = model.config, model.scorer.inputs, split.to_json()
     partitions = [
         f"| {name} | {part['n_legitimate']:,} | {part['n_fraud']:,} | {part['n_people']} | "
         f"{', '.join(part['generators']) or '-'} |"
@@ -24,8 +24,8 @@ def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
         [
             f"# Model card: {model.model_id}",
             "",
-            f"Task: **{config.task}**. A window of up to {config.task_window.max_events} events is "
-            f"drawn as {_panels(config)}; a CNN gives its logit, and a session's is the "
+            f"Task: **{config.task}**. A window of up to {inputs.window.max_events} events is "
+            f"drawn as {_panels(inputs)}; a CNN gives its logit, and a session's is the "
             f"{config.score.pooling} of its windows'.",
             "",
             "## What it was made from",
@@ -67,7 +67,7 @@ def owner_card(
     model: TrainedModel, split: Split, evaluation: Evaluation, by_length: pd.DataFrame
 ) -> str:
     """Return the card of a model of the owner task as Markdown."""
-    config, described = model.config, split.to_json()
+    config, inputs, described = model.config, model.scorer.inputs, split.to_json()
     is_by_session = split.config.by == ("session",)
     partitions = [
         f"| {name} | {part['n_legitimate']:,} | {part['n_people']} |"
@@ -91,7 +91,7 @@ def owner_card(
             "",
             "Task: **owner**. The score is the probability that a session is not the account "
             "owner's, where an impostor is as likely as the owner. A window of up to "
-            f"{config.owner.window.max_events} events is drawn as {_panels(config)}; a session's "
+            f"{config.owner.window.max_events} events is drawn as {_panels(inputs)}; a session's "
             "print is compared with the account's, which `pointerprint enroll` makes, by "
             "probabilistic linear discriminant analysis.",
             "",
@@ -134,8 +134,8 @@ def owner_card(
     )
 
 
-def _panels(config: RunConfig) -> str:
-    names, cells = config.task_panels.names, config.task_panels.cells
+def _panels(inputs: InputConfig) -> str:
+    names, cells = inputs.panels.names, inputs.panels.cells
     return f"{len(names)} panels of {cells} x {cells} cells ({', '.join(names)})"
 
 

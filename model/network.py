@@ -5,6 +5,7 @@ same kernel. The network sees nothing but the print.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -139,6 +140,22 @@ def new_network(config: RunConfig) -> Network:
 def draw_print(paths: Paths, config: PanelsConfig) -> Float[Array, "batch cells cells panels"]:
     """Return the print of each window as the network sees it."""
     return density(draw_counts(paths, config.panels, config.cells))
+
+
+def differentiable_print(
+    paths: Paths, config: PanelsConfig
+) -> tuple[
+    Float[Array, "batch cells cells panels"],
+    Callable[[Float[Array, "batch cells cells panels"]], tuple[Float[Array, "batch points"]]],
+]:
+    """Return the print of each window, and what takes slopes by its cells to slopes by its events.
+
+    An event's slope is by its weight: what would change if it counted a little less.
+    """
+    return jax.vjp(
+        lambda weight: density(draw_counts(paths, config.panels, config.cells, weight)),
+        jnp.ones(paths.t_ms.shape, jnp.float32),
+    )
 
 
 def compute_dtype() -> jnp.dtype:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from model.attribution import attribute
-from model.prints import Prints, session_prints
+from model.prints import session_prints
 from model.run import TrainedModel
 from pipeline.sessions.sessions import Sessions
 from rasterize.panels import PANELS
@@ -33,13 +33,13 @@ def print_reasons(model: TrainedModel, sessions: Sessions) -> list[list[PrintRea
     """
     if not len(sessions):
         return []
-    config = model.config
+    inputs = model.scorer.inputs
     weight = attribute(model, sessions).cells
-    own = session_prints(config, sessions)
-    names = config.task_panels.names
+    own = session_prints(inputs, sessions)
+    names = inputs.panels.names
     found = []
     for i in range(len(sessions)):
-        reference, whose = reference_print(model, sessions.account_id[i])
+        reference, whose = model.scorer.reference_print(sessions.account_id[i], model.people)
         if reference is None or not own.n_windows[i]:
             found.append([])
             continue
@@ -63,14 +63,6 @@ def print_reasons(model: TrainedModel, sessions: Sessions) -> list[list[PrintRea
             ]
         )
     return found
-
-
-def reference_print(model: TrainedModel, account: str | None) -> tuple[Prints | None, str]:
-    """Return what a session is held against, and whose it is: "people" or "this account"."""
-    if model.profiles is not None and account is not None:
-        of_account = model.profiles.print_of(account, model.config.task_panels.shape)
-        return of_account, "this account"
-    return model.people, "people"
 
 
 def panel_words() -> dict[str, dict[str, str]]:

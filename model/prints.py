@@ -15,7 +15,7 @@ from jaxtyping import Float32, Int64, Shaped
 
 from model.arrays import load_arrays
 from model.batches import map_windows
-from model.config import RunConfig
+from model.config import InputConfig
 from model.network import count_print
 from pipeline.errors import SchemaError
 from pipeline.sessions.resample import Resampled, resample
@@ -76,37 +76,37 @@ class Prints:
         )
 
 
-def task_windows(
-    config: RunConfig, sessions: Sessions, at_most: int | None = None
+def input_windows(
+    inputs: InputConfig, sessions: Sessions, at_most: int | None = None
 ) -> tuple[Resampled, Windows]:
-    """Return sessions as the task sees them, and their windows.
+    """Return sessions resampled as a model takes them, and their windows.
 
     With `at_most`, so many windows of each session, spread evenly.
     """
-    seen = resample(sessions, config.task_resample)
-    windows = cut_windows(seen.sessions, config.task_window)
-    return seen, windows if at_most is None else subsample_windows(windows, at_most)
+    resampled = resample(sessions, inputs.resample)
+    windows = cut_windows(resampled.sessions, inputs.window)
+    return resampled, windows if at_most is None else subsample_windows(windows, at_most)
 
 
 def window_counts(
-    config: RunConfig, seen: Sessions, windows: Windows
+    inputs: InputConfig, resampled: Sessions, windows: Windows
 ) -> Iterator[tuple[Int64[np.ndarray, " batch"], Float32[np.ndarray, "batch cells cells panels"]]]:
     """Give which windows, and the counts behind their prints, batch by batch."""
-    compiled = partial(count_print, config.task_panels)
-    n_points = config.task_window.max_events
-    return map_windows(lambda paths, _: compiled(paths), seen, windows, n_points)
+    compiled = partial(count_print, inputs.panels)
+    n_points = inputs.window.max_events
+    return map_windows(lambda paths, _: compiled(paths), resampled, windows, n_points)
 
 
-def session_prints(config: RunConfig, sessions: Sessions, at_most: int | None = None) -> Prints:
-    """Return the print of each session, as its task sees it.
+def session_prints(inputs: InputConfig, sessions: Sessions, at_most: int | None = None) -> Prints:
+    """Return the print of each session, as a model takes it.
 
     With `at_most`, of so many of its windows, spread evenly.
     """
-    seen, windows = task_windows(config, sessions, at_most)
-    shape = (len(sessions), *config.task_panels.shape)
+    resampled, windows = input_windows(inputs, sessions, at_most)
+    shape = (len(sessions), *inputs.panels.shape)
     n_windows = np.bincount(windows.session, minlength=len(sessions)).astype(np.int64)
     total = Prints(np.zeros(shape, np.float32), np.zeros(shape, np.float32), n_windows)
-    for chosen, counts in window_counts(config, seen.sessions, windows):
+    for chosen, counts in window_counts(inputs, resampled.sessions, windows):
         session = windows.session[chosen]
         np.add.at(total.counts, session, counts)
         np.add.at(total.images, session, density(counts))
@@ -114,14 +114,14 @@ def session_prints(config: RunConfig, sessions: Sessions, at_most: int | None = 
 
 
 def print_of_people(
-    config: RunConfig, sessions: Sessions, person: Shaped[np.ndarray, " sessions"]
+    inputs: InputConfig, sessions: Sessions, person: Shaped[np.ndarray, " sessions"]
 ) -> Prints:
     """Return one print of the people of `sessions`, in which each counts alike."""
     if len(sessions) > _MOST_SESSIONS:
         spread = np.linspace(0, len(sessions) - 1, _MOST_SESSIONS).astype(np.int64)
         sessions, person = sessions.take(spread), person[spread]
     names, whose = np.unique(person.astype(str), return_inverse=True)
-    prints = session_prints(config, sessions, _WINDOWS_A_SESSION).summed(whose, len(names))
+    prints = session_prints(inputs, sessions, _WINDOWS_A_SESSION).summed(whose, len(names))
     n_all = prints.n_windows.sum()
     alike = n_all / np.maximum(prints.n_windows, 1) / max(int((prints.n_windows > 0).sum()), 1)
     scale = alike.astype(np.float32)[:, None, None, None]

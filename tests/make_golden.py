@@ -19,6 +19,7 @@ from tiny import untrained
 
 from model.calibrate import Calibration
 from model.config import NetworkConfig, PanelsConfig, RunConfig
+from model.fraud import FraudScorer
 from model.run import TrainedModel
 from model.score import score_sessions
 from pipeline.ingest.parse import parse_logs
@@ -81,12 +82,14 @@ N_SCORED = 40  # sessions of the sample
 def frozen_model(parameters: Path = GOLDEN / "parameters.npz") -> TrainedModel:
     """Return a tiny model whose parameters lie in tests/golden/; nobody trained it."""
     model = untrained(SCORED)
-    graph, params = nnx.split(model.network)
+    graph, params = nnx.split(model.scorer.network)
     leaves, structure = jax.tree.flatten(params)
     with np.load(parameters) as stored:
         frozen = [jnp.asarray(stored[str(i)]) for i in range(len(leaves))]
     network = nnx.merge(graph, jax.tree.unflatten(structure, frozen))
-    return TrainedModel(SCORED, network, Calibration(1.0, 1.5, 0.5), model.policy)
+    return TrainedModel(
+        SCORED, FraudScorer(SCORED, network), Calibration(1.0, 1.5, 0.5), model.policy
+    )
 
 
 def scored_sessions(sample_data: Path) -> Sessions:
@@ -105,7 +108,7 @@ def freeze_scores() -> None:
     """Write the parameters, if they aren't there, and what they say of the sample."""
     path = GOLDEN / "parameters.npz"
     if not path.exists():
-        leaves = jax.tree.leaves(nnx.split(untrained(SCORED).network)[1])
+        leaves = jax.tree.leaves(nnx.split(untrained(SCORED).scorer.network)[1])
         rng = np.random.default_rng(0)  # as they are made some are 0, and their part is unseen
         noisy = {
             str(i): (np.asarray(leaf) + rng.normal(0, 0.1, leaf.shape)).astype(np.float32)

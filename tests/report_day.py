@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from conftest import make_sessions
 from people import people
-from tiny import TINY, score_now, untrained
+from tiny import TINY, score_now, untrained_with
 
 from model.owner.profiles import Profiles
-from model.owner.score import enroll
+from model.owner.scorer import OwnerScorer
 from model.owner.train import PopulationData
 from model.run import save_model
 from pipeline.reasons.account import measure_constancy
@@ -131,16 +131,13 @@ def owners_day(folder: Path) -> Path:
     slow = people(100, 4, 1, slower=3.0)
     slow = replace(slow, session_id=np.array([f"{name} slow" for name in slow.account_id], object))
     is_enrolled = np.arange(len(known)) % 3 > 0
-    model = untrained(replace(TINY, task="owner"))
-    config = model.config
-    profiles = Profiles.empty(PopulationData(config, trained).population())
+    config = replace(TINY, task="owner")
+    scorer = OwnerScorer(config, Profiles.empty(PopulationData(config, trained).population()))
     usual = replace(
         fit_reference_ranges(trained, trained.account_id), own=measure_constancy(trained)
     )
-    profiles = enroll(config, profiles, known.take(is_enrolled))
-    save_model(
-        replace(model, network=None, profiles=profiles, reference_ranges=usual), folder / "run"
-    )
+    model = untrained_with(scorer.enroll(known.take(is_enrolled)))
+    save_model(replace(model, reference_ranges=usual), folder / "run")
     parts = [known.take(~is_enrolled), slow]
     made = Part(folder / "store", DAY, "made")
     write_part(made, parts, QUARANTINE.empty_table(), {"files": []})

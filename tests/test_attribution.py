@@ -6,19 +6,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import make_sessions
-from tiny import TINY, untrained
+from tiny import TINY, untrained, untrained_with
 
 import model.attribution
 import model.batches
-from model.attribution import _linear_weights, attribute, attribute_seen
+from model.attribution import attribute, attribute_seen
 from model.config import PanelsConfig
 from model.owner.population import Population, SessionEmbeddings
-from model.owner.profiles import Profiles, compare
-from model.owner.score import compare_sessions, enroll
+from model.owner.profiles import Profiles, compare_with_profiles
+from model.owner.scorer import OwnerScorer, linear_weights
 from model.owner.train import PopulationData
 from model.prints import print_of_people, session_prints
-from model.run import TrainedModel, load_model
-from model.score import predict_sessions
+from model.run import TrainedModel, input_config, load_model
 from pipeline.sessions.resample import ResampleConfig
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows, pad_windows
@@ -43,11 +42,11 @@ def model_of(config=PLAIN) -> TrainedModel:
     """Return a model that nobody trained, with a print of people who move otherwise."""
     found = untrained(config)
     people = make_sessions(*(wander(60, 100 + i, 3 + 3 * i) for i in range(4)))
-    return replace(found, people=print_of_people(config, people, people.session_id))
+    return replace(found, people=print_of_people(input_config(config), people, people.session_id))
 
 
 def logit_of_people(found: TrainedModel) -> float:
-    return float(found.network(jnp.asarray(found.people.mean_images))[0])
+    return float(found.scorer.network(jnp.asarray(found.people.mean_images))[0])
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def random_model() -> TrainedModel:
 def test_cells_add_up_to_the_logit_less_that_of_the_people(random_model):
     sessions = make_sessions(*(wander(20 + 9 * i, i) for i in range(9)))  # one window to three
     cells = attribute(random_model, sessions).cells
-    logits = predict_sessions(random_model.network, PLAIN, sessions).of_session
+    logits = random_model.scorer.predict(sessions).of_session
     difference = logits - logit_of_people(random_model)
 
     assert cells.shape == (9, 16, 16, 3)
@@ -79,7 +78,7 @@ def test_of_a_trained_model_they_add_up_too(trained_run):
     ]
     sessions = make_sessions(*lines, *(wander(40, i) for i in range(4)))
     cells = attribute(found, sessions).cells
-    logits = predict_sessions(found.network, found.config, sessions).of_session
+    logits = found.scorer.predict(sessions).of_session
     difference = logits - logit_of_people(found)
 
     error = np.abs(cells.sum(axis=(1, 2, 3)) - difference)
@@ -90,14 +89,14 @@ def test_of_a_trained_model_they_add_up_too(trained_run):
 def test_without_a_print_of_people_the_even_print_is_what_is_held_against(random_model):
     alone = replace(random_model, people=None)
     sessions = make_sessions(wander(30))
-    logit = predict_sessions(alone.network, PLAIN, sessions).of_session[0]
-    even = float(alone.network(jnp.zeros((1, 16, 16, 3)))[0])
+    logit = alone.scorer.predict(sessions).of_session[0]
+    even = float(alone.scorer.network(jnp.zeros((1, 16, 16, 3)))[0])
     assert attribute(alone, sessions).cells.sum() == pytest.approx(logit - even, rel=0.01)
 
 
 def test_what_is_like_the_people_weighs_nothing(random_model):
     sessions = make_sessions(wander(30))
-    own = session_prints(PLAIN, sessions)
+    own = session_prints(input_config(PLAIN), sessions)
     cells = attribute(replace(random_model, people=own), sessions).cells
     np.testing.assert_allclose(cells, 0, atol=1e-6)
 
@@ -111,7 +110,7 @@ def only_fast_cells() -> TrainedModel:
     found = untrained(config)
     row, column = np.mgrid[:24, :24] / 23 * 2 - 1
     speed = PANELS["hodograph"].x.position(np.float64(1000))
-    network = found.network
+    network = found.scorer.network
     for weights in (network.head, network.bias):
         weights[...] = np.zeros_like(weights[...])
     network.pixels[...] = (np.hypot(row, column) > speed)[..., None].astype(np.float32)
@@ -132,7 +131,7 @@ def test_an_event_weighs_what_the_logit_changes_as_it_counts_for_less():
     points = pad_windows(*one_window(wander(30)), 32)
     paths, shape = to_device(points), (1, *panels.shape)
     slope = rng.normal(0, 1, shape).astype(np.float32)
-    _, weight = _linear_weights(panels, paths, np.zeros(shape, np.float32), slope)
+    _, weight = linear_weights(panels, paths, np.zeros(shape, np.float32), slope)
 
     def logit(event: int, counts_for: float) -> float:
         each = jnp.ones(paths.t_ms.shape).at[0, event].set(counts_for)
@@ -227,16 +226,17 @@ def of_accounts(*accounts: str, n: int = 200) -> Sessions:
 def owner_model() -> TrainedModel:
     """Return a model that knows ann, who moves little, and ben."""
     population = PopulationData(OWNER, of_accounts(*["ann", "ben", "eve", "dan"] * 3)).population()
-    profiles = enroll(OWNER, Profiles.empty(population), of_accounts("ann", "ben", "ann", "ben"))
-    return replace(untrained(OWNER), network=None, profiles=profiles)
+    scorer = OwnerScorer(OWNER, Profiles.empty(population))
+    return untrained_with(scorer.enroll(of_accounts("ann", "ben", "ann", "ben")))
 
 
 def at_reference(population: Population, profiles: Profiles, account: str, n: int) -> float:
     """Return the logit of a session whose print is the account's."""
     images = profiles.print_of(account, SHAPE).mean_images
-    evidence = SessionEmbeddings(population.embed(images), np.array([n]))
-    places = profiles.of_account(OWNER.owner.min_confidence)
-    return -float(compare(evidence, np.array([account], object), places, population)[0])
+    embedding = SessionEmbeddings(population.embed(images), np.array([n]))
+    known = profiles.confident(OWNER.owner.min_confidence)
+    ratio = compare_with_profiles(embedding, np.array([account], object), known, population)
+    return -float(ratio[0])
 
 
 def test_cells_add_up_to_the_logit_less_that_of_the_accounts_print(owner_model):
@@ -244,9 +244,9 @@ def test_cells_add_up_to_the_logit_less_that_of_the_accounts_print(owner_model):
         of_accounts("ann", "ben", "ben", "ann", n=150),
         account_id=np.array(["ann", "ben", "ann", "ben"], object),
     )
-    profiles = owner_model.profiles
+    profiles = owner_model.scorer.profiles
     cells = attribute(owner_model, sessions).cells
-    logits = compare_sessions(OWNER, profiles, sessions).of_session
+    logits = owner_model.scorer.predict(sessions).of_session
     for i, account in enumerate(sessions.account_id):
         reference = at_reference(profiles.population, profiles, account, 5)
         difference = logits[i] - reference
@@ -258,12 +258,12 @@ def test_cells_add_up_to_the_logit_less_that_of_the_accounts_print(owner_model):
 def test_deleting_what_weighs_most_speaks_less_against_the_owner(owner_model):
     sessions = replace(of_accounts("ben", n=128), account_id=np.array(["ann"], object))
     weight = attribute(owner_model, sessions).events
-    whole = compare_sessions(OWNER, owner_model.profiles, sessions).of_session[0]
+    whole = owner_model.scorer.predict(sessions).of_session[0]
 
     def without(events: np.ndarray) -> float:
         kept = np.setdiff1d(np.arange(128), events)
         some = sessions.gather(np.array([0]), kept, np.array([0, len(kept)]))
-        return compare_sessions(OWNER, owner_model.profiles, some).of_session[0]
+        return owner_model.scorer.predict(some).of_session[0]
 
     order = np.argsort(weight)
     assert without(order[-12:]) < min(whole, without(order[:12]))
@@ -281,13 +281,14 @@ def test_the_owner_task_weighs_by_the_claimed_accounts_profile(owner_model):
 
 def test_an_immature_profile_weighs_nothing(owner_model):
     strict = replace(OWNER, owner=replace(OWNER.owner, min_confidence=0.9999))
-    found = attribute(replace(owner_model, config=strict), of_accounts("ann", n=150))
+    scorer = replace(owner_model.scorer, config=strict)
+    found = attribute(replace(owner_model, scorer=scorer), of_accounts("ann", n=150))
     assert not found.cells.any()
 
 
 def test_of_several_devices_the_one_that_fits_best_is_held_against(owner_model):
     slow = replace(of_accounts("eve", n=150), account_id=np.array(["ann"], object))
-    both = enroll(OWNER, owner_model.profiles, slow, "touchpad")
-    found = attribute(replace(owner_model, profiles=both), slow)
+    both = owner_model.scorer.enroll(slow, "touchpad")
+    found = attribute(replace(owner_model, scorer=both), slow)
     assert np.isfinite(found.cells).all()
     assert found.cells.any()

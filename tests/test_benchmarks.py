@@ -29,6 +29,7 @@ from model.config import PanelsConfig, RunConfig
 from model.network import draw_print
 from model.owner.train import PopulationData
 from model.prints import session_prints
+from model.run import input_config
 from pipeline.features.best_feature import roc_auc
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import cut_windows, pad_windows
@@ -197,7 +198,9 @@ def test_what_weighs_most_is_marked_within_each_session():
 
 def test_cells_are_put_in_place_of_the_references():
     sessions = people(0, 2, n_sessions=2)
-    model = replace(untrained(), people=session_prints(TINY, sessions).summed(np.zeros(4, int), 1))
+    model = replace(
+        untrained(), people=session_prints(input_config(TINY), sessions).summed(np.zeros(4, int), 1)
+    )
     with_cells, masks = WithCells(model, sessions), np.zeros((4, *TINY.panels.shape), bool)
     before = logits_of(model, sessions)
     np.testing.assert_allclose(with_cells(masks), before, rtol=1e-4, atol=1e-5)

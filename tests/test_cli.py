@@ -18,9 +18,10 @@ import flows.cli
 from flows.cli import app, main
 from flows.run_settings import settings_toml
 from model.config import RunConfig
-from model.run import config_json, save_model
+from model.run import save_model
 from pipeline.errors import ConfigError
 from pipeline.readers.common.tabular import parse_columns
+from pipeline.storage.records import record_json
 
 LOG = "sid,when,left,top\n" + "".join(f"a,{i * 10},{i * i},{i}\n" for i in range(20))
 COLUMNS = "session_id=sid,t_ms=when,x=left,y=top"
@@ -312,9 +313,9 @@ def test_quiet_shows_no_progress(run):
 
 
 def test_the_settings_are_a_toml_of_all_of_them():
-    assert tomllib.loads(settings_toml()) == config_json(RunConfig())
+    assert tomllib.loads(settings_toml()) == record_json(RunConfig())
     changed = RunConfig(seed=3, task="owner")
-    assert tomllib.loads(settings_toml(changed)) == config_json(changed)
+    assert tomllib.loads(settings_toml(changed)) == record_json(changed)
     commented = [line for line in settings_toml().splitlines() if "  # " in line]
     assert any("min_events = 8  # A shorter window is not scored." in line for line in commented)
 

@@ -10,8 +10,9 @@ from tiny import TINY, untrained
 
 import flows.jobs.draw_print
 from flows.jobs.draw_print import draw_print
+from model.fraud import FraudScorer
 from model.prints import print_of_people, session_prints
-from model.run import save_model
+from model.run import input_config, save_model
 from pipeline.errors import ConfigError, DataError, NotFoundError
 from pipeline.schemas import Kind
 from rasterize.panels import PANELS
@@ -85,7 +86,7 @@ def test_what_cannot_be_drawn_is_said(log, tmp_path, ids, error, message):
 
 def test_with_a_model_a_session_is_compared_with_people(log, drawn, tmp_path):
     people = make_sessions([(20 * i, 9 * i, 3 * (i % 7)) for i in range(60)])
-    of_people = print_of_people(TINY, people, np.array(["somebody"], object))
+    of_people = print_of_people(input_config(TINY), people, np.array(["somebody"], object))
     save_model(replace(untrained(), people=of_people), tmp_path / "run")
     draw_print(log, tmp_path / "a.png", ["one"], run=tmp_path / "run")
 
@@ -98,12 +99,12 @@ def test_with_a_model_a_session_is_compared_with_people(log, drawn, tmp_path):
 
 
 def test_an_enrolled_account_is_compared_with_itself(log, drawn, tmp_path, monkeypatch):
-    own = session_prints(TINY, make_sessions([(20 * i, 5 * i, i) for i in range(60)]))
+    own = session_prints(input_config(TINY), make_sessions([(20 * i, 5 * i, i) for i in range(60)]))
 
-    def reference_print(model, account):
+    def reference_print(self, account, people):
         return (own if account == "ann" else None), "this account"
 
-    monkeypatch.setattr(flows.jobs.draw_print, "reference_print", reference_print)
+    monkeypatch.setattr(FraudScorer, "reference_print", reference_print)
     save_model(untrained(), tmp_path / "run")
     log.write_text(
         "\n".join(

@@ -17,8 +17,8 @@ from conftest import ROOT, make_sessions
 from tiny import TINY, easy_store
 
 from flows.settings import ScheduleConfig, ServerConfig, Settings
-from model.run import config_json
 from pipeline.schemas import QUARANTINE
+from pipeline.storage.records import record_json
 from pipeline.storage.store import Part, read_sessions, write_part
 
 pytestmark = pytest.mark.prefect
@@ -55,7 +55,7 @@ def store(tmp_path_factory) -> Path:
 def model(prefect, store) -> Path:
     """Return what the train flow made, its settings given as a deployment gives them."""
     return flow_of("train")(
-        store=str(store), models=str(store.with_name("models")), config=config_json(TINY)
+        store=str(store), models=str(store.with_name("models")), config=record_json(TINY)
     )
 
 

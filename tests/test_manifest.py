@@ -108,7 +108,8 @@ def test_settings_that_make_no_sense_are_refused_even_where_their_hash_is_right(
 
 def test_parameters_that_are_no_numbers_never_score(tmp_path):
     model = untrained()
-    nnx.update(model.network, nnx.State({"head": nnx.Param(model.network.head[...] * np.nan)}))
+    network = model.scorer.network
+    nnx.update(network, nnx.State({"head": nnx.Param(network.head[...] * np.nan)}))
     save_model(model, tmp_path / "run")
     with pytest.raises(SchemaError, match="no finite number"):
         load_model(tmp_path / "run")

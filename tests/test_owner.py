@@ -23,8 +23,7 @@ from model.manifest import write_manifest
 from model.owner import train as owner_train
 from model.owner.population import Population, SessionEmbeddings, fit_population, session_means
 from model.owner.profiles import Profiles
-from model.owner.score import compare_sessions, embed
-from model.owner.score import enroll as enroll_sessions
+from model.owner.scorer import OwnerScorer, embed
 from model.owner.train import CrossFit, PopulationData, assign_folds, owned_sessions, with_hold_out
 from model.owner.trials import (
     WHOLE,
@@ -36,7 +35,7 @@ from model.owner.trials import (
 )
 from model.print_reasons import print_reasons
 from model.prints import session_prints
-from model.run import load_model, save_model
+from model.run import input_config, load_model, save_model
 from model.score import score_sessions
 from pipeline.errors import ConfigError, DataError, SchemaError
 from pipeline.reasons.account import measure_constancy
@@ -97,6 +96,12 @@ def scores(run: Path, sessions: Sessions):
     model = load_model(run)
     table = score_sessions(model, model.model_id, sessions, "r", datetime(2026, 11, 1, tzinfo=UTC))
     return table.to_pandas()
+
+
+def enroll_sessions(
+    config: RunConfig, profiles: Profiles, sessions: Sessions, device: str = ""
+) -> Profiles:
+    return OwnerScorer(config, profiles).enroll(sessions, device).profiles
 
 
 def exit_code(*words: object) -> int:
@@ -281,8 +286,8 @@ def test_pseudo_speakers_can_be_turned_off():
 
 def test_an_accounts_print_is_the_sum_of_its_sessions_prints(model):
     sessions = hands(2, 3)
-    profiles = enroll_sessions(OWNER, Profiles.empty(model.profiles.population), sessions)
-    of_sessions = session_prints(OWNER, sessions)
+    profiles = enroll_sessions(OWNER, Profiles.empty(model.scorer.profiles.population), sessions)
+    of_sessions = session_prints(input_config(OWNER), sessions)
     for i, account in enumerate(("account0", "account1")):
         found = profiles.print_of(account, SHAPE)
         own = slice(3 * i, 3 * i + 3)
@@ -295,7 +300,7 @@ def test_an_accounts_print_is_the_sum_of_its_sessions_prints(model):
 
 def test_enrolling_session_by_session_is_enrolling_them_at_once(model):
     sessions = hands(2, 3)
-    at_once = one_by_one = Profiles.empty(model.profiles.population)
+    at_once = one_by_one = Profiles.empty(model.scorer.profiles.population)
     at_once = enroll_sessions(OWNER, at_once, sessions)
     for i in np.random.default_rng(0).permutation(len(sessions)):
         one_by_one = enroll_sessions(OWNER, one_by_one, sessions.take(np.array([i])))
@@ -311,7 +316,7 @@ def test_enrolling_session_by_session_is_enrolling_them_at_once(model):
 
 
 def test_a_session_enrolled_again_is_replaced_and_its_print_not_added_twice(model):
-    profiles, sessions = model.profiles, hands()
+    profiles, sessions = model.scorer.profiles, hands()
     again = enroll_sessions(OWNER, profiles, sessions.take(np.array([3, 7])))
     assert again.table.equals(profiles.table)
     assert again.prints.equals(profiles.prints)
@@ -324,24 +329,27 @@ def test_a_session_enrolled_again_is_replaced_and_its_print_not_added_twice(mode
     assert changed.prints.equals(profiles.prints)
 
 
-def test_maturity_grows_with_each_session(model):
-    profiles, sessions = Profiles.empty(model.profiles.population), hands(1, 5)
-    maturity = []
+def test_confidence_grows_with_each_session(model):
+    profiles, sessions = Profiles.empty(model.scorer.profiles.population), hands(1, 5)
+    confidence = []
     for i in range(5):
         profiles = enroll_sessions(OWNER, profiles, sessions.take(np.array([i])))
-        maturity.append(profiles.maturity["account0", ""])
-    assert (np.diff([0, *maturity, 1]) > 0).all()
+        confidence.append(profiles.confidence["account0", ""])
+    assert (np.diff([0, *confidence, 1]) > 0).all()
 
 
 def test_an_account_may_have_a_profile_for_each_device(model):
     other = replace(hands(1, 1, first=50), session_id=np.array(["other"], object))
     other = replace(other, account_id=np.array(["account0"], object))
-    both = enroll_sessions(OWNER, model.profiles, other, "touchpad")
-    assert {device for account, device in both.places if account == "account0"} == {"", "touchpad"}
-    assert len(both.of_account(0.0)["account0"]) == 2
-    assert both.summary()["n_sessions"].sum() == model.profiles.table.num_rows + 1
-    before, after = (p.print_of("account0", SHAPE) for p in (model.profiles, both))
-    added = session_prints(OWNER, other)
+    both = enroll_sessions(OWNER, model.scorer.profiles, other, "touchpad")
+    assert {device for account, device in both.posteriors if account == "account0"} == {
+        "",
+        "touchpad",
+    }
+    assert len(both.confident(0.0)["account0"]) == 2
+    assert both.summary()["n_sessions"].sum() == model.scorer.profiles.table.num_rows + 1
+    before, after = (p.print_of("account0", SHAPE) for p in (model.scorer.profiles, both))
+    added = session_prints(input_config(OWNER), other)
     assert after.n_windows == before.n_windows + added.n_windows
     np.testing.assert_allclose(after.images, before.images + added.images, rtol=1e-5, atol=1e-4)
 
@@ -349,21 +357,24 @@ def test_an_account_may_have_a_profile_for_each_device(model):
 def test_a_session_is_compared_with_each_of_an_accounts_devices(model):
     sessions, slow = hands(1, 2), hands(1, 2, first=4)
     slow = replace(slow, account_id=sessions.account_id, session_id=np.array(["a", "b"], object))
-    mouse = enroll_sessions(OWNER, Profiles.empty(model.profiles.population), sessions)
+    mouse = enroll_sessions(OWNER, Profiles.empty(model.scorer.profiles.population), sessions)
     both = enroll_sessions(OWNER, mouse, slow, "touchpad")
     config = replace(OWNER, owner=replace(OWNER.owner, min_confidence=0.0))
-    of_mouse, of_both = (compare_sessions(config, p, slow).of_session for p in (mouse, both))
+    of_mouse, of_both = (OwnerScorer(config, p).predict(slow).of_session for p in (mouse, both))
     assert (of_both < of_mouse).all()
-    own = compare_sessions(config, mouse, sessions).of_session
+    own = OwnerScorer(config, mouse).predict(sessions).of_session
     # Either device is as likely: at most half of the likelihood is lost.
-    assert (compare_sessions(config, both, sessions).of_session <= own + np.log(2) + 1e-9).all()
+    assert (OwnerScorer(config, both).predict(sessions).of_session <= own + np.log(2) + 1e-9).all()
 
 
 def test_profiles_are_of_nobody_at_first(tmp_path):
     population = fit_population(*pixels_of(), PLAIN)
-    for profiles in (Profiles.empty(population), Profiles.read(tmp_path, population)):
-        assert profiles.places == {}
-        assert profiles.of_account(0.0) == {}
+    Profiles.empty(population).save(tmp_path)
+    for name in ("profiles.parquet", "prints.parquet"):
+        (tmp_path / "profiles" / name).unlink()
+    for profiles in (Profiles.empty(population), Profiles.load(tmp_path)):
+        assert profiles.posteriors == {}
+        assert profiles.confident(0.0) == {}
         assert profiles.print_of("anybody", SHAPE) is None
 
 
@@ -373,7 +384,7 @@ def test_frauds_short_sessions_and_those_of_nobody_are_not_enrolled(model):
     account[3] = None
     short = make_sessions([(0, 1, 1), (9, 2, 2)], account_id=account[:1])
     short = replace(short, session_id=np.array(["short"], object))
-    profiles = Profiles.empty(model.profiles.population)
+    profiles = Profiles.empty(model.scorer.profiles.population)
     profiles = enroll_sessions(OWNER, profiles, replace(sessions, account_id=account, label=label))
     profiles = enroll_sessions(OWNER, profiles, short)  # nothing at all is added
     assert profiles.table["session_id"].to_pylist() == ["account0-0", "account0-2"]
@@ -391,8 +402,8 @@ def test_the_longer_half_of_an_accounts_sessions_makes_its_profile():
 
 def test_trials_compare_each_part_with_its_own_account_and_others(model):
     sessions = hands()
-    windows, embeddings = embed(model.profiles.population, model.config, sessions)
-    trials = make_trials(embeddings, windows.session, sessions, model.profiles, n_others=2)
+    windows, embeddings = embed(model.scorer.profiles.population, model.scorer.inputs, sessions)
+    trials = make_trials(embeddings, windows.session, sessions, model.scorer.profiles, n_others=2)
     own = sessions.account_id[trials.session] == trials.account
     np.testing.assert_array_equal(trials.label, np.where(own, 0, 1))
     assert own.mean() == pytest.approx(1 / 3)
@@ -490,7 +501,7 @@ def test_no_session_crosses_folds_of_sessions(learnt_from):
 
 def test_the_same_sessions_and_seed_teach_the_same(model):
     population = PopulationData(OWNER, hands()).population()
-    for name, array in model.profiles.population.arrays().items():
+    for name, array in model.scorer.profiles.population.arrays().items():
         np.testing.assert_array_equal(population.arrays()[name], array)
 
 
@@ -517,19 +528,19 @@ def test_many_people_are_each_tested_by_what_the_others_teach(crowd_run):
 
 
 def test_a_run_of_the_owner_task_has_no_network(crowd_run):
-    assert load_model(crowd_run).network is None
+    assert isinstance(load_model(crowd_run).scorer, OwnerScorer)
     assert not (crowd_run / "checkpoint").exists()
     assert {path.name for path in (crowd_run / "profiles").iterdir()} == {
         "population.npz", "profiles.parquet", "prints.parquet",
     }  # fmt: skip
 
 
-def test_a_PopulationData_other_panels_than_the_settings_is_refused(run):
+def test_a_population_of_other_panels_than_the_settings_is_refused(run):
     found = json.loads((run / "config.json").read_text())
     found["owner"]["panels"]["cells"] = 20
     (run / "config.json").write_text(json.dumps(found))
     write_manifest(run)
-    with pytest.raises(SchemaError, match=r"population\.npz: it doesn't fit config\.json"):
+    with pytest.raises(SchemaError, match=r"profiles don't fit config\.json"):
         load_model(run)
 
 
@@ -578,27 +589,25 @@ def test_enrolling_again_changes_nothing(run, tmp_path):
     enroll([store_of(hands(), tmp_path / "store")], run)
     after = load_model(run)
     assert after.model_id == before.model_id
-    assert after.profiles.prints.equals(before.profiles.prints)
+    assert after.scorer.profiles.prints.equals(before.scorer.profiles.prints)
 
 
 def test_prints_decide_no_score(model):
-    profiles = model.profiles
+    profiles = model.scorer.profiles
     without = Profiles(profiles.table, profiles.prints.slice(0, 0), profiles.population)
-    assert replace(model, profiles=without).model_id == model.model_id
-    found = [
-        score_sessions(replace(model, profiles=p), "m", hands(2), "r", datetime.now(UTC))
-        for p in (profiles, without)
-    ]
+    bare = replace(model, scorer=OwnerScorer(model.config, without))
+    assert bare.model_id == model.model_id
+    found = [score_sessions(each, "m", hands(2), "r", datetime.now(UTC)) for each in (model, bare)]
     assert found[0]["fraud_score"].equals(found[1]["fraud_score"])
 
 
 def test_a_print_that_was_not_written_is_added_by_the_next_enrolment(run, tmp_path):
-    before = load_model(run).profiles
+    before = load_model(run).scorer.profiles
     (run / "profiles" / "prints.parquet").unlink()
     write_manifest(run)
-    assert load_model(run).profiles.print_of("account0", SHAPE) is None
+    assert load_model(run).scorer.profiles.print_of("account0", SHAPE) is None
     enroll([store_of(hands(), tmp_path / "store")], run)
-    after = load_model(run).profiles
+    after = load_model(run).scorer.profiles
     assert after.table.equals(before.table)
     assert after.prints.equals(before.prints)
 
@@ -613,7 +622,8 @@ def test_a_session_without_account_has_no_profile(enrolled_run):
 
 def test_an_immature_profile_abstains(model):
     strict = replace(model.config.owner, min_confidence=0.9999)
-    model = replace(model, config=replace(model.config, owner=strict))
+    config = replace(model.config, owner=strict)
+    model = replace(model, scorer=OwnerScorer(config, model.scorer.profiles))
     table = score_sessions(model, "m", hands(2), "r", datetime(2026, 11, 1, tzinfo=UTC))
     assert set(table["abstain_reason"].to_pylist()) == {"immature_profile"}
 
@@ -633,11 +643,11 @@ def test_what_is_unlike_its_account_is_so_whatever_the_score_says(model):
     known = people(100, 4)
     is_enrolled = np.arange(len(known)) % 3 > 0
     own, stranger = known.take(~is_enrolled), people(100, 4, 1, slower=3.0)
-    profiles = enroll_sessions(model.config, model.profiles, known.take(is_enrolled))
+    scorer = model.scorer.enroll(known.take(is_enrolled))
     usual = replace(model.reference_ranges, own=measure_constancy(people(0, 12)))
     for intercept, is_flagged in ((-1e6, False), (1e6, True)):
         calibration = replace(model.calibration, intercept=intercept)
-        changed = replace(model, profiles=profiles, reference_ranges=usual, calibration=calibration)
+        changed = replace(model, scorer=scorer, reference_ranges=usual, calibration=calibration)
         for sessions, is_unlike in ((own, False), (stranger, True)):
             table = score_sessions(changed, "m", sessions, "r", datetime(2026, 11, 1, tzinfo=UTC))
             assert table["is_flagged"].to_pylist() == [is_flagged] * 4
@@ -663,8 +673,8 @@ def test_who_is_flagged_is_held_against_the_accounts_print_in_words(model):
 
 def test_training_measures_how_constant_hands_are_and_enrolment_their_habits(model):
     assert model.reference_ranges.own is not None
-    assert model.profiles.table["stretches"].null_count == 0
-    assert len(model.ranges.account) == len(set(hands().account_id))
+    assert model.scorer.profiles.table["stretches"].null_count == 0
+    assert len(model.scorer.ranges.account) == len(set(hands().account_id))
 
 
 def test_profiles_of_an_earlier_version_are_refused(run):

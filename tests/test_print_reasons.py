@@ -12,9 +12,9 @@ from tiny import TINY, easy_store, untrained
 
 import model.print_reasons
 from model.attribution import Attribution
-from model.print_reasons import PREFIX, panel_words, print_reasons, reference_print
+from model.print_reasons import PREFIX, panel_words, print_reasons
 from model.prints import print_of_people, session_prints
-from model.run import load_model
+from model.run import input_config, load_model
 from model.score import score_sessions, with_print_reasons
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.store import load_sessions
@@ -188,7 +188,7 @@ def test_reasons_are_in_words_with_what_was_measured(fraud_model, sessions):
 
 def test_straight_lines_of_one_speed_are_called_so(fraud_model):
     line = make_sessions([(16 * i, 16 * i, 0) for i in range(40)])  # 1,000 px/s to the right
-    own, people = session_prints(TINY, line), fraud_model.people
+    own, people = session_prints(input_config(TINY), line), fraud_model.people
     said = difference_in_words(
         PANELS["speed_turn"], own.counts[0, ..., 2], people.counts[0, ..., 2],
         np.ones((16, 16), np.float32), "people",
@@ -205,7 +205,9 @@ def with_weights(monkeypatch, *by_panel: float) -> list[str]:
     attribution = Attribution(cells, np.zeros(40, np.float32))
     monkeypatch.setattr(model.print_reasons, "attribute", lambda *of: attribution)
     session = make_sessions([(16 * i, i * i, 9 * i) for i in range(40)])
-    known = replace(untrained(), people=print_of_people(TINY, session, session.session_id))
+    known = replace(
+        untrained(), people=print_of_people(input_config(TINY), session, session.session_id)
+    )
     (reasons,) = print_reasons(known, session)
     return [reason.code.removeprefix(PREFIX) for reason in reasons]
 
@@ -234,8 +236,14 @@ def test_without_a_window_or_a_reference_there_is_no_reason(fraud_model):
 
 
 def test_the_fraud_task_holds_against_people(fraud_model):
-    assert reference_print(fraud_model, None) == (fraud_model.people, "people")
-    assert reference_print(fraud_model, "somebody") == (fraud_model.people, "people")
+    assert fraud_model.scorer.reference_print(None, fraud_model.people) == (
+        fraud_model.people,
+        "people",
+    )
+    assert fraud_model.scorer.reference_print("somebody", fraud_model.people) == (
+        fraud_model.people,
+        "people",
+    )
 
 
 def test_every_code_has_words_and_says_when_it_misleads():

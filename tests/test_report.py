@@ -20,7 +20,7 @@ from model.config import OwnerConfig
 from model.metrics import curves_json
 from model.policy import Policy, Threshold
 from model.prints import print_of_people, session_prints
-from model.run import save_model
+from model.run import input_config, save_model
 from pipeline.config import AS_RECORDED, WindowConfig
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.report.cases import N_REFERENCE_SESSIONS, gather
@@ -192,8 +192,8 @@ def test_the_picture_is_that_of_the_highest_window():
     steps = [(slow, 1)] * 32 + [(fast, 30)] * 32
     t_ms, x = np.cumsum([(0, 0), *steps], axis=0).T
     sessions = make_sessions([(t, x, 0) for t, x in zip(t_ms, x, strict=True)])
-    first = highest_windows(sessions, np.array([0.0]), TINY)["s0"]
-    other = highest_windows(sessions, np.array([1280.0]), TINY)["s0"]
+    first = highest_windows(sessions, np.array([0.0]), input_config(TINY), TINY.canvas)["s0"]
+    other = highest_windows(sessions, np.array([1280.0]), input_config(TINY), TINY.canvas)["s0"]
 
     assert first["window"][0] == 0
     assert other["window"][0] > 600
@@ -204,10 +204,8 @@ def test_the_picture_is_of_a_window_as_the_task_cuts_it():
     sessions = make_sessions([(10 * i, 9 * i, i % 7) for i in range(64)])
     owner = replace(TINY, task="owner", owner=OwnerConfig(window=WindowConfig(max_events=16)))
 
-    assert highest_windows(sessions, np.array([0.0]), owner)["s0"]["window"] == [
-        0,
-        150,
-    ]  # 16 events
+    found = highest_windows(sessions, np.array([0.0]), input_config(owner), owner.canvas)
+    assert found["s0"]["window"] == [0, 150]  # 16 events
 
 
 def weighing(*weights: float) -> Attribution:
@@ -229,12 +227,12 @@ def test_nothing_raised_a_score_that_only_fell():
 def test_a_case_has_its_print_and_each_shown_event_its_cells():
     plain = replace(TINY, resample=AS_RECORDED)
     sessions = make_sessions([(16 * i, 9 * i, 0) for i in range(40)], [(0, 1, 1)])
-    found = case_prints(plain, sessions, None, {}, {"s0": (10, 20), "s1": (0, 1)})
+    found = case_prints(input_config(plain), sessions, None, {}, {"s0": (10, 20), "s1": (0, 1)})
 
     assert set(found) == {"s0"}  # the other has no window, and no print
     case = found["s0"]
     assert (case["account"], case["raised"]) == (None, None)
-    own = session_prints(plain, sessions)
+    own = session_prints(input_config(plain), sessions)
     assert case["own"] == print_json(own.mean_images[0])
     cells = np.frombuffer(base64.b64decode(case["cell_of"]), np.uint16).reshape(3, 20)
     # A line to the right at one speed: all in one cell of each panel, but the second window's
@@ -248,7 +246,7 @@ def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
     # One that calls everybody high, so that something is to be explained.
     model = replace(untrained(), policy=Policy(0.01, (THRESHOLD,), 1, 1))
     still = make_sessions(*([(16 * i, 3 * i, 0) for i in range(40)] for _ in range(2)))
-    model = replace(model, people=print_of_people(TINY, still, still.session_id))
+    model = replace(model, people=print_of_people(input_config(TINY), still, still.session_id))
     save_model(model, tmp_path / "run")
     store, _ = a_store(tmp_path, ["a", "b"])
     score_now([store], tmp_path / "run", tmp_path / "scores", DAY)

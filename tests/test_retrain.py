@@ -18,13 +18,14 @@ from flows.settings import Settings
 from model.comparison import NEW_TO_BOTH, UNTRAINED, choose_held_out, used_sessions
 from model.config import OwnerConfig, PromotionConfig, RunConfig
 from model.registry import add_run, promote, read_champion, rollback
-from model.run import config_json, load_model, save_model
+from model.run import load_model, save_model
 from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, NotFoundError, SchemaError
 from pipeline.monitoring.reference import read_reference
 from pipeline.sessions.feedback import add_feedback
 from pipeline.splits.split import split_sessions
 from pipeline.storage.publish import write_json
+from pipeline.storage.records import record_json
 from pipeline.storage.store import load_sessions
 
 DAY = "2026-11-01"  # of the easy store
@@ -117,7 +118,7 @@ def test_a_days_pictures_are_of_windows_as_the_task_cuts_them(site, better, tmp_
 
     def drawn(name: str, config: RunConfig) -> bytes:
         (tmp_path / name).mkdir()
-        write_json(config_json(config), tmp_path / name / "config.json")
+        write_json(record_json(config), tmp_path / name / "config.json")
         sheet = top_sheet(partition, [site.store], tmp_path / name, tmp_path / f"{name}.png", 2)
         return sheet.read_bytes()
 

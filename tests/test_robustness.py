@@ -119,9 +119,9 @@ def test_every_change_has_its_figures_and_a_line():
     rng = RNG(0)
     shaken = jax.tree.map(
         lambda leaf: leaf + rng.normal(0, 0.1, leaf.shape).astype(leaf.dtype),
-        nnx.state(model.network, nnx.Param),
+        nnx.state(model.scorer.network, nnx.Param),
     )
-    nnx.update(model.network, shaken)
+    nnx.update(model.scorer.network, shaken)
     threshold = Threshold(0.01, 0.0, 0.0, None, False, "made up")  # all that is scored is flagged
     model = replace(model, policy=Policy(0.01, (threshold,), 1, 1))
     bots = make_sessions(

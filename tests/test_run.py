@@ -14,9 +14,9 @@ from flax import nnx
 from tiny import TINY, untrained
 
 from model.calibrate import Calibration
+from model.fraud import FraudScorer
 from model.manifest import write_manifest
 from model.run import load_model
-from model.score import predict_sessions
 from pipeline.errors import NotFoundError, SchemaError
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -35,7 +35,7 @@ def test_a_model_comes_back_as_it_was(saved_run):
     assert again.model_id == model.model_id
     assert (again.config, again.policy) == (model.config, model.policy)
     assert again.calibration == model.calibration
-    logits = [predict_sessions(m.network, m.config, crooked).of_window for m in (model, again)]
+    logits = [m.scorer.predict(crooked).of_window for m in (model, again)]
     assert len(logits[0]) == 2
     np.testing.assert_array_equal(*logits)
 
@@ -59,12 +59,12 @@ def test_all_that_decides_a_score_changes_the_model_id():
 
 def test_one_parameter_changes_the_model_id():
     model = untrained()
-    graph, parameters = nnx.split(model.network)
+    graph, parameters = nnx.split(model.scorer.network)
     leaves, structure = jax.tree.flatten(parameters)
     leaves[-1] = jnp.asarray(leaves[-1]).ravel().at[0].add(1e-6).reshape(leaves[-1].shape)
     network = nnx.merge(graph, jax.tree.unflatten(structure, leaves))
 
-    assert replace(model, network=network).model_id != model.model_id
+    assert replace(model, scorer=FraudScorer(model.config, network)).model_id != model.model_id
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
@@ -84,8 +84,8 @@ def test_a_missing_checkpoint_is_refused(run):
     [
         ({"task": "weather"}, "task: Input should be 'fraud' or 'owner'"),
         ({"seed": "many"}, "seed: "),
-        ({"colour": "blue"}, "not those of this version"),
-        ({"network": {"widths": [8, 16]}}, "not those of this version"),
+        ({"colour": "blue"}, "colour: unknown field"),
+        ({"network": {"widths": [8, 16]}}, "network.hidden: missing field"),
         ({"panels": {"names": ["hodograph", "trace"], "cells": 16}}, "unknown panel 'trace'"),
     ],
 )
@@ -98,7 +98,7 @@ def test_settings_of_another_version_are_refused(run, changes, message):
 def test_a_run_of_version_0_1_is_refused_with_what_to_do(run, tmp_path):
     shutil.copy(GOLDEN / "config-0.1.0.json", run / "config.json")
     write_manifest(run)
-    with pytest.raises(SchemaError, match="not those of this version") as refused:
+    with pytest.raises(SchemaError, match="resample: missing field") as refused:
         load_model(run)
     said = str(refused.value)
     assert said.startswith(f"{run / 'config.json'}: ")

@@ -10,9 +10,11 @@ from flows.jobs.progress import finish, ignore
 from flows.jobs.score import ScoreJob, score
 from model.calibrate import Calibration
 from model.config import NetworkConfig, OwnerConfig, PanelsConfig, RunConfig, TrainConfig
+from model.fraud import FraudScorer
 from model.network import new_network
 from model.policy import Policy, Threshold
 from model.run import TrainedModel
+from model.scorer import Scorer
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import QUARANTINE
 from pipeline.sessions.labels import read_labels
@@ -38,10 +40,14 @@ TINY = RunConfig(
 
 def untrained(config: RunConfig = TINY) -> TrainedModel:
     """Return a model as its seed made it, which flags from a score of 0.9 on."""
+    return untrained_with(FraudScorer(config, new_network(config)))
+
+
+def untrained_with(scorer: Scorer) -> TrainedModel:
+    """Return a model with this scorer; calibration and threshold are made up."""
     threshold = Threshold(0.01, 0.9, 0.0, None, False, "made up")
-    return TrainedModel(
-        config, new_network(config), Calibration(1.0, 0.0, 0.5), Policy(0.01, (threshold,), 1, 1)
-    )
+    policy = Policy(0.01, (threshold,), 1, 1)
+    return TrainedModel(scorer.config, scorer, Calibration(1.0, 0.0, 0.5), policy)
 
 
 def easy_store(store: Path, n: int = 64, people: int = 8) -> Path:

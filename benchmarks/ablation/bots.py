@@ -22,7 +22,6 @@ from model.config import RunConfig
 from model.network import Network
 from model.prints import session_prints
 from model.run import TrainedModel
-from model.score import predict_sessions
 from pipeline.scores.table import goes_somewhere
 from pipeline.sessions.sessions import Sessions
 
@@ -166,13 +165,15 @@ def measure(fold: Fold, others: dict[str, Sessions], row: Row, config: RunConfig
 
 def print_detector(model: TrainedModel, share: float) -> Detector:
     """Return what scores a session's mean print, or in part so. No threshold is set for it."""
-    network, config = model.fraud_network, model.config
+    scorer = model.scorer
 
     def log_odds(tested: Sessions) -> Scores:
-        images = session_prints(config, tested).mean_images
+        images = session_prints(scorer.inputs, tested).mean_images
         batches = (images[i : i + 64] for i in range(0, len(images), 64))
-        of_print = np.concatenate([np.asarray(network(jnp.asarray(batch))) for batch in batches])
-        seen = predict_sessions(network, config, tested).of_session
+        of_print = np.concatenate(
+            [np.asarray(scorer.network(jnp.asarray(batch))) for batch in batches]
+        )
+        seen = scorer.predict(tested).of_session
         both = share * of_print + (1 - share) * seen
         return np.where(goes_somewhere(tested) & np.isfinite(seen), both, np.nan)
 

@@ -18,6 +18,7 @@ from model.owner.population import Population, SessionEmbeddings, fit_population
 from model.owner.train import PopulationData
 from model.owner.trials import with_pseudo_speakers
 from model.prints import Prints, session_prints
+from model.run import input_config
 from pipeline.features.best_feature import roc_auc
 from pipeline.sessions.sessions import Sessions
 from rasterize.draw import density
@@ -110,7 +111,7 @@ class Drawing:
         self.of, self.config = recordings, config
         self.data = {name: PopulationData(config, getattr(recordings, name)) for name in TAUGHT_BY}
         self.prints = {
-            name: session_prints(config, getattr(recordings, name))
+            name: session_prints(input_config(config), getattr(recordings, name))
             for name in ("people", "parts", "known", "claims", "cut")
         }
 
@@ -119,7 +120,8 @@ class Drawing:
         """Return the prints of sessions and of their pseudo-speakers'."""
         return {
             name: session_prints(
-                self.config, with_pseudo_speakers(getattr(self.of, name), self.config.owner)
+                input_config(self.config),
+                with_pseudo_speakers(getattr(self.of, name), self.config.owner),
             )
             for name in TAUGHT_BY
         }

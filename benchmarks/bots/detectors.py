@@ -18,7 +18,6 @@ from model.fraud_training import calibrate_network
 from model.network import Network
 from model.policy import fit_policy
 from model.run import TrainedModel
-from model.score import predict_sessions
 from model.train import fit_split
 from model.training_data import balance_groups, training_sessions, window_weights
 from pipeline.features.kinematics import KINEMATIC_FEATURES, MOTION_FEATURES, kinematic_features
@@ -74,7 +73,7 @@ def train_detectors(
     """Return the network, and as detectors the network and boosting, trained on the same."""
     model, sessions, split = train_model(fold, config, simulate, state_dir)
     boosted = train_features(sessions, split, model.config)
-    return model.network, {"network": network_detector(model), "features": boosted}
+    return model.scorer.network, {"network": network_detector(model), "features": boosted}
 
 
 def network_detector(model: TrainedModel) -> Detector:
@@ -82,7 +81,7 @@ def network_detector(model: TrainedModel) -> Detector:
     chosen = next(t for t in model.policy.thresholds if t.budget == BUDGET)
 
     def log_odds(tested: Sessions) -> Scores:
-        seen = predict_sessions(model.network, model.config, tested)
+        seen = model.scorer.predict(tested)
         judged = np.where(goes_somewhere(tested), seen.of_session, np.nan)
         return model.calibration.log_odds(judged, seen.events_of_session)
 

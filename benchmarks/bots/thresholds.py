@@ -16,9 +16,9 @@ from scipy.stats import norm
 
 from benchmarks.bots.detectors import BUDGET
 from model.config import RunConfig
+from model.fraud import FraudScorer
 from model.network import Network
 from model.policy import PolicyConfig, fit_policy
-from model.score import predict_sessions
 from pipeline.sessions.sessions import Sessions
 
 N_DRAWS = 30
@@ -39,7 +39,7 @@ class Looked:
 
 def looked_at(network: Network, config: RunConfig, people: Sessions) -> Looked:
     """Return the logits of `people`'s windows and of their sessions; who can't be judged is out."""
-    seen = predict_sessions(network, config, people)
+    seen = FraudScorer(config, network).predict(people)
     judged, person = np.isfinite(seen.of_session), people.account_id.astype(str)
     return Looked(
         seen.of_window.astype(np.float64),

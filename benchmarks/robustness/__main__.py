@@ -43,7 +43,7 @@ def trained(fold: Fold, config: RunConfig, state_dir: Path) -> TrainedModel:
         model,
         null_model=fit_null_model(people),
         reference_ranges=fit_reference_ranges(people, person),
-        people=print_of_people(model.config, people, person),
+        people=print_of_people(model.scorer.inputs, people, person),
     )
 
 

@@ -12,7 +12,7 @@ from scipy.special import logit
 
 from model.bootstrap import rate_interval
 from model.run import TrainedModel
-from model.score import predict_sessions, score_sessions
+from model.score import score_sessions
 from pipeline.replay.recordings import record
 from pipeline.replay.search import find_replays, log_odds, with_replays
 from pipeline.sessions.sessions import Sessions
@@ -43,7 +43,7 @@ def scored(model: TrainedModel, sessions: Sessions) -> Scored:
         evidence = find_replays(record(sessions), model.null_model, log_odds(table))
         base_rate, medium = model.calibration.base_rate, model.policy.medium_threshold
         table = with_replays(table, evidence, base_rate, medium)
-    seen = predict_sessions(model.network, model.config, sessions)
+    seen = model.scorer.predict(sessions)
     calibrated = model.calibration.log_odds
     highest = np.full(len(sessions), np.nan)
     of_window = calibrated(seen.of_window, seen.events_of_window)

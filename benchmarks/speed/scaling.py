@@ -5,8 +5,8 @@ from dataclasses import replace
 from benchmarks.speed.recordings import make_sessions
 from benchmarks.speed.timing import Result, interleaved
 from model.config import PanelsConfig, RunConfig
+from model.fraud import FraudScorer
 from model.network import new_network
-from model.score import predict_sessions
 from rasterize.panels import PANELS
 
 NAMES = ("sessions", "events a session", "panels", "cells a side")
@@ -24,8 +24,8 @@ def measure(repeats: int) -> Result:
         panels = PanelsConfig(names=tuple(PANELS)[:n_panels], cells=cells)
         config, sessions = replace(RunConfig(), panels=panels), make_sessions(n_sessions, n_events)
         cases[n_sessions, n_events, n_panels, cells] = (
-            lambda network=new_network(config), config=config, sessions=sessions: predict_sessions(
-                network, config, sessions
+            lambda scorer=FraudScorer(config, new_network(config)), sessions=sessions: (
+                scorer.predict(sessions)
             )
         )
     timings = interleaved({str(key): case for key, case in cases.items()}, repeats)

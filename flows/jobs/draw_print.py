@@ -1,18 +1,16 @@
 """The drawing job of `draw --print`: one session's print, or two, beside the path, as PNG."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from jaxtyping import Float32
 
 from flows.jobs.draw import LARGEST_EVENTS, find_session, read_by_name
-from model.config import OwnerConfig, PanelsConfig, RunConfig
-from model.print_reasons import reference_print
+from model.config import InputConfig, PanelsConfig
 from model.prints import session_prints
 from model.run import TrainedModel, load_model
-from pipeline.config import WindowConfig
+from pipeline.config import AS_RECORDED, WindowConfig
 from pipeline.errors import ConfigError, DataError
 from pipeline.ingest.parse import NO_COLUMNS
 from pipeline.readers import AUTO
@@ -46,20 +44,19 @@ def draw_print(
     """
     path, to = as_path(path), as_path(to)
     model = None if run is None else load_model(run)
-    config = _as_recorded(window) if model is None else model.config
+    inputs = _as_recorded(window) if model is None else model.scorer.inputs
     sessions = _chosen(read_by_name(path, format, columns), session_ids, path)
-    drawn = _session_prints(sessions, config, model, path)
-    view = canvas if model is None else config.canvas
-    sheet = print_sheet(drawn, config.task_panels.panels, view)
+    drawn = _session_prints(sessions, inputs, model, path)
+    view = canvas if model is None else model.config.canvas
+    sheet = print_sheet(drawn, inputs.panels.panels, view)
     with replacing(to) as unfinished:
         sheet.save(unfinished, format="PNG")
     return to
 
 
-def _as_recorded(window: WindowConfig) -> RunConfig:
+def _as_recorded(window: WindowConfig) -> InputConfig:
     """Return settings with which a print has every panel, and nothing is taken from a session."""
-    panels = PanelsConfig(names=tuple(PANELS))
-    return RunConfig(task="owner", owner=replace(OwnerConfig(), window=window, panels=panels))
+    return InputConfig(AS_RECORDED, window, PanelsConfig(names=tuple(PANELS)))
 
 
 def _chosen(sessions: Sessions, session_ids: Sequence[str], path: StoragePath) -> Sessions:
@@ -77,14 +74,14 @@ def _chosen(sessions: Sessions, session_ids: Sequence[str], path: StoragePath) -
 
 
 def _session_prints(
-    sessions: Sessions, config: RunConfig, model: TrainedModel | None, path: StoragePath
+    sessions: Sessions, inputs: InputConfig, model: TrainedModel | None, path: StoragePath
 ) -> list[SessionPrint]:
     """Return what is drawn of each session, with its reference where a model has one."""
-    seen = resample(sessions, config.task_resample).sessions
-    prints = session_prints(config, sessions)
+    resampled = resample(sessions, inputs.resample).sessions
+    prints = session_prints(inputs, sessions)
     is_empty = prints.n_windows == 0
     if is_empty.any():
-        few = f"{config.task_window.min_events} events or more"
+        few = f"{inputs.window.min_events} events or more"
         found = f"nothing to draw of {sessions.session_id[is_empty][0]!r}: no window of {few}"
         raise DataError(path, found, "try --window.min-events 2" if model is None else "")
     drawn = []
@@ -96,7 +93,7 @@ def _session_prints(
                 name=_NAMES[i] if len(sessions) > 1 else "session",
                 caption=f"{session_id} (account {account})" if account else str(session_id),
                 detail=_length_words(sessions, i),
-                points=_whole(seen, i),
+                points=_whole(resampled, i),
                 counts=prints.counts[i],
                 reference=reference,
                 reference_name=whose,
@@ -115,7 +112,7 @@ def _reference(
     model: TrainedModel, sessions: Sessions, i: int
 ) -> tuple[Float32[np.ndarray, "cells cells panels"] | None, str]:
     """Return the counts that a session is compared with, and whose they are."""
-    found, whose = reference_print(model, sessions.account_id[i])
+    found, whose = model.scorer.reference_print(sessions.account_id[i], model.people)
     if found is None:
         found, whose = model.people, "people"
     return (None, "") if found is None else (found.counts[0], whose)

@@ -1,12 +1,12 @@
-"""The enrolment job: legitimate sessions in, profiles of their accounts beside the model."""
+"""The enrolment job: add legitimate sessions to the profiles of their accounts in a RUN."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from model.owner.score import enroll as enroll_sessions
+from model.owner.scorer import OwnerScorer
 from model.registry import resolve_run
-from model.run import load_model, save_profiles
+from model.run import load_model
 from pipeline.errors import ConfigError, DataError
 from pipeline.sessions.feedback import latest_labels, relabelled
 from pipeline.storage.paths import StoragePath
@@ -20,28 +20,32 @@ def enroll(stores: Sequence[StoragePath], run: StoragePath, device: str = "") ->
     A session that is enrolled already is replaced, so the same store may be enrolled again.
     """
     run = resolve_run(run)
-    model = load_model(run)
-    if model.profiles is None:
-        raise ConfigError(
-            run,
-            f"its task is {model.config.task}, which has no profiles",
-            "`pointerprint train STORE --task owner --to RUN` makes one that has",
-        )
-    # Others may be enrolling: what is added to is read again when the lock is held.
+    _owner_scorer(run)  # refuse another task before waiting for the lock
     with lock(run):
-        profiles = load_model(run).profiles or model.profiles
+        scorer = _owner_scorer(run)  # others may have enrolled meanwhile
         for store in stores:
             latest = latest_labels([store])
             for found in read_sessions(store):
-                sessions = relabelled(found, latest)
-                profiles = enroll_sessions(model.config, profiles, sessions, device)
-        if not profiles.table.num_rows:
+                scorer = scorer.enroll(relabelled(found, latest), device)
+        if not scorer.profiles.table.num_rows:
             raise DataError(
                 "enroll",
                 "no session has an account_id, a window and no fraud label",
                 "profiles come from the legitimate sessions of accounts",
             )
-        save_profiles(profiles, run)
-    summary = profiles.summary()
-    summary["is_mature"] = summary["maturity"] >= model.config.owner.min_confidence
+        scorer.profiles.replace_in(run)
+    summary = scorer.profiles.summary()
+    summary["is_mature"] = summary["maturity"] >= scorer.config.owner.min_confidence
     return summary
+
+
+def _owner_scorer(run: StoragePath) -> OwnerScorer:
+    """Return the scorer of a RUN, whose task must be the owner's."""
+    model = load_model(run)
+    if not isinstance(model.scorer, OwnerScorer):
+        raise ConfigError(
+            run,
+            f"its task is {model.config.task}, which has no profiles",
+            "`pointerprint train STORE --task owner --to RUN` makes one that has",
+        )
+    return model.scorer

@@ -16,7 +16,7 @@ from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import RunConfig
 from model.metrics import curves_json
 from model.print_reasons import panel_words, print_reasons
-from model.run import TrainedModel, load_model
+from model.run import TrainedModel, input_config, load_model
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.ingest.parse import NO_COLUMNS
 from pipeline.readers import AUTO
@@ -194,15 +194,16 @@ def _views(
 ) -> dict[str, dict[str, Any]]:
     """Return each session's picture and print, what raised its score, and its reasons."""
     config = RunConfig() if model is None else model.config
+    inputs = input_config(config)
     worst_ms = _worst_ms(sessions, cases)
-    views = highest_windows(sessions, worst_ms, config, progress)
+    views = highest_windows(sessions, worst_ms, inputs, config.canvas, progress)
     suspects, weights = _what_raised(sessions, cases, model)
     by_name = dict(zip(map(str, suspects.session_id), weights.cells, strict=True))
     shown = {
         str(name): shown_events(sessions, i, None if np.isnan(at) else int(at))
         for i, (name, at) in enumerate(zip(sessions.session_id, worst_ms, strict=True))
     }
-    for name, found in case_prints(config, sessions, model, by_name, shown).items():
+    for name, found in case_prints(inputs, sessions, model, by_name, shown).items():
         views.setdefault(name, {})["print"] = found
     for name, runs in raised_by_session(weights, suspects).items():
         views.setdefault(name, {})["weights"] = runs
@@ -214,8 +215,8 @@ def _views(
 
 def _panels(model: TrainedModel | None) -> dict[str, Any]:
     """Return the panels of the page's prints, and the people's print to hold them against."""
-    config = RunConfig() if model is None else model.config
-    panels, people = config.task_panels, None if model is None else model.people
+    inputs = input_config(RunConfig()) if model is None else model.scorer.inputs
+    panels, people = inputs.panels, None if model is None else model.people
     return {
         "panels": panels_json(panels.names, panels.cells),
         "cells": panels.cells,
@@ -229,7 +230,7 @@ def _reasons(
     """Return what was measured for each reason of SCORES, and what a print's reasons say."""
     found: dict[str, list[dict[str, Any]]] = {}
     if model.reference_ranges is not None:
-        found = measured_reasons(sessions, model.reference_ranges, model.ranges)
+        found = measured_reasons(sessions, model.reference_ranges, model.scorer.ranges)
     rows = zip(cases["session_id"].to_pylist(), cases["reasons"].to_pylist(), strict=True)
     by_print = {name for name, codes in rows if any(code in panel_words() for code in codes)}
     chosen = sessions.take(np.isin(sessions.session_id.astype(str), sorted(by_print)))

@@ -13,7 +13,7 @@ from model.comparison import Comparison, choose_held_out, compare_models, used_s
 from model.config import Promote, PromotionConfig, RunConfig
 from model.model_card import comparison_section
 from model.registry import add_run, promote, read_champion
-from model.run import load_model
+from model.run import SCORERS, load_model
 from model.score import score_sessions
 from model.train import Epoch
 from model.training_data import training_sessions
@@ -102,8 +102,8 @@ def _compare(
     job: RetrainJob, champion: StoragePath, challenger: StoragePath
 ) -> tuple[Comparison | None, str]:
     """Compare two models on sessions held out from both; None, and why, if it can't be done."""
-    if job.config.task == "owner":
-        return None, "models of the owner task aren't compared: promote by hand"
+    if not SCORERS[job.config.task].can_be_compared:
+        return None, f"models of the {job.config.task} task aren't compared: promote by hand"
     try:
         old, new = load_model(champion), load_model(challenger)
         if old.config.task != job.config.task:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from flows.jobs.inputs import each_sessions
-from model.run import load_config
+from model.run import input_config, load_config
 from pipeline.scores.partitions import read_partition
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.sessions.windows import cut_windows, pad_windows
@@ -39,7 +39,8 @@ def top_sheet(
     if sessions is None:
         return None
     config = load_config(run)
-    windows = cut_windows(sessions, config.task_window)
+    window = input_config(config).window
+    windows = cut_windows(sessions, window)
     start_ms = sessions.t_us[windows.start] // 1000
     worst_ms = top.set_index("session_id")["worst_window_ms"].to_dict()
     wanted_ms = np.array([worst_ms[name] for name in sessions.session_id], np.int64)
@@ -49,7 +50,7 @@ def top_sheet(
     windows = windows.take(order[np.unique(windows.session[order], return_index=True)[1]])
     if not len(windows):
         return None
-    points = pad_windows(sessions, windows, config.task_window.max_events)
+    points = pad_windows(sessions, windows, window.max_events)
     score = top.set_index("session_id")["fraud_score"]
     captions = [
         f"{score[sessions.session_id[i]]:.3f} {sessions.session_id[i]}" for i in windows.session

@@ -4,8 +4,8 @@ Probabilistic linear discriminant analysis (Prince and Elder 2007, "Probabilisti
 discriminant analysis for inferences about identity", ICCV; with the two covariances of Brümmer and
 de Villiers 2010, "The speaker partitioning problem", Odyssey, section 2) on the pixels of prints:
 the print of a window is its person's, plus what differs from session to session, plus what differs
-from window to window, each Gaussian. So evidence counts for what it is worth: many windows of one
-session say less than as many of several.
+from window to window, each Gaussian. So many windows of one session say less than as many of
+several.
 """
 
 from dataclasses import dataclass, fields
@@ -36,7 +36,7 @@ class SessionEmbeddings(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """Where a person's embeddings lie, as far as their sessions tell."""
+    """Where a person's embeddings lie, as far as their sessions show."""
 
     mean: Float64[np.ndarray, " dimensions"]
     variance: Float64[np.ndarray, " dimensions"]  # of that mean: what is not known yet
@@ -80,26 +80,26 @@ class Population:
         pixels = images.reshape(len(images), self.mean.size).astype(np.float32)
         return (pixels - self.mean) @ self.axes.T
 
-    def posterior(self, evidence: SessionEmbeddings) -> Posterior:
+    def posterior(self, sessions: SessionEmbeddings) -> Posterior:
         """Return where the person of these sessions lies; without any, anywhere."""
-        weight = 1 / self._noise(evidence.n_windows)
+        weight = 1 / self._noise(sessions.n_windows)
         precision = 1 / self.between_people + weight.sum(axis=0)
-        mean = (weight * evidence.mean.astype(np.float64)).sum(axis=0) / precision
+        mean = (weight * sessions.mean.astype(np.float64)).sum(axis=0) / precision
         return Posterior(mean, 1 / precision)
 
-    def confidence(self, place: Posterior) -> float:
-        """Return which share of what one could know about a person's place is known, 0 to 1."""
-        return float(1 - place.variance.sum() / self.between_people.sum())
+    def confidence(self, posterior: Posterior) -> float:
+        """Return which share of what one could know about where a person lies is known, 0 to 1."""
+        return float(1 - posterior.variance.sum() / self.between_people.sum())
 
     def log_ratio(
-        self, evidence: SessionEmbeddings, places: Posterior
+        self, sessions: SessionEmbeddings, person: Posterior
     ) -> Float64[np.ndarray, " sessions"]:
         """Return log P(session | this person) / P(session | anyone), each session by itself.
 
-        `places` hold a row for each session, or one for all.
+        `person` holds a row for each session, or one for all.
         """
-        at, noise = evidence.mean.astype(np.float64), self._noise(evidence.n_windows)
-        return _log_normal(at, places.mean, places.variance + noise) - _log_normal(
+        at, noise = sessions.mean.astype(np.float64), self._noise(sessions.n_windows)
+        return _log_normal(at, person.mean, person.variance + noise) - _log_normal(
             at, np.zeros(len(self.axes)), self.between_people + noise
         )
 

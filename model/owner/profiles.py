@@ -1,4 +1,4 @@
-"""What is known of each account: the print of its enrolled sessions, and its place among people.
+"""Profiles: the print of each account's enrolled sessions, and where it lies among people.
 
 A print is enrolled by adding counts. An account may have several profiles, one a device: people
 move otherwise on a touchpad.
@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,19 +17,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float32, Float64, Shaped
 
+from model.manifest import write_manifest
 from model.owner.population import Population, Posterior, SessionEmbeddings
 from model.prints import Prints
 from pipeline.reasons.account import AccountRanges, account_ranges, sub_sessions_column
 from pipeline.schemas import PRINTS, PROFILES, check_schema
 from pipeline.sessions.sessions import Sessions
+from pipeline.storage.paths import StoragePath
+from pipeline.storage.publish import replacing, write_parquet
 
 _KEYS = ("account_id", "device")
-_FILES = {"profiles.parquet": PROFILES, "prints.parquet": PRINTS}
+_FOLDER: Final = Path("profiles")  # of a RUN
+_POPULATION: Final = "population.npz"
+_FILES: Final = {"profiles.parquet": PROFILES, "prints.parquet": PRINTS}
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """Enrolled sessions, the prints of their accounts, and the population they are seen against."""
+    """Enrolled sessions, their accounts' prints, and the population they are compared against."""
 
     table: pa.Table  # PROFILES: a row a session
     prints: pa.Table  # PRINTS: a row an account and device
@@ -40,14 +46,34 @@ class Profiles:
         return Profiles(PROFILES.empty_table(), PRINTS.empty_table(), population)
 
     @staticmethod
-    def read(folder: Path, population: Population) -> "Profiles":
-        """Return the profiles in a folder; none, if nobody is enrolled."""
+    def load(run: Path) -> "Profiles":
+        """Return the profiles in a RUN, and the population; of no account if nobody is enrolled."""
+        folder = run / _FOLDER
         table, prints = (_read(folder / name, schema) for name, schema in _FILES.items())
-        return Profiles(table, prints, population)
+        return Profiles(table, prints, Population.load(folder / _POPULATION))
 
-    def tables(self) -> dict[str, pa.Table]:
-        """Return its tables by the name of their file."""
+    def save(self, run: Path) -> None:
+        """Write the profiles and the population to a RUN in the making."""
+        (run / _FOLDER).mkdir(parents=True, exist_ok=True)
+        self.population.save(run / _FOLDER / _POPULATION)
+        for name, table in self._tables().items():
+            write_parquet(table, run / _FOLDER / name)
+
+    def replace_in(self, run: StoragePath) -> None:
+        """Replace the profiles in a published RUN, which can be loaded at any moment meanwhile."""
+        for name, table in self._tables().items():
+            path = _FOLDER / name
+            with replacing(run / path) as unfinished:
+                write_parquet(table, unfinished)
+                write_manifest(run, {path.as_posix(): unfinished})
+        write_manifest(run)
+
+    def _tables(self) -> dict[str, pa.Table]:
         return dict(zip(_FILES, (self.table, self.prints), strict=True))
+
+    def deciding_rows(self) -> list[dict[str, Any]]:
+        """Return what of the enrolled sessions decides scores; the rest is for reasons alone."""
+        return self.table.drop_columns(["stretches"]).to_pylist()
 
     def extended(self, sessions: Sessions, prints: Prints, device: str = "") -> "Profiles":
         """Return these with the prints of `sessions`; one that is enrolled already is replaced.
@@ -126,8 +152,8 @@ class Profiles:
         return of_devices.summed(np.zeros(rows.num_rows, np.int64), 1)
 
     @cached_property
-    def places(self) -> dict[tuple[str, str], Posterior]:
-        """Return where each account lies, by account and device."""
+    def posteriors(self) -> dict[tuple[str, str], Posterior]:
+        """Return where each account's embeddings lie, by account and device."""
         keys = self.table.select(list(_KEYS)).to_pandas()
         if keys.empty:
             return {}
@@ -140,9 +166,9 @@ class Profiles:
         }
 
     @cached_property
-    def maturity(self) -> dict[tuple[str, str], float]:
+    def confidence(self) -> dict[tuple[str, str], float]:
         """Return how much is known of each account and device, 0 to 1."""
-        return {key: self.population.confidence(place) for key, place in self.places.items()}
+        return {key: self.population.confidence(found) for key, found in self.posteriors.items()}
 
     @cached_property
     def ranges(self) -> AccountRanges:
@@ -150,7 +176,7 @@ class Profiles:
         return account_ranges(self.table)
 
     def summary(self) -> pd.DataFrame:
-        """Return a row for each account and device: sessions, windows, events, maturity."""
+        """Return a row for each account and device: sessions, windows, events, confidence."""
         frame = self.table.drop_columns(["embedding", "stretches"]).to_pandas()
         keys = ["account_id", "device"]
         summed = frame.groupby(keys).agg(
@@ -158,16 +184,16 @@ class Profiles:
             n_windows=("n_windows", "sum"),
             n_events=("n_events", "sum"),
         )
-        summed["maturity"] = pd.Series(self.maturity, dtype=float)
+        summed["maturity"] = pd.Series(self.confidence, dtype=float)
         return summed.reset_index()
 
-    def of_account(self, min_confidence: float) -> dict[str, list[Posterior]]:
-        """Return the places of each account's profiles that are mature, maybe none of them."""
+    def confident(self, min_confidence: float) -> dict[str, list[Posterior]]:
+        """Return by account its profiles of enough confidence, which may be none of them."""
         found: dict[str, list[Posterior]] = {}
-        for (account, device), place in self.places.items():
-            mature = found.setdefault(account, [])
-            if self.maturity[account, device] >= min_confidence:
-                mature.append(place)
+        for (account, device), posterior in self.posteriors.items():
+            enough = found.setdefault(account, [])
+            if self.confidence[account, device] >= min_confidence:
+                enough.append(posterior)
         return found
 
 
@@ -190,10 +216,10 @@ def _as_lists(pixels: Float32[np.ndarray, "rows pixels"]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(pixels.ravel()))
 
 
-def compare(
-    evidence: SessionEmbeddings,
+def compare_with_profiles(
+    embeddings: SessionEmbeddings,
     account: Shaped[np.ndarray, " sessions"],
-    places: dict[str, list[Posterior]],
+    profiles: dict[str, list[Posterior]],
     population: Population,
 ) -> Float64[np.ndarray, " sessions"]:
     """Return log P(session | its account's owner) / P(session | anyone); NaN: no profile.
@@ -206,9 +232,9 @@ def compare(
         rows = np.flatnonzero(codes == code)
         of_devices = [
             population.log_ratio(
-                SessionEmbeddings(evidence.mean[rows], evidence.n_windows[rows]), place
+                SessionEmbeddings(embeddings.mean[rows], embeddings.n_windows[rows]), posterior
             )
-            for place in places.get(name, [])
+            for posterior in profiles.get(name, [])
         ]
         if of_devices:
             ratio[rows] = np.logaddexp.reduce(of_devices) - np.log(len(of_devices))

@@ -16,7 +16,7 @@ from model.metrics import roc_curve
 from model.model_card import owner_card
 from model.owner.population import Population, fit_population
 from model.owner.profiles import Profiles
-from model.owner.score import embed, enroll
+from model.owner.scorer import OwnerScorer, embed
 from model.owner.trials import (
     WHOLE,
     Trials,
@@ -26,7 +26,7 @@ from model.owner.trials import (
     with_pseudo_speakers,
 )
 from model.policy import Policy, fit_policy
-from model.prints import print_of_people, task_windows, window_counts
+from model.prints import input_windows, print_of_people, window_counts
 from model.run import TrainedModel
 from model.train import Epoch
 from model.training_result import TrainingResult, training_reference
@@ -67,15 +67,15 @@ def train_owner(
     calibration, policy = calibrate_trials(cross_fit.trials, cross_fit.held.account_id, config)
     evaluation, by_length = evaluate_folds(cross_fit)
     ranges = fit_reference_ranges(sessions, sessions.account_id)
+    scorer = OwnerScorer(config, Profiles.empty(data.population()))
     model = TrainedModel(
         config,
-        None,
+        scorer,
         calibration,
         policy,
-        profiles=Profiles.empty(data.population()),
         null_model=fit_null_model(sessions),
         reference_ranges=replace(ranges, own=measure_constancy(sessions)),
-        people=print_of_people(config, sessions, sessions.account_id),
+        people=print_of_people(scorer.inputs, sessions, sessions.account_id),
     )
     return TrainingResult(
         model=model,
@@ -114,13 +114,14 @@ class PopulationData:
 
     def __init__(self, config: RunConfig, sessions: Sessions):
         everyone = with_pseudo_speakers(sessions, config.owner)
-        resampled, windows = task_windows(config, everyone, config.owner.windows_per_session)
+        inputs = OwnerScorer.inputs_of(config)
+        resampled, windows = input_windows(inputs, everyone, config.owner.windows_per_session)
         if len(windows) > MOST_WINDOWS:
             spread = np.linspace(0, len(windows) - 1, MOST_WINDOWS).astype(np.int64)
             windows = windows.take(spread)
         size = int(np.prod(config.owner.panels.shape))
         self.images = np.empty((len(windows), size), np.float16)
-        for chosen, counts in window_counts(config, resampled.sessions, windows):
+        for chosen, counts in window_counts(inputs, resampled.sessions, windows):
             self.images[chosen] = density(counts).reshape(len(counts), size)
         self.session, self.account = windows.session, everyone.account_id
         self.parent = np.arange(len(everyone)) % len(sessions)
@@ -227,10 +228,10 @@ def _fold_trials(
     config: RunConfig, population: Population, enrolled: Sessions, tested: Sessions
 ) -> Trials:
     """Compare sessions with their own account's profile and others'."""
-    profiles = enroll(config, Profiles.empty(population), enrolled)
-    windows, embeddings = embed(population, config, tested)
+    scorer = OwnerScorer(config, Profiles.empty(population)).enroll(enrolled)
+    windows, embeddings = embed(population, scorer.inputs, tested)
     n_others = _OTHERS[config.owner.hold_out]
-    return make_trials(embeddings, windows.session, tested, profiles, n_others, config.seed)
+    return make_trials(embeddings, windows.session, tested, scorer.profiles, n_others, config.seed)
 
 
 def _feature_distances(

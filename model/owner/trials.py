@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float64, Int8, Int64, Shaped
 
 from model.config import OwnerConfig
 from model.owner.population import SessionEmbeddings
-from model.owner.profiles import Profiles, compare
+from model.owner.profiles import Profiles, compare_with_profiles
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
@@ -97,7 +97,7 @@ def make_trials(
     seed: int = 0,
 ) -> Trials:
     """Compare parts of `sessions` with their own account and `n_others` drawn at random."""
-    known = profiles.of_account(min_confidence=0.0)
+    known = profiles.confident(min_confidence=0.0)
     accounts = np.array(sorted(known), object)
     rng = np.random.default_rng(seed)
     session, lengths, start, stop, account = [], [], [], [], []
@@ -122,7 +122,9 @@ def make_trials(
         account=claims,
         length=np.array(lengths, np.int64),
         n_windows=n_windows,
-        ratio=compare(SessionEmbeddings(mean, n_windows), claims, known, profiles.population),
+        ratio=compare_with_profiles(
+            SessionEmbeddings(mean, n_windows), claims, known, profiles.population
+        ),
         label=(claims != sessions.account_id[whose]).astype(np.int8),
     )
 
