@@ -178,7 +178,7 @@ def shortcuts(enrolled: Sessions, claims: Sessions, seed: int) -> dict[str, Scor
     unlabelled = replace(enrolled, label=np.full(len(enrolled), -1, np.int8))
     case = find_case(concatenate_sessions([unlabelled, claims]), "owner")
     found = find_shortcuts(case, seed=seed)
-    at = {name: place for place, name in enumerate(case.judged.session_id)}
+    at = {name: place for place, name in enumerate(case.sessions.session_id)}
     order = np.array([at[name] for name in claims.session_id])
     return {row.name: row.score[order] for row in found.rows}
 

@@ -27,12 +27,11 @@ from flows.console import (
     stopped_text,
 )
 from model.config import RunConfig
-from pipeline.config import AbstainIs, WindowConfig
+from pipeline.config import AbstainIs, Task, WindowConfig
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError
 from pipeline.readers.common.tabular import parse_columns
 from rasterize.canvas import Canvas
 
-Task = Literal["owner", "fraud"]
 FormatName = Literal["auto", "csv", "jsonl", "parquet", "balabit", "sapimouse", "rrweb", "posthog"]
 
 EVERYWHERE = """Everywhere: --quiet shows no progress, NO_COLOR=1 no colours; -h, --help explains a

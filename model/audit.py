@@ -82,9 +82,9 @@ def audit_case(
         if n_lacking:
             notes.append(f"{n_lacking:,} sessions have no score and are not in its row")
     matched = ~shortcuts.device.is_decided
-    label, groups = case.judged.label.astype(np.int64), case.clusters()
+    label, groups = case.sessions.label.astype(np.int64), case.clusters()
 
-    def measure(score: Float64[np.ndarray, " judged"], chosen: Bool[np.ndarray, " judged"]):
+    def measure(score: Float64[np.ndarray, " sessions"], chosen: Bool[np.ndarray, " sessions"]):
         chosen = chosen & np.isfinite(score) & shortcuts.is_scored
         return _auc_interval(score[chosen], label[chosen], groups[chosen], n_resamples, seed)
 
@@ -113,7 +113,7 @@ def audit_case(
 def _model_row(case: Case, scores: pa.Table | pd.DataFrame) -> Shortcut:
     """Return the model's score of each session of a case, NaN where it has none."""
     table = last_scores(scores).set_index("session_id")["fraud_score"]
-    score = table.reindex(case.judged.session_id).to_numpy(np.float64)
+    score = table.reindex(case.sessions.session_id).to_numpy(np.float64)
     if not np.isfinite(score).any():
         raise DataError(
             "audit",
@@ -136,7 +136,7 @@ def _auc_interval(
     return cluster_bootstrap(weighted_auc, score, label, groups, n_resamples, seed)
 
 
-def _decided(shortcuts: Shortcuts, chosen: Bool[np.ndarray, " judged"]) -> DeviceCounts:
+def _decided(shortcuts: Shortcuts, chosen: Bool[np.ndarray, " sessions"]) -> DeviceCounts:
     chosen = chosen & shortcuts.is_scored
     device = shortcuts.device
     marks = (chosen, device.is_decided, device.other_clock, device.other_screen)
@@ -144,12 +144,12 @@ def _decided(shortcuts: Shortcuts, chosen: Bool[np.ndarray, " judged"]) -> Devic
 
 
 def _decided_sessions(case: Case, shortcuts: Shortcuts) -> pd.DataFrame:
-    device, judged = shortcuts.device, case.judged
+    device, sessions = shortcuts.device, case.sessions
     table = pd.DataFrame(
         {
-            "session_id": judged.session_id,
-            "account_id": judged.account_id,
-            "label": judged.label,
+            "session_id": sessions.session_id,
+            "account_id": sessions.account_id,
+            "label": sessions.label,
             "clock_overlap": device.clock_overlap,
             "beyond_px": device.beyond_px,
             "other_clock": device.other_clock,

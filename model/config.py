@@ -3,12 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipeline.config import AS_RECORDED, Pooling, ResampleConfig, SplitConfig, WindowConfig
+from pipeline.config import (
+    AS_RECORDED,
+    Pooling,
+    ResampleConfig,
+    SplitConfig,
+    Task,
+    WindowConfig,
+)
 from pipeline.errors import ConfigError
 from rasterize.canvas import Canvas
 from rasterize.panels import PANELS, Panel, find_panels
 
-Task = Literal["fraud", "owner"]
 Device = Literal["auto", "cpu", "gpu"]
 
 

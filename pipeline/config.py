@@ -8,6 +8,9 @@ from typing import Literal, get_args
 
 from pipeline.errors import ConfigError
 
+Task = Literal["fraud", "owner"]
+"""Is a session a script or a known fraud? Is it of the account's owner?"""
+
 AbstainIs = Literal["review", "pass"]
 Pooling = Literal["mean", "max", "top_mean", "logmeanexp"]
 
@@ -83,7 +86,7 @@ class SplitConfig:
 
     by: tuple[GroupKind, ...] = ("person", "generator")
     shares: tuple[float, float, float, float] = (0.5, 0.15, 0.15, 0.2)
-    task: Literal["fraud", "owner"] = "fraud"
+    task: Task = "fraud"
     seed: int = 0
 
     def __post_init__(self) -> None:

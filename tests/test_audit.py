@@ -19,11 +19,10 @@ from pipeline.audit.case import find_case
 from pipeline.audit.device import (
     DISTANCES,
     DeviceRule,
-    away_from_own,
     device_features,
     device_fit,
     device_matched,
-    screen_reach,
+    distance_to_account,
 )
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.errors import ConfigError, DataError
@@ -147,30 +146,31 @@ def test_a_window_has_the_clock_of_its_events():
 
 
 def test_the_screen_is_as_far_as_positions_reach():
-    reach_px = screen_reach(make_sessions([(0, 5, 90), (9, 70, 8)], path(reach_px=30)))
+    sessions = make_sessions([(0, 5, 90), (9, 70, 8)], path(reach_px=30))
+    reach_px = device_features(sessions).reach_px
     assert reach_px.tolist() == [[70, 90], [30, 30]]
 
 
 def test_a_session_fits_if_its_clock_and_its_screen_fit_a_reference_of_its_account():
     references = make_sessions(path(16, 100), path(110, 90), path(8, 500))
     references = replace(references, account_id=words("ann", "ann", "bob"))
-    judged = make_sessions(
+    claims = make_sessions(
         path(16, 100), path(110, 50), path(8, 50), path(16, 110), path(8, 110), path(8, 110)
     )
-    judged = replace(
-        judged,
+    claims = replace(
+        claims,
         session_id=words(*"abcdef"),
         account_id=words("ann", "ann", "ann", "ann", "bob", "eve"),
     )
 
-    fit = device_fit(judged, references)
+    fit = device_fit(claims, references)
 
     assert fit.other_clock.tolist() == [False, False, True, False, False, False]
     assert fit.other_screen.tolist() == [False, False, False, True, False, False]
     assert fit.clock_overlap[:2] == pytest.approx([1, 1])
     assert fit.beyond_px[:5].tolist() == [0, 0, 0, 10, 0]
     assert np.isnan([fit.clock_overlap[5], fit.beyond_px[5]]).all()  # eve has no reference
-    assert device_matched(judged, references).tolist() == [True, True, False, False, True, True]
+    assert device_matched(claims, references).tolist() == [True, True, False, False, True, True]
 
 
 def test_a_session_is_no_reference_of_itself():
@@ -181,10 +181,10 @@ def test_a_session_is_no_reference_of_itself():
 
 def test_what_counts_as_another_device_can_be_set():
     references = replace(make_sessions(path(16, 100)), account_id=words("ann"))
-    judged = replace(references, session_id=words("x"), x_px=references.x_px + 5)
+    claims = replace(references, session_id=words("x"), x_px=references.x_px + 5)
 
-    assert not device_matched(judged, references).any()
-    assert device_matched(judged, references, DeviceRule(tolerance_px=5.0)).all()
+    assert not device_matched(claims, references).any()
+    assert device_matched(claims, references, DeviceRule(tolerance_px=5.0)).all()
     short = replace(make_sessions(path(110, 100, n=8)), account_id=words("ann"))
     assert device_matched(replace(short, session_id=words("x")), references).all()
     with pytest.raises(ConfigError, match="not a share"):
@@ -205,7 +205,7 @@ def test_unlabelled_sessions_are_references_else_the_accounts_other_legitimate_o
 
     assert case.task == "owner"
     assert case.references.session_id.tolist() == ["s0", "s3", "s4"]
-    assert case.judged.session_id.tolist() == ["s1", "s2", "s3", "s4", "s5"]
+    assert case.sessions.session_id.tolist() == ["s1", "s2", "s3", "s4", "s5"]
     assert case.left_out == {
         "labelled, without an account": 1,
         "labelled, with no reference of the account": 1,
@@ -218,29 +218,29 @@ def test_a_legitimate_session_alone_in_its_account_is_not_its_own_reference():
         account_id=words("ann", "bob", "bob", "bob"),
         label=labels(0, 0, 0, 1),
     )
-    assert find_case(sessions).judged.session_id.tolist() == ["s1", "s2", "s3"]
+    assert find_case(sessions).sessions.session_id.tolist() == ["s1", "s2", "s3"]
 
 
-def test_bots_and_simulated_twins_are_asked_for_their_class():
+def test_bots_and_synthetic_sessions_are_asked_for_their_class():
     bots = replace(
         make_sessions(path(), path(), path()),
         account_id=words("ann", "bob", "pyclick"),
         label=labels(0, 0, 1),
     )
-    twins = replace(
+    synthetic = replace(
         bots, account_id=words("ann", "bob", "bob"), source=words("csv", "csv", "simulated:hop")
     )
 
-    assert find_case(bots).task == find_case(twins).task == "fraud"
+    assert find_case(bots).task == find_case(synthetic).task == "fraud"
     assert find_case(bots).clusters().tolist() == ["ann", "bob", "pyclick"]
-    assert find_case(twins).clusters().tolist() == ["ann", "bob", "hop"]
+    assert find_case(synthetic).clusters().tolist() == ["ann", "bob", "hop"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"label": labels(0, 0, -1)}, "0 sessions of label 1"),
-        ({"session_id": words("a", "a", "b")}, "there twice, such as 'a'"),
+        ({"session_id": words("a", "a", "b")}, "occur twice, such as 'a'"),
     ],
 )
 def test_what_cannot_be_audited_is_refused(change, message):
@@ -307,7 +307,7 @@ def test_what_leaks_is_found_and_not_blamed_on_the_rest(leak, task):
     assert found[leak] > 0.97
     assert found["clock and screen"] > 0.9
     # A slower clock takes longer and makes the same steps slower; another place changes neither.
-    for name in {"clock", "screen", "best hand feature", "events and duration"} - {leak}:
+    for name in {"clock", "screen", "best motion feature", "events and duration"} - {leak}:
         if leak == "screen" or name == "screen":
             assert 0.35 < found[name] < 0.65, name
 
@@ -319,9 +319,9 @@ def test_a_leak_of_the_clock_leaves_the_shape_alone():
     folds = make_folds(case.groups, case.is_fraud)
     step_px = steps[sessions.offsets[:-1]].astype(np.float64)[:, None]
 
-    score, names = best_feature(step_px, ("step_px",), case.judged.label, folds)
+    score, names = best_feature(step_px, ("step_px",), case.sessions.label, folds)
 
-    assert 0.35 < roc_auc(score, case.judged.label.astype(np.int64)) < 0.65
+    assert 0.35 < roc_auc(score, case.sessions.label.astype(np.int64)) < 0.65
     assert names == "step_px (5 of 5 folds)"
 
 
@@ -389,7 +389,7 @@ def test_the_model_is_measured_on_all_and_on_the_device_matched():
     assert row.auc.value == pytest.approx(0.75)
     assert row.auc_matched
     assert row.auc_matched.value == 0.5
-    assert row.n_sessions == len(case.judged) - 1
+    assert row.n_sessions == len(case.sessions) - 1
     assert found.notes == ("1 sessions have no score and are not in its row",)
     assert "the model" in audit_text(found)
 
@@ -463,16 +463,16 @@ def test_balabit_is_decided_by_its_devices(data_dir):
     label = pd.Series(sessions.session_id).map(known).where(is_test).fillna(-1)
     case = find_case(replace(sessions, label=label.to_numpy(np.int8)))
 
-    fit = device_fit(case.judged, case.references)
-    judged, references = device_features(case.judged), device_features(case.references)
+    fit = device_fit(case.sessions, case.references)
     found = {
         name: roc_auc(
-            away_from_own(case, judged, references, distance), case.is_fraud.astype(np.int64)
+            distance_to_account(case.sessions, case.references, distance),
+            case.is_fraud.astype(np.int64),
         )
         for name, distance in DISTANCES.items()
     }
 
-    assert (len(case.judged), len(case.references), case.is_fraud.sum()) == (422, 65, 218)
+    assert (len(case.sessions), len(case.references), case.is_fraud.sum()) == (422, 65, 218)
     assert found["clock"] == pytest.approx(0.853, abs=0.03)
     assert found["screen"] == pytest.approx(0.761, abs=0.03)
     assert found["clock and screen"] == pytest.approx(0.910, abs=0.03)

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from model.audit import Audit, audit_case
-from pipeline.audit.case import Task, find_case
+from pipeline.audit.case import find_case
 from pipeline.audit.shortcuts import find_shortcuts
+from pipeline.config import Task
 from pipeline.errors import DataError
 from pipeline.scores.partitions import for_spreadsheets, read_scores
 from pipeline.sessions.labels import read_labels

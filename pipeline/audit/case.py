@@ -1,43 +1,41 @@
-"""Labelled sessions in; out comes what they can be asked: whose sessions, or which class.
+"""Find what labelled sessions can be asked: whose they are, or of which class.
 
 `owner`: is this the account's owner? Scored are the labelled sessions that claim an account.
 They are compared with the account's unlabelled sessions; where it has none, with its
 legitimate ones, except the session in question itself.
 
-`fraud`: is this a script, or a fraud as known ones? ScoredSessions are all labelled sessions. They
-are compared with those of other people and other generators.
+`fraud`: is this a script, or a fraud like known ones? Scored are all labelled sessions. They are
+compared with those of other people and other generators.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Shaped
 
+from pipeline.config import Task
 from pipeline.errors import DataError
 from pipeline.sessions.sessions import Sessions
 from pipeline.splits.groups import Groups, group_sessions
 
-Task = Literal["owner", "fraud"]
-
 
 @dataclass(frozen=True)
 class Case:
-    """What is judged, with what it is compared, and which sessions hang together."""
+    """The sessions to score, their references, and the groups that resemble each other."""
 
     task: Task
-    judged: Sessions
+    sessions: Sessions  # to score
     references: Sessions  # of the owner task; the fraud task has none
-    groups: Groups  # of the judged
+    groups: Groups
     left_out: dict[str, int]  # reason -> sessions
 
     @property
-    def is_fraud(self) -> Bool[np.ndarray, " judged"]:
-        """Mark the judged sessions of label 1."""
-        return self.judged.label == 1
+    def is_fraud(self) -> Bool[np.ndarray, " sessions"]:
+        """Mark the sessions of label 1."""
+        return self.sessions.label == 1
 
-    def clusters(self) -> Shaped[np.ndarray, " judged"]:
+    def clusters(self) -> Shaped[np.ndarray, " sessions"]:
         """Return what an interval draws anew: accounts; of a fraud without one, who made it."""
         generator, person = self.groups.generator, self.groups.person
         return np.where(pd.notna(generator), generator, person)
@@ -47,7 +45,7 @@ def find_case(sessions: Sessions, task: Task | None = None) -> Case:
     """Return the case for a task; without one, the task that most of the frauds stand for.
 
     A fraud that claims an account of which the store has other sessions asks whether it is
-    the owner. A simulated one, or one whose account is its maker, asks what class it is.
+    the owner. A simulated one, or one whose account is its fraudster, asks what class it is.
     """
     is_fraud = sessions.label == 1
     if not is_fraud.any() or not (sessions.label == 0).any():
@@ -60,7 +58,7 @@ def find_case(sessions: Sessions, task: Task | None = None) -> Case:
     if twice.any():
         raise DataError(
             "audit",
-            f"{twice.sum():,} sessions are there twice, such as {sessions.session_id[twice][0]!r}",
+            f"{twice.sum():,} sessions occur twice, such as {sessions.session_id[twice][0]!r}",
             "name each store once, and no store that holds another's sessions",
         )
     groups = group_sessions(sessions.session_id, sessions.account_id, is_fraud, sessions.source)
@@ -79,25 +77,25 @@ def _owner_case(sessions: Sessions) -> Case:
     )
     n_references = names.map(names[is_reference].value_counts()).fillna(0).to_numpy()
     n_others = n_references - (is_reference & is_labelled)  # no session is a reference of itself
-    is_judged = is_labelled & (n_others > 0)
-    judged = sessions.take(is_judged)
-    if not (judged.label == 1).any() or not (judged.label == 0).any():
+    is_scored = is_labelled & (n_others > 0)
+    scored = sessions.take(is_scored)
+    if not (scored.label == 1).any() or not (scored.label == 0).any():
         raise DataError(
             "audit",
-            f"{(judged.label == 1).sum():,} frauds and {(judged.label == 0).sum():,} legitimate "
+            f"{(scored.label == 1).sum():,} frauds and {(scored.label == 0).sum():,} legitimate "
             "sessions claim an account that has other sessions to compare with",
             "add the store of the accounts' own sessions, or ask --task fraud",
         )
-    nobody = np.full(len(judged), None, object)
+    nobody = np.full(len(scored), None, object)
     return Case(
         task="owner",
-        judged=judged,
+        sessions=scored,
         references=sessions.take(is_reference),
-        groups=Groups(person=judged.account_id, generator=nobody),
+        groups=Groups(person=scored.account_id, generator=nobody),
         left_out=_counts(
             {
                 "labelled, without an account": is_labelled & ~is_named,
-                "labelled, with no reference of the account": is_labelled & is_named & ~is_judged,
+                "labelled, with no reference of the account": is_labelled & is_named & ~is_scored,
                 "unlabelled, without an account": ~is_labelled & ~is_named,
             }
         ),
@@ -106,14 +104,14 @@ def _owner_case(sessions: Sessions) -> Case:
 
 def _fraud_case(sessions: Sessions, groups: Groups) -> Case:
     is_labelled = sessions.label >= 0
-    judged = sessions.take(is_labelled)
+    scored = sessions.take(is_labelled)
     person, generator = groups.person[is_labelled], groups.generator[is_labelled]
-    nameless = pd.isna(person) & pd.isna(generator)  # a fraud nobody signed: by itself
+    nameless = pd.isna(person) & pd.isna(generator)  # a fraud by nobody known stands for itself
     return Case(
         task="fraud",
-        judged=judged,
+        sessions=scored,
         references=sessions.take(np.zeros(len(sessions), bool)),
-        groups=Groups(person, np.where(nameless, judged.session_id, generator)),
+        groups=Groups(person, np.where(nameless, scored.session_id, generator)),
         left_out=_counts({"unlabelled": ~is_labelled}),
     )
 

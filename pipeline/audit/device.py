@@ -1,12 +1,12 @@
-"""Sessions in; out comes which of them were recorded by a device that fits their account.
+"""Compare the devices that recorded sessions: their clocks and their screens.
 
-A device shows in two things that have nothing to do with a hand: its clock, which is how the
-times between events are spread, and its screen, which is how far positions reach. A session
-whose device does not fit is decided without a look at the path: what a model is worth shows
-on the rest.
+A device shows in two things that have nothing to do with how somebody moves: its clock, which is
+how the times between events are spread, and its screen, which is how far positions reach. A
+session whose device does not fit its account is decided without a look at the path: what a model
+is worth shows on the rest.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,119 +22,33 @@ from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.sessions import Sessions
 from pipeline.splits.folds import Folds
 
-BLOCK = 1024  # sessions that are compared at once: memory
-
-
-@dataclass(frozen=True)
-class DeviceRule:
-    """When a session's device does not fit any reference of the account that it claims."""
-
-    min_overlap: float = 0.5  # of the times between events: less with every one is another clock
-    min_intervals: int = 8  # of a session with fewer the clock is not judged
-    tolerance_px: float = 2.0  # beyond all references by more, along x or y, is another screen
-
-    def __post_init__(self) -> None:
-        """Refuse shares that are none."""
-        if not 0 <= self.min_overlap <= 1:
-            raise ConfigError("min_overlap", f"{self.min_overlap} is not a share", "0 to 1")
-
-
-@dataclass(frozen=True)
-class DeviceFit:
-    """How well each session's device fits the account's references; NaN: there are none."""
-
-    clock_overlap: Float64[np.ndarray, " sessions"]  # with the most alike reference, 0 to 1
-    beyond_px: Float64[np.ndarray, " sessions"]  # of the reference that it least goes beyond
-    other_clock: Bool[np.ndarray, " sessions"]
-    other_screen: Bool[np.ndarray, " sessions"]
-
-    @property
-    def is_decided(self) -> Bool[np.ndarray, " sessions"]:
-        """Mark the sessions that the rule calls frauds, by their device alone."""
-        return self.other_clock | self.other_screen
-
-
-def device_matched(
-    judged: Sessions, references: Sessions, rule: DeviceRule = DeviceRule()
-) -> Bool[np.ndarray, " sessions"]:
-    """Mark the sessions that the device rule leaves open: the device fits, or nobody can tell."""
-    return ~device_fit(judged, references, rule).is_decided
-
-
-def device_fit(
-    judged: Sessions, references: Sessions, rule: DeviceRule = DeviceRule()
-) -> DeviceFit:
-    """Compare each session with the references of its account; it is no reference of itself."""
-    clock, reach_px = Intervals.of_sessions(judged).clock_shares(), screen_reach(judged)
-    of_clock, of_reach_px = (
-        Intervals.of_sessions(references).clock_shares(),
-        screen_reach(references),
-    )
-    overlap = np.full(len(judged), np.nan)
-    beyond_px = np.full(len(judged), np.nan)
-    for own, known in same_account(judged.account_id, references.account_id):
-        is_itself = judged.session_id[own][:, None] == references.session_id[known][None]
-        distance = cdist(clock[own], of_clock[known], "cityblock") / 2
-        further_px = (reach_px[own][:, None] - of_reach_px[known][None]).max(axis=2)
-        overlap[own] = 1 - _least(distance, is_itself)
-        beyond_px[own] = np.maximum(_least(further_px, is_itself), 0)
-    return DeviceFit(
-        clock_overlap=overlap,
-        beyond_px=beyond_px,
-        other_clock=(overlap < rule.min_overlap) & (judged.n_events > rule.min_intervals),
-        other_screen=beyond_px > rule.tolerance_px,
-    )
-
-
-def same_account(
-    judged: Shaped[np.ndarray, " judged"], references: Shaped[np.ndarray, " references"]
-) -> Iterator[tuple[Int64[np.ndarray, " own"], Int64[np.ndarray, " known"]]]:
-    """Give which sessions claim an account and which references it has, a block at a time."""
-    known = pd.Series(references, dtype=object).groupby(references).indices
-    for account, own in pd.Series(judged, dtype=object).groupby(judged).indices.items():
-        if account in known:
-            for start in range(0, len(own), BLOCK):
-                yield own[start : start + BLOCK], known[account]
-
-
-def screen_reach(sessions: Sessions) -> Float64[np.ndarray, "sessions 2"]:
-    """Return the rightmost and the lowest position of each session, in px."""
-    session = Grouping(np.repeat(np.arange(len(sessions)), sessions.n_events), len(sessions))
-    x_px, y_px = sessions.x_px.astype(np.float64), sessions.y_px.astype(np.float64)
-    return np.stack([session.max(x_px), session.max(y_px)], axis=1)
-
-
-def _least(
-    values: Float64[np.ndarray, "own known"], is_left_out: Bool[np.ndarray, "own known"]
-) -> Float64[np.ndarray, " own"]:
-    """Return the least value of each row, NaN where all of them are left out."""
-    least = np.where(is_left_out, np.inf, values).min(axis=1, initial=np.inf)
-    return np.where(np.isfinite(least), least, np.nan)
-
-
 N_NEAREST: Final = 10  # of a class, whose mean distance counts
-MAX_TAUGHT: Final = 2000  # of a class and fold, to learn from: more take long and add little
+MAX_LEARNT: Final = 2000  # of a class and fold, to learn from: more take long and add little
 SHORT_OF_WEIGHT: Final = 0.01  # a screen can't be left, but a session need not reach its edge
+_BLOCK = 1024  # sessions that are compared at once: memory
 
 
 @dataclass(frozen=True)
 class DeviceFeatures:
     """What sessions show of the device that recorded them."""
 
-    clock: Float64[np.ndarray, "sessions bins"]  # shares
-    reach_px: Float64[np.ndarray, "sessions 2"]
+    clock: Float64[np.ndarray, "sessions bins"]  # shares of the times between events
+    reach_px: Float64[np.ndarray, "sessions 2"]  # rightmost and lowest position
 
     def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "DeviceFeatures":
         """Return the sessions that are chosen."""
         return DeviceFeatures(self.clock[chosen], self.reach_px[chosen])
 
 
-Distance = Callable[[DeviceFeatures, DeviceFeatures], Float64[np.ndarray, "sessions references"]]
-
-
 def device_features(sessions: Sessions) -> DeviceFeatures:
     """Return the clock and the screen of each session."""
-    return DeviceFeatures(Intervals.of_sessions(sessions).clock_shares(), screen_reach(sessions))
+    of_session = Grouping(np.repeat(np.arange(len(sessions)), sessions.n_events), len(sessions))
+    reach_px = [of_session.max(axis.astype(np.float64)) for axis in (sessions.x_px, sessions.y_px)]
+    clock = Intervals.of_sessions(sessions).clock_shares()
+    return DeviceFeatures(clock, np.stack(reach_px, axis=1))
+
+
+Distance = Callable[[DeviceFeatures, DeviceFeatures], Float64[np.ndarray, "sessions references"]]
 
 
 def clock_distance(
@@ -170,22 +84,88 @@ DISTANCES: Final[dict[str, Distance]] = {
 }
 
 
-def away_from_own(
-    case: Case, judged: DeviceFeatures, references: DeviceFeatures, distance: Distance
-) -> Float64[np.ndarray, " judged"]:
-    """Return the distance of each session to the nearest other reference of its account."""
-    away = np.full(len(case.judged), np.nan)
-    ids, known_ids = case.judged.session_id, case.references.session_id
-    for own, known in same_account(case.judged.account_id, case.references.account_id):
-        is_itself = ids[own][:, None] == known_ids[known][None]
-        distances = distance(judged.take(own), references.take(known))
-        away[own] = np.where(is_itself, np.inf, distances).min(axis=1)
-    return away
+def _beyond_px(
+    sessions: DeviceFeatures, references: DeviceFeatures
+) -> Float64[np.ndarray, "sessions references"]:
+    """Return how many px a session reaches beyond a reference, along x or y."""
+    return (sessions.reach_px[:, None] - references.reach_px[None]).max(axis=2)
+
+
+def distance_to_account(
+    sessions: Sessions, references: Sessions, distance: Distance
+) -> Float64[np.ndarray, " sessions"]:
+    """Return the distance of each session to its account's nearest reference; NaN: it has none.
+
+    A session is no reference of itself.
+    """
+    features, of_references = device_features(sessions), device_features(references)
+    nearest = np.full(len(sessions), np.nan)
+    known = pd.Series(references.account_id, dtype=object).groupby(references.account_id).indices
+    own = pd.Series(sessions.account_id, dtype=object).groupby(sessions.account_id).indices
+    for account in own.keys() & known.keys():
+        others = known[account]
+        for start in range(0, len(own[account]), _BLOCK):
+            block = own[account][start : start + _BLOCK]
+            is_itself = sessions.session_id[block][:, None] == references.session_id[others][None]
+            found = distance(features.take(block), of_references.take(others))
+            least = np.where(is_itself, np.inf, found).min(axis=1, initial=np.inf)
+            nearest[block] = np.where(np.isfinite(least), least, np.nan)
+    return nearest
+
+
+@dataclass(frozen=True)
+class DeviceRule:
+    """When a session's device does not fit any reference of the account that it claims."""
+
+    min_overlap: float = 0.5  # of the times between events: less with every one is another clock
+    min_intervals: int = 8  # a session with fewer has no clock to compare
+    tolerance_px: float = 2.0  # beyond all references by more, along x or y, is another screen
+
+    def __post_init__(self) -> None:
+        """Refuse an overlap that is not a share."""
+        if not 0 <= self.min_overlap <= 1:
+            raise ConfigError("min_overlap", f"{self.min_overlap} is not a share", "0 to 1")
+
+
+@dataclass(frozen=True)
+class DeviceFit:
+    """How well each session's device fits the account's references; NaN: there are none."""
+
+    clock_overlap: Float64[np.ndarray, " sessions"]  # with the most alike reference, 0 to 1
+    beyond_px: Float64[np.ndarray, " sessions"]  # of the reference that it least goes beyond
+    other_clock: Bool[np.ndarray, " sessions"]
+    other_screen: Bool[np.ndarray, " sessions"]
+
+    @property
+    def is_decided(self) -> Bool[np.ndarray, " sessions"]:
+        """Mark the sessions that the rule calls frauds, by their device alone."""
+        return self.other_clock | self.other_screen
+
+
+def device_matched(
+    sessions: Sessions, references: Sessions, rule: DeviceRule = DeviceRule()
+) -> Bool[np.ndarray, " sessions"]:
+    """Mark the sessions that the rule leaves open: the device fits, or nobody can tell."""
+    return ~device_fit(sessions, references, rule).is_decided
+
+
+def device_fit(
+    sessions: Sessions, references: Sessions, rule: DeviceRule = DeviceRule()
+) -> DeviceFit:
+    """Compare each session with the references of its account."""
+    overlap = 1 - distance_to_account(sessions, references, clock_distance)
+    beyond_px = np.maximum(distance_to_account(sessions, references, _beyond_px), 0)
+    return DeviceFit(
+        clock_overlap=overlap,
+        beyond_px=beyond_px,
+        other_clock=(overlap < rule.min_overlap) & (sessions.n_events > rule.min_intervals),
+        other_screen=beyond_px > rule.tolerance_px,
+    )
 
 
 def nearer_to_frauds(
-    case: Case, folds: Folds, rows: Float64[np.ndarray, "judged numbers"], seed: int = 0
-) -> Float64[np.ndarray, " judged"]:
+    case: Case, folds: Folds, rows: Float64[np.ndarray, "sessions numbers"], seed: int = 0
+) -> Float64[np.ndarray, " sessions"]:
     """Return how much nearer each row is to frauds than to legitimate ones, of other groups.
 
     Distances are sums of absolute differences; the mean to the nearest `N_NEAREST` counts.
@@ -199,8 +179,8 @@ def nearer_to_frauds(
             rows[_some(rng, np.flatnonzero(known & (case.is_fraud == is_fraud)))]
             for is_fraud in (False, True)
         )
-        for start in range(0, len(scored), BLOCK):
-            block = scored[start : start + BLOCK]
+        for start in range(0, len(scored), _BLOCK):
+            block = scored[start : start + _BLOCK]
             score[block] = _nearest(rows[block], legitimate) - _nearest(rows[block], fraud)
     return score
 
@@ -208,9 +188,9 @@ def nearer_to_frauds(
 def _some(
     rng: np.random.Generator, sessions: Int64[np.ndarray, " sessions"]
 ) -> Int64[np.ndarray, " some"]:
-    """Return up to `MAX_TAUGHT` of the sessions."""
-    few = len(sessions) <= MAX_TAUGHT
-    return sessions if few else rng.choice(sessions, MAX_TAUGHT, replace=False)
+    """Return up to `MAX_LEARNT` of the sessions."""
+    few = len(sessions) <= MAX_LEARNT
+    return sessions if few else rng.choice(sessions, MAX_LEARNT, replace=False)
 
 
 def _nearest(

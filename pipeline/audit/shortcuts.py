@@ -1,7 +1,7 @@
-"""A case in, scores a session out: how far one gets without looking at the path.
+"""Score the sessions of a case by shortcuts: how far one gets without looking at the path.
 
 By the clock, the screen, both, how much there is of a session; and, to compare with, by the
-one number of the movement that does best. Nothing is learnt from the account, person or
+one motion feature that does best. Nothing is learnt from the account, person or
 generator that it scores.
 """
 
@@ -17,9 +17,9 @@ from pipeline.audit.device import (
     N_NEAREST,
     DeviceFit,
     DeviceRule,
-    away_from_own,
     device_features,
     device_fit,
+    distance_to_account,
     nearer_to_frauds,
 )
 from pipeline.features.best_feature import away_from_account, best_feature
@@ -33,11 +33,11 @@ _NEAREST = f"nearer to {N_NEAREST} frauds than to {N_NEAREST} legitimate session
 
 @dataclass(frozen=True)
 class Shortcut:
-    """A score of each judged session, higher for fraud; NaN where it has none."""
+    """A score of each session, higher for fraud; NaN where it has none."""
 
     name: str
-    how: str  # it was come by
-    score: Float64[np.ndarray, " judged"]
+    how: str  # in words
+    score: Float64[np.ndarray, " sessions"]
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,20 @@ class Shortcuts:
     """All shortcuts of a case, and what the device rule says."""
 
     rows: tuple[Shortcut, ...]
-    device: DeviceFit  # of every judged session
-    is_scored: Bool[np.ndarray, " judged"]  # False: its person and generator are apart
+    device: DeviceFit  # of every session
+    is_scored: Bool[np.ndarray, " sessions"]  # False: its person and generator are apart
 
 
 def find_shortcuts(case: Case, rule: DeviceRule = DeviceRule(), seed: int = 0) -> Shortcuts:
-    """Score the judged sessions by all that is not the path."""
+    """Score the sessions by all that is not the path."""
     folds = make_folds(case.groups, case.is_fraud, seed)
     if case.task == "owner":
         *by_device, best = _of_owners(case, folds)
-        device = device_fit(case.judged, case.references, rule)
+        device = device_fit(case.sessions, case.references, rule)
     else:
         *by_device, best = _of_frauds(case, folds, seed)
-        device = _unlike_all_people(case, folds, rule)
-    length = nearer_to_frauds(case, folds, _length(case.judged), seed)
+        device = _fit_to_all_people(case, folds, rule)
+    length = nearer_to_frauds(case, folds, _length(case.sessions), seed)
     return Shortcuts(
         rows=(*by_device, Shortcut("events and duration", _NEAREST, length), best),
         device=device,
@@ -69,28 +69,32 @@ def find_shortcuts(case: Case, rule: DeviceRule = DeviceRule(), seed: int = 0) -
 def _of_owners(case: Case, folds: Folds) -> list[Shortcut]:
     """Compare each session with the references of the account that it claims."""
     how = "distance to the nearest reference of the account"
-    judged, known = device_features(case.judged), device_features(case.references)
     rows = [
-        Shortcut(name, how, away_from_own(case, judged, known, distance))
+        Shortcut(name, how, distance_to_account(case.sessions, case.references, distance))
         for name, distance in DISTANCES.items()
     ]
     reference = pd.DataFrame(
-        _hand_features(case.references),
+        _motion_features(case.references),
         index=pd.MultiIndex.from_arrays(
             [case.references.account_id, case.references.session_id],
             names=["account_id", "session_id"],
         ),
     )
     away = away_from_account(
-        _hand_features(case.judged), case.judged.account_id, case.judged.session_id, reference
+        _motion_features(case.sessions),
+        case.sessions.account_id,
+        case.sessions.session_id,
+        reference,
     )
-    score, names = best_feature(away, MOTION_FEATURES, case.judged.label, folds, high_is_fraud=True)
-    return [*rows, Shortcut("best hand feature", f"far from the account's mean {names}", score)]
+    score, names = best_feature(
+        away, MOTION_FEATURES, case.sessions.label, folds, high_is_fraud=True
+    )
+    return [*rows, Shortcut("best motion feature", f"far from the account's mean {names}", score)]
 
 
 def _of_frauds(case: Case, folds: Folds, seed: int) -> list[Shortcut]:
     """Compare each session with those of other people and generators."""
-    device = device_features(case.judged)
+    device = device_features(case.sessions)
     clock = device.clock / 2
     screen = device.reach_px / np.maximum(np.median(device.reach_px, axis=0), 1)
     numbers = {"clock": clock, "screen": screen, "clock and screen": np.hstack([clock, screen])}
@@ -99,19 +103,21 @@ def _of_frauds(case: Case, folds: Folds, seed: int) -> list[Shortcut]:
         for name, values in numbers.items()
     ]
     score, names = best_feature(
-        _hand_features(case.judged), MOTION_FEATURES, case.judged.label, folds
+        _motion_features(case.sessions), MOTION_FEATURES, case.sessions.label, folds
     )
-    return [*rows, Shortcut("best hand feature", names, score)]
+    return [*rows, Shortcut("best motion feature", names, score)]
 
 
-def _unlike_all_people(case: Case, folds: Folds, rule: DeviceRule) -> DeviceFit:
+def _fit_to_all_people(case: Case, folds: Folds, rule: DeviceRule) -> DeviceFit:
     """Fit each session's device to the legitimate sessions of all other people."""
-    n = len(case.judged)
+    n = len(case.sessions)
     fit = DeviceFit(np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, bool), np.zeros(n, bool))
     for fold in range(folds.n):
         scored = folds.scored(fold)
-        people = case.judged.take(folds.learnt_from(fold) & ~case.is_fraud)
-        found = device_fit(_of_one_account(case.judged.take(scored)), _of_one_account(people), rule)
+        people = case.sessions.take(folds.learnt_from(fold) & ~case.is_fraud)
+        found = device_fit(
+            _of_one_account(case.sessions.take(scored)), _of_one_account(people), rule
+        )
         for name, values in vars(found).items():
             getattr(fit, name)[scored] = values
     return fit
@@ -127,7 +133,7 @@ def _length(sessions: Sessions) -> Float64[np.ndarray, "sessions 2"]:
     return np.log2(np.maximum(np.stack([sessions.n_events, duration_ms], axis=1), 1))
 
 
-def _hand_features(sessions: Sessions) -> Float64[np.ndarray, "sessions features"]:
+def _motion_features(sessions: Sessions) -> Float64[np.ndarray, "sessions features"]:
     columns = [KINEMATIC_FEATURES.index(name) for name in MOTION_FEATURES]
     windows = cut_windows(sessions, WindowConfig())
     return session_features(sessions, windows)[:, columns].astype(np.float64)

@@ -91,11 +91,11 @@ def best_feature(
 
 
 def away_from_account(
-    features: Float64[np.ndarray, "judged features"],
-    account: Shaped[np.ndarray, " judged"],
-    session_id: Shaped[np.ndarray, " judged"],
+    features: Float64[np.ndarray, "sessions features"],
+    account: Shaped[np.ndarray, " sessions"],
+    session_id: Shaped[np.ndarray, " sessions"],
     reference: pd.DataFrame,
-) -> Float64[np.ndarray, "judged features"]:
+) -> Float64[np.ndarray, "sessions features"]:
     """Return how far each feature is from the mean of the account's references.
 
     `reference` has the references' features by `account_id` and `session_id`; a session is
