@@ -29,8 +29,8 @@ from benchmarks.replay_attacks import ATTACKS, all_of_it, rotation, stitch
 from benchmarks.sources import of_accounts, read_all, recordings_folder
 from model.bootstrap import wilson_interval
 from pipeline.replay.null_model import NullModel, fit_null_model
-from pipeline.replay.recordings import concatenate_recordings, record
-from pipeline.replay.search import REPLAY_SHARE, ReplayEvidence, find_replays
+from pipeline.replay.search import REPLAY_SHARE, ReplayResult, find_replays
+from pipeline.replay.signature import concatenate_recordings, record
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
 COUNTS: Final = -np.log(REPLAY_SHARE)  # evidence from here on counts, where half are frauds
@@ -61,7 +61,7 @@ def dated(sessions: Sessions, day: np.datetime64, prefix: str = "") -> Sessions:
 
 def search(
     sessions: Sequence[Sessions], chance: NullModel, history: Sessions | None = None
-) -> tuple[ReplayEvidence, float]:
+) -> tuple[ReplayResult, float]:
     """Return the evidence on all of these, and how many seconds of one core it took."""
     begun = time.process_time()
     recordings = [record(concatenate_sessions(sessions))]

@@ -17,17 +17,16 @@ from model.run import load_model, save_model
 from pipeline.errors import SchemaError
 from pipeline.replay import signature
 from pipeline.replay.null_model import ViewNullModel, fit_null_model, fit_view_null_model
-from pipeline.replay.recordings import concatenate_recordings, record
 from pipeline.replay.search import (
     FEWEST,
-    MOST_EVIDENCE,
+    MAX_LOG_RATIO,
     REPEATED,
     REPLAY,
     _log_ratio,
     find_replays,
     with_replays,
 )
-from pipeline.replay.signature import VIEWS, sign
+from pipeline.replay.signature import VIEWS, concatenate_recordings, record, sign
 from pipeline.schemas import QUARANTINE, SCORES, check_schema
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.storage.store import Part, write_part
@@ -194,15 +193,15 @@ def test_too_few_movements_tell_nothing_about_chance(caplog):
 
 
 def test_people_are_not_taken_for_replays_of_each_other(chance):
-    evidence = find_replays(record(people(150, seed=5)), chance)
-    assert (evidence.log_ratio == 0).all()
-    assert set(evidence.replay_of) == {None}
+    result = find_replays(record(people(150, seed=5)), chance)
+    assert (result.log_ratio == 0).all()
+    assert set(result.replay_of) == {None}
 
 
 def test_a_session_by_itself_repeats_nothing(chance):
     for sessions in (people(1, seed=5), people(1, seed=5).take(np.zeros(0, np.int64))):
-        evidence = find_replays(record(sessions), chance)
-        assert (evidence.log_ratio == 0).all()
+        result = find_replays(record(sessions), chance)
+        assert (result.log_ratio == 0).all()
 
 
 def shaken(sessions: Sessions, sd_px: float) -> Sessions:
@@ -229,13 +228,13 @@ CHANGES = {
 def test_a_replay_is_found_and_its_original_named(chance, change):
     originals = people(30, seed=6, day=1)
     copies = named(change(originals).take(np.arange(5)), "copy", day=2)
-    evidence = find_replays(record(concatenate_sessions([copies, originals])), chance)
+    result = find_replays(record(concatenate_sessions([copies, originals])), chance)
 
-    assert (evidence.log_ratio[:5] > 8).all()
-    assert evidence.replay_of[:5].tolist() == originals.session_id[:5].tolist()
-    assert evidence.is_whole[:5].all()
-    assert (evidence.n_matched[:5] >= evidence.n_movements[:5] / 2).all()
-    assert (evidence.log_ratio[5:] == 0).all()  # whoever was first has copied nobody
+    assert (result.log_ratio[:5] > 8).all()
+    assert result.replay_of[:5].tolist() == originals.session_id[:5].tolist()
+    assert result.is_whole[:5].all()
+    assert (result.n_matched[:5] >= result.n_movements[:5] / 2).all()
+    assert (result.log_ratio[5:] == 0).all()  # whoever was first has copied nobody
 
 
 def test_moves_taken_from_many_recordings_are_found_too(chance):
@@ -245,11 +244,11 @@ def test_moves_taken_from_many_recordings_are_found_too(chance):
     chosen = np.random.default_rng(0).permutation(len(library))[:60].reshape(5, 12)
     turned = library[chosen] * np.exp(2j * np.pi * np.random.default_rng(1).random((5, 12, 1)))
     mixed = named(make_sessions(*(session(moves) for moves in turned)), "mixed", day=2)
-    evidence = find_replays(record(concatenate_sessions([originals, mixed])), chance)
+    result = find_replays(record(concatenate_sessions([originals, mixed])), chance)
 
-    assert (evidence.log_ratio[100:] > 8).all()
-    assert not evidence.is_whole[100:].any()
-    assert (evidence.log_ratio[:100] == 0).all()
+    assert (result.log_ratio[100:] > 8).all()
+    assert not result.is_whole[100:].any()
+    assert (result.log_ratio[:100] == 0).all()
 
 
 def test_of_a_long_session_a_small_share_that_comes_back_is_habit():
@@ -265,11 +264,11 @@ def test_three_movements_are_the_least_that_can_tell(chance):
     originals = people(30, seed=6, day=1)
     for n, is_told in ((FEWEST - 1, False), (FEWEST, True)):
         start = [session(human(np.random.default_rng(6))[:n])]
-        evidence = find_replays(
+        result = find_replays(
             record(concatenate_sessions([originals, named(make_sessions(*start), "copy", day=2)])),
             chance,
         )
-        assert (evidence.log_ratio[-1] > 0) == is_told
+        assert (result.log_ratio[-1] > 0) == is_told
 
 
 def test_without_dates_the_one_that_looks_worse_is_the_copy(chance):
@@ -288,20 +287,20 @@ def test_without_dates_the_one_that_looks_worse_is_the_copy(chance):
     assert is_found(np.inf, np.inf) == [True, True]
 
 
-def test_earlier_sessions_are_searched_in_and_not_judged(chance):
+def test_earlier_sessions_are_only_searched_in(chance):
     earlier = record(people(30, seed=6, day=9), is_earlier=True)
     copies = record(named(people(3, seed=6), "copy", day=1))  # a date that a forger may choose
-    evidence = find_replays(concatenate_recordings([copies, earlier]), chance)
+    result = find_replays(concatenate_recordings([copies, earlier]), chance)
 
-    assert evidence.replay_of.tolist() == ["human0", "human1", "human2"]
-    assert len(evidence.log_ratio) == 3
+    assert result.replay_of.tolist() == ["human0", "human1", "human2"]
+    assert len(result.log_ratio) == 3
 
 
 def test_a_session_is_no_replay_of_itself(chance):
     again = people(30, seed=6)
     earlier = record(again, is_earlier=True)
-    evidence = find_replays(concatenate_recordings([record(again), earlier]), chance)
-    assert (evidence.log_ratio == 0).all()
+    result = find_replays(concatenate_recordings([record(again), earlier]), chance)
+    assert (result.log_ratio == 0).all()
 
 
 def test_neither_the_order_of_sessions_nor_their_batches_change_what_is_found(chance):
@@ -321,8 +320,8 @@ def test_a_crowd_of_other_habits_is_no_crowd_of_replays(chance):
     """People who move straighter are nearer to each other than those of the reference are."""
     rng = np.random.default_rng(0)
     narrow = make_sessions(*(session(human(rng, bow=0.4)) for _ in range(60)))
-    evidence = find_replays(record(named(narrow, "narrow")), chance)
-    assert np.mean(evidence.log_ratio > 3) < 0.02
+    result = find_replays(record(named(narrow, "narrow")), chance)
+    assert np.mean(result.log_ratio > 3) < 0.02
 
 
 def scored(score: list[float | None], reasons: list[list[str]] | None = None) -> pa.Table:
@@ -351,11 +350,11 @@ def scored(score: list[float | None], reasons: list[list[str]] | None = None) ->
     return pa.table(arrays, schema=SCORES)
 
 
-def evidence_of(log_ratio: list[float], is_whole: bool = True):
-    from pipeline.replay.search import ReplayEvidence
+def result_of(log_ratio: list[float], is_whole: bool = True):
+    from pipeline.replay.search import ReplayResult
 
     n = len(log_ratio)
-    return ReplayEvidence(
+    return ReplayResult(
         np.array(log_ratio, np.float64),
         np.array(["original"] * n, object),
         np.full(n, is_whole),
@@ -365,7 +364,7 @@ def evidence_of(log_ratio: list[float], is_whole: bool = True):
 
 
 def test_a_replay_is_flagged_however_human_it_looks():
-    table = with_replays(scored([0.0001]), evidence_of([MOST_EVIDENCE]), 0.5, 0.5)
+    table = with_replays(scored([0.0001]), result_of([MAX_LOG_RATIO]), 0.5, 0.5)
     row = table.to_pylist()[0]
 
     assert row["fraud_score"] > 0.999
@@ -374,9 +373,9 @@ def test_a_replay_is_flagged_however_human_it_looks():
     assert table.schema.equals(SCORES, check_metadata=True)
 
 
-def test_weak_evidence_changes_nothing_and_none_lowers_a_score():
+def test_weak_result_changes_nothing_and_none_lowers_a_score():
     before = scored([0.2, 0.2, 0.97, 1.0, 0.0])
-    after = with_replays(before, evidence_of([0, 2.9, 3.5, 5, 2]), 0.5, 0.5)
+    after = with_replays(before, result_of([0, 2.9, 3.5, 5, 2]), 0.5, 0.5)
 
     np.testing.assert_array_equal(
         after["fraud_score"].to_numpy()[[0, 1, 4]], np.float32([0.2, 0.2, 0])
@@ -385,27 +384,27 @@ def test_weak_evidence_changes_nothing_and_none_lowers_a_score():
     assert [bool(of) for of in after["replay_of"].to_pylist()] == [False, False, True, True, False]
 
 
-def test_where_frauds_are_rare_it_takes_more_evidence():
-    after = with_replays(scored([0.01]), evidence_of([5.0]), 0.001, 0.5)
+def test_where_frauds_are_rare_it_takes_more_result():
+    after = with_replays(scored([0.01]), result_of([5.0]), 0.001, 0.5)
     assert after["fraud_score"].to_pylist() == pytest.approx([0.01])
     assert after["reasons"].to_pylist() == [[]]
 
 
 def test_reasons_stand_in_order_of_strength():
     before = scored([0.99, 0.1], [["other"], ["other"]])
-    after = with_replays(before, evidence_of([3.5, 20], is_whole=False), 0.5, 0.5)
+    after = with_replays(before, result_of([3.5, 20], is_whole=False), 0.5, 0.5)
     assert after["reasons"].to_pylist() == [["other", REPEATED], [REPEATED, "other"]]
 
 
 def test_who_abstains_gets_the_reason_and_no_score():
-    row = with_replays(scored([None]), evidence_of([20]), 0.5, 0.5).to_pylist()[0]
+    row = with_replays(scored([None]), result_of([20]), 0.5, 0.5).to_pylist()[0]
     assert (row["fraud_score"], row["is_flagged"], row["band"]) == (None, False, "abstained")
     assert (row["reasons"], row["replay_of"]) == ([REPLAY], "original")
 
 
 def test_no_rows_stay_no_rows():
     empty = SCORES.empty_table()
-    assert with_replays(empty, evidence_of([]), 0.5, 0.5).equals(empty)
+    assert with_replays(empty, result_of([]), 0.5, 0.5).equals(empty)
 
 
 def test_scores_of_the_version_before_can_still_be_read():

@@ -13,8 +13,8 @@ from scipy.special import logit
 from model.bootstrap import rate_interval
 from model.run import TrainedModel
 from model.score import score_sessions
-from pipeline.replay.recordings import record
 from pipeline.replay.search import find_replays, log_odds, with_replays
+from pipeline.replay.signature import record
 from pipeline.sessions.sessions import Sessions
 
 N_RESAMPLES = 1000

@@ -14,7 +14,7 @@ from pipeline.config import DriftConfig
 from pipeline.errors import NotFoundError
 from pipeline.monitoring.drift import find_drift, strongest
 from pipeline.monitoring.reference import (
-    FILE,
+    REFERENCE_FILE,
     Measures,
     Reference,
     read_reference,
@@ -121,7 +121,8 @@ def _reference(
     """Return the reference of the model that scored the day, else that of the champion."""
     manifest = scores / f"run_date={run_date}" / MANIFEST
     named = json.loads(manifest.read_text()).get("run") if manifest.is_file() else None
-    run = as_path(named) if named and (as_path(named) / FILE).is_file() else resolve_run(models)
+    is_kept = named is not None and (as_path(named) / REFERENCE_FILE).is_file()
+    run = as_path(named) if is_kept else resolve_run(models)
     return run, read_reference(run)
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from model.run import TrainedModel
-from pipeline.replay.recordings import (
+from pipeline.replay.search import find_replays, log_odds, with_replays
+from pipeline.replay.signature import (
     Recordings,
     concatenate_recordings,
     read_recordings,
     record,
 )
-from pipeline.replay.search import find_replays, log_odds, with_replays
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import open_parquet
 from pipeline.storage.shards import StagedShards

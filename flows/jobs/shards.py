@@ -20,7 +20,7 @@ from flows.console import Stopped
 from model.device import prepare_jax
 from pipeline.errors import ConfigError, DataError, WorkerError
 from pipeline.ingest.report import ShardReport
-from pipeline.replay.recordings import Recordings, concatenate_recordings, record, write_recordings
+from pipeline.replay.signature import Recordings, concatenate_recordings, record, write_recordings
 from pipeline.schemas import SCORES
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.overlap import overlapped

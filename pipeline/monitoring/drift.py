@@ -1,4 +1,4 @@
-"""A day and a model's reference in, a `DRIFT` table out: what has changed, and how sure that is.
+"""Compare a day with a model's reference: what has changed, and how sure that is.
 
 Two numbers a measure. PSI, the population stability index, is the distance of two histograms;
 KS, of Kolmogorov and Smirnov, the largest gap between two cumulative distributions (numbers
@@ -18,7 +18,7 @@ from jaxtyping import Float64
 from scipy.special import gammaincc, kolmogorov
 
 from pipeline.config import DriftConfig
-from pipeline.monitoring.reference import UNITS, Numbers, Reference, Words
+from pipeline.monitoring.reference import UNITS, CategorySummary, NumberSummary, Reference
 from pipeline.schemas import DRIFT
 
 DriftLevel = Literal["ok", "some", "strong", "too_few"]
@@ -26,7 +26,7 @@ DRIFT_LEVELS: Final[tuple[DriftLevel, ...]] = ("ok", "some", "strong", "too_few"
 
 _BINS = 10
 _KOLMOGOROV_MEAN = np.sqrt(np.pi / 2) * np.log(2)
-_WORDS = 20  # of a measure told apart; the rest is one word
+_CATEGORIES = 20  # of a measure that are compared; the rest is one category
 _REST = "(other)"
 
 
@@ -108,7 +108,7 @@ def _row(change: MeasureChange, p_value: float | None, config: DriftConfig) -> d
 
 
 def _count_row(n_sessions: int, config: DriftConfig) -> dict[str, object]:
-    """Say how many sessions there were; none at all is commonly a log that didn't come."""
+    """Count the sessions; none at all is commonly a log that didn't come."""
     is_alarm = n_sessions == 0 and config.alarm_when_empty
     return {
         "measure": "sessions",
@@ -136,22 +136,22 @@ def _level(change: MeasureChange, p_value: float | None, config: DriftConfig) ->
 
 
 def compare_measure(
-    name: str, reference: Numbers | Words, day: Numbers | Words
+    name: str, reference: NumberSummary | CategorySummary, day: NumberSummary | CategorySummary
 ) -> list[MeasureChange]:
-    """Return how far a measure is from the reference: words by PSI, numbers by PSI and KS."""
+    """Return how far a measure is from the reference: categories by PSI, numbers by PSI and KS."""
     if min(reference.n, day.n) == 0:
         return []
-    if isinstance(reference, Words) and isinstance(day, Words):
-        return [_words_change(name, reference, day)]
-    if isinstance(reference, Numbers) and isinstance(day, Numbers):
+    if isinstance(reference, CategorySummary) and isinstance(day, CategorySummary):
+        return [_category_change(name, reference, day)]
+    if isinstance(reference, NumberSummary) and isinstance(day, NumberSummary):
         return [_psi_change(name, reference, day), _ks_change(name, reference, day)]
     return []
 
 
-def _words_change(name: str, reference: Words, day: Words) -> MeasureChange:
-    words = sorted(reference.counts, key=lambda word: -reference.counts[word])[:_WORDS]
+def _category_change(name: str, reference: CategorySummary, day: CategorySummary) -> MeasureChange:
+    words = sorted(reference.counts, key=lambda word: -reference.counts[word])[:_CATEGORIES]
     words += [w for w in sorted(day.counts, key=lambda w: -day.counts[w]) if w not in words][
-        :_WORDS
+        :_CATEGORIES
     ]
     before, after = (_counts(side, words) for side in (reference, day))
     shares = before / before.sum(), after / after.sum()
@@ -163,13 +163,13 @@ def _words_change(name: str, reference: Words, day: Words) -> MeasureChange:
     )  # fmt: skip
 
 
-def _counts(side: Words, words: list[str]) -> Float64[np.ndarray, " words"]:
-    """Return how often each of `words` was said, and last how often any other."""
-    told = [side.counts.get(word, 0) for word in words]
-    return np.array([*told, side.n - sum(told)], np.float64)
+def _counts(side: CategorySummary, words: list[str]) -> Float64[np.ndarray, " words"]:
+    """Return how often each of `words` occurs, and last how often any other."""
+    counted = [side.counts.get(word, 0) for word in words]
+    return np.array([*counted, side.n - sum(counted)], np.float64)
 
 
-def _psi_change(name: str, reference: Numbers, day: Numbers) -> MeasureChange:
+def _psi_change(name: str, reference: NumberSummary, day: NumberSummary) -> MeasureChange:
     edges = np.unique(np.quantile(reference.values, np.linspace(0, 1, _BINS + 1)[1:-1]))
     before, after = (
         np.bincount(
@@ -178,10 +178,10 @@ def _psi_change(name: str, reference: Numbers, day: Numbers) -> MeasureChange:
         for side in (reference, day)
     )
     value, by_chance, p_value = psi(before, after, reference.n_effective, day.n_effective)
-    return _numbers_change(name, "psi", value, by_chance, p_value, reference, day)
+    return _number_change(name, "psi", value, by_chance, p_value, reference, day)
 
 
-def _ks_change(name: str, reference: Numbers, day: Numbers) -> MeasureChange:
+def _ks_change(name: str, reference: NumberSummary, day: NumberSummary) -> MeasureChange:
     both = np.sort(np.concatenate([reference.values, day.values]))
     below = [
         np.searchsorted(np.sort(side.values), both, side="right") / len(side.values)
@@ -190,23 +190,23 @@ def _ks_change(name: str, reference: Numbers, day: Numbers) -> MeasureChange:
     value = float(np.abs(below[0] - below[1]).max())
     root = np.sqrt(_harmonic(reference.n_effective, day.n_effective))
     by_chance = float(_KOLMOGOROV_MEAN / root)
-    return _numbers_change(
+    return _number_change(
         name, "ks", value, by_chance, float(kolmogorov(value * root)), reference, day
     )
 
 
-def _numbers_change(
+def _number_change(
     name: str,
     test: Literal["psi", "ks"],
     value: float,
     by_chance: float,
     p_value: float,
-    reference: Numbers,
-    day: Numbers,
+    reference: NumberSummary,
+    day: NumberSummary,
 ) -> MeasureChange:
-    usual, found = float(np.median(reference.values)), float(np.median(day.values))
+    before, after = float(np.median(reference.values)), float(np.median(day.values))
     return MeasureChange(
-        name, test, value, by_chance, p_value, found, usual, None, day.n, day.n_effective
+        name, test, value, by_chance, p_value, after, before, None, day.n, day.n_effective
     )
 
 

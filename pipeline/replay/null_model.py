@@ -1,7 +1,7 @@
-"""Signatures of legitimate sessions in, `NullModel` out: how often movements are alike by accident.
+"""The null model of replays: how often movements of legitimate sessions are alike by accident.
 
-How near a movement's nearest neighbour is says nothing by itself: everybody's straight reach
-looks like everybody's. So a distance is told as a **ratio**, to the distance of the tenth
+How near a movement's nearest neighbour is means nothing by itself: everybody's straight reach
+resembles everybody's. So a distance is given as a **ratio**, to the distance of the tenth
 nearest movement of a reference, which are movements of legitimate sessions. How many movements
 of others come within a ratio by accident is then nearly the same for common and for rare
 movements: a power of the ratio.
@@ -22,10 +22,11 @@ from pipeline.errors import SchemaError
 from pipeline.replay.signature import VIEWS, Signatures, View, sign
 from pipeline.schemas import REFERENCE, check_schema
 from pipeline.sessions.sessions import Sessions
+from pipeline.storage.records import parse_record, record_json
 
 log = logging.getLogger(__name__)
 
-K_NEAREST: Final = 10  # the reference's k-th neighbour tells how sparse it is there
+K_NEAREST: Final = 10  # the reference's k-th neighbour shows how sparse it is there
 LARGEST_REFERENCE: Final = 10_000
 SMALLEST_REFERENCE: Final = 1_000  # of fewer, the tenth neighbour isn't near
 DIMENSION: Final = 6.5  # of the power; 6.5 to 8 were measured, and less is more cautious
@@ -33,6 +34,7 @@ _FIT_RATIO: Final = 0.5  # where accidents are counted: there are enough of them
 _FIT_PROBABILITY: Final = 0.02  # of an accident, where it is measured how sessions differ
 _LEAST_EXCESS: Final = 0.3
 _LEAST_SPREAD: Final = 0.003
+_HINT: Final = "train the model again"
 
 
 @dataclass(frozen=True)
@@ -87,18 +89,26 @@ class ViewNullModel:
 NullModel = Mapping[View, ViewNullModel]
 
 
+@dataclass(frozen=True)
+class _Accidents:
+    """What a RUN keeps of a view beside its reference."""
+
+    excess: float
+    spread: float
+
+
 def fit_null_model(sessions: Sessions) -> NullModel | None:
-    """Return what chance repeats in legitimate sessions; None if there are too few movements."""
+    """Return what legitimate sessions repeat by accident; None: there are too few movements."""
     is_named = np.array([account is not None for account in sessions.account_id], bool)
     who = np.where(is_named, sessions.account_id, sessions.session_id)
     signatures = sign(sessions)
-    chance = fit_view_null_model(signatures, who)
-    if chance is None:
+    null_model = fit_view_null_model(signatures, who)
+    if null_model is None:
         log.warning(
-            "%d movements of legitimate sessions are too few to know what chance repeats: "
+            "%d movements of legitimate sessions are too few to fit the null model of replays: "
             "scoring with this model won't look for replays", len(signatures["same"]),
         )  # fmt: skip
-    return chance
+    return null_model
 
 
 def fit_view_null_model(
@@ -112,7 +122,7 @@ def fit_view_null_model(
     rng = np.random.default_rng(seed)
     names, code = np.unique(group.astype(str), return_inverse=True)
     is_first = (rng.permutation(len(names)) % 2 == 0)[code]
-    chance: dict[View, ViewNullModel] = {}
+    null_model: dict[View, ViewNullModel] = {}
     for view in VIEWS:
         found = signatures[view]
         first, second = (
@@ -121,8 +131,8 @@ def fit_view_null_model(
         if min(len(first), len(second)) < SMALLEST_REFERENCE // 2:
             return None
         excess, spread = _measure(ViewNullModel(first.vector), second)
-        chance[view] = ViewNullModel(_sample(found, rng).vector, excess, spread)
-    return chance
+        null_model[view] = ViewNullModel(_sample(found, rng).vector, excess, spread)
+    return null_model
 
 
 def _sample(signatures: Signatures, rng: np.random.Generator) -> Signatures:
@@ -159,7 +169,7 @@ def _measure(even: ViewNullModel, found: Signatures) -> tuple[float, float]:
 def _intraclass_correlation(
     k: Int64[np.ndarray, " sessions"], n: Int64[np.ndarray, " sessions"]
 ) -> float:
-    """Return how alike the fates of one session's movements are: 0 if only chance decides.
+    """Return how alike the movements of one session fare: 0 if they are independent.
 
     By moments: `k` of `n` vary by `n p (1 - p) (1 + (n - 1) correlation)`.
     """
@@ -168,27 +178,34 @@ def _intraclass_correlation(
     return float(unexplained / max((n * (n - 1.0)).sum() * p * (1 - p), 1e-9))
 
 
-def null_model_json(chance: NullModel) -> dict[str, Any]:
-    """Return what was measured, as a plain dict; the reference is a table."""
+def null_model_json(null_model: NullModel) -> dict[str, Any]:
+    """Return what a RUN keeps of it as JSON; the reference is a table."""
     return {
-        view: {"excess": of_view.excess, "spread": of_view.spread}
-        for view, of_view in chance.items()
+        view: record_json(_Accidents(of_view.excess, of_view.spread))
+        for view, of_view in null_model.items()
     }
 
 
-def reference_table(chance: NullModel) -> pa.Table:
+def reference_table(null_model: NullModel) -> pa.Table:
     """Return the `REFERENCE` table."""
-    views = [view for view, of_view in chance.items() for _ in of_view.reference]
-    vectors = [row for of_view in chance.values() for row in of_view.reference]
+    views = [view for view, of_view in null_model.items() for _ in of_view.reference]
+    vectors = [row for of_view in null_model.values() for row in of_view.reference]
     columns = [pa.array(views).dictionary_encode(), pa.array(vectors, pa.list_(pa.float32()))]
     return pa.table(columns, schema=REFERENCE)
 
 
 def null_model_from(json: Mapping[str, Any], table: pa.Table, where: object) -> NullModel:
-    """Return the chance that `null_model_json` and `reference_table` came from."""
+    """Return the null model that `null_model_json` and `reference_table` came from."""
     check_schema(table.schema, REFERENCE, where)
     if sorted(json) != sorted(VIEWS):
-        raise SchemaError(where, f"found {', '.join(json)}", f"expected {', '.join(VIEWS)}")
+        found = ", ".join(json) or "none"
+        raise SchemaError(where, f"found views {found}, expected {', '.join(VIEWS)}", _HINT)
+    accidents: dict[View, _Accidents] = {
+        view: parse_record(_Accidents, json[view], where, _HINT) for view in VIEWS
+    }
     view_of_row = np.array(table["view"].to_pylist(), object)
     vectors = np.array(table["signature"].to_pylist(), np.float32)
-    return {view: ViewNullModel(vectors[view_of_row == view], **json[view]) for view in VIEWS}
+    return {
+        view: ViewNullModel(vectors[view_of_row == view], found.excess, found.spread)
+        for view, found in accidents.items()
+    }

@@ -1,4 +1,4 @@
-"""Recordings and `NullModel` in, evidence out: how surely a session is a replay, and of which.
+"""Search recordings for replays: how surely a session is one, and of which session.
 
 Two questions are asked in each view. Do more of its movements come back, in whatever sessions,
 than would by accident? That finds moves taken from many recordings. And do more come back in one
@@ -18,14 +18,13 @@ from scipy.spatial import cKDTree
 from scipy.special import betaincc, betaln, expit, gammaln, logit
 
 from pipeline.replay.null_model import NullModel, ViewNullModel
-from pipeline.replay.recordings import Recordings
-from pipeline.replay.signature import Signatures
+from pipeline.replay.signature import Recordings, Signatures
 from pipeline.schemas import SCORES
 from pipeline.scores.table import bands_of
 
 LARGEST_RATIO: Final = 0.7  # beyond it a neighbour is no match, however few there are
-_N_ACCIDENTS: Final = 2.0  # for each movement: where more are expected, it isn't looked as far
-_N_NEAREST: Final = 16  # looked at for each movement, at most
+_N_ACCIDENTS: Final = 2.0  # for each movement: where more are expected, the search is nearer
+_N_NEAREST: Final = 16  # neighbours of each movement, at most
 _BLOCK: Final = 4_096  # movements at once
 
 
@@ -54,16 +53,16 @@ def find_matches(
     found: Signatures,
     identity: Int64[np.ndarray, " sessions"],
     is_searched: Bool[np.ndarray, " sessions"],
-    chance: ViewNullModel,
+    null_model: ViewNullModel,
 ) -> Matches:
     """Return the matches of the sessions in `is_searched`.
 
-    Sessions of the same `identity` are one session that is there twice.
+    Sessions of the same `identity` are one session that occurs twice.
     """
     wanted = np.flatnonzero(is_searched[found.session])
     radius = np.full(len(found), np.nan)
-    radius[wanted] = chance.radius(found.vector[wanted])
-    largest = float(chance.ratio(_N_ACCIDENTS, np.array([len(found)]), LARGEST_RATIO)[0])
+    radius[wanted] = null_model.radius(found.vector[wanted])
+    largest = float(null_model.ratio(_N_ACCIDENTS, np.array([len(found)]), LARGEST_RATIO)[0])
     tree = cKDTree(found.vector)
     mine, other, ratio = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
     by_radius = wanted[np.argsort(radius[wanted], kind="stable")]
@@ -90,10 +89,10 @@ def find_matches(
     )
 
 
-MOST_EVIDENCE: Final = 20.0  # natural log of a likelihood ratio; no sample of people backs more
+MAX_LOG_RATIO: Final = 20.0  # natural log of a likelihood ratio; no sample of people backs more
 FEWEST: Final = 3  # movements that come back; fewer say nothing
-_LEAST_SHARE: Final = 0.15  # of a session, of moves drawn from many: less is habit, not a library
-_CLEARLY: Final = np.log(3.0)  # of the odds by which one session looks more like fraud
+_LEAST_SHARE: Final = 0.15  # of a session, of moves from many others: fewer are common moves
+_CLEARLY: Final = np.log(3.0)  # of the odds by which one session is more likely a fraud
 _RING: Final = (0.5, 1.0)  # ratios between which it is counted how densely movements lie
 _POOL: Final = 1_024  # of which, at most
 _ACCIDENT: Final = 0.01  # probability of a match that is one, for a movement
@@ -101,8 +100,8 @@ _ROUNDING_PX: Final = 0.25  # a copy's points are off by that much after roundin
 
 
 @dataclass(frozen=True)
-class ReplayEvidence:
-    """What the search says of each session that is judged."""
+class ReplayResult:
+    """What the search found about each session that was searched for."""
 
     log_ratio: Float64[np.ndarray, " sessions"]  # P(found | replay) / P(found | accident); >= 0
     replay_of: Shaped[np.ndarray, " sessions"]  # the session that it shares most with; None: none
@@ -110,20 +109,20 @@ class ReplayEvidence:
     n_movements: Int64[np.ndarray, " sessions"]  # that are distinctive, in the view that says most
     n_matched: Int64[np.ndarray, " sessions"]  # of these, found in other sessions
 
-    def take(self, chosen: slice) -> "ReplayEvidence":
-        """Return the evidence on some of the sessions."""
-        return ReplayEvidence(*(getattr(self, field.name)[chosen] for field in fields(self)))
+    def take(self, chosen: slice) -> "ReplayResult":
+        """Return the result for some of the sessions."""
+        return ReplayResult(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 def find_replays(
     recordings: Recordings,
     null_model: NullModel,
-    suspicion: Float[np.ndarray, " judged"] | None = None,
-) -> ReplayEvidence:
-    """Return the evidence on every session that is judged: those that aren't earlier, in order.
+    suspicion: Float[np.ndarray, " sessions"] | None = None,
+) -> ReplayResult:
+    """Return the result for every session that isn't earlier, in order.
 
     Of two that are alike, the later one is the replay. Where it isn't known which is later,
-    it is the one with clearly the higher `suspicion` (log odds of fraud by other evidence),
+    it is the one with clearly the higher `suspicion` (log odds of fraud by its score),
     and if neither is, each may be.
     """
     known = np.full(len(recordings), np.nan)
@@ -173,14 +172,14 @@ class _Finding:
 
 
 def _count(
-    found: Signatures, matches: Matches, chance: ViewNullModel, n_sessions: int
+    found: Signatures, matches: Matches, null_model: ViewNullModel, n_sessions: int
 ) -> tuple[_Finding, _Finding]:
     """Return what matches in whatever sessions say, and what those in one session say."""
     n_own = np.bincount(found.session, minlength=n_sessions)
-    crowding = _crowding(found, matches.radius, chance, n_sessions)
+    crowding = _crowding(found, matches.radius, null_model, n_sessions)
     n_others = (len(found) - n_own) * crowding
-    limit = chance.limit(_ACCIDENT, n_others, matches.largest_ratio)
-    # Where even a copy, rounded to whole px, would be too far, a match can't be told.
+    limit = null_model.limit(_ACCIDENT, n_others, matches.largest_ratio)
+    # Where even a copy, rounded to whole px, would be too far, no match is certain.
     is_distinctive = limit[found.session] * matches.radius >= _ROUNDING_PX / found.spread_px
     n = np.bincount(found.session[is_distinctive], minlength=n_sessions)
     matches = matches.take(is_distinctive[matches.mine])
@@ -188,15 +187,19 @@ def _count(
     copy, original = found.session[matches.mine], found.session[matches.other]
     matched = np.unique(matches.mine[matches.ratio <= limit[copy]])
     k = np.bincount(found.session[matched], minlength=n_sessions)
-    anywhere = _log_ratio(k, n, chance.probability(limit, n_others), chance.spread, _LEAST_SHARE)
+    anywhere = _log_ratio(
+        k, n, null_model.probability(limit, n_others), null_model.spread, _LEAST_SHARE
+    )
 
     n_in_one = crowding[copy] * n_own[original]
-    is_near = matches.ratio <= chance.limit(_ACCIDENT, n_in_one, matches.largest_ratio)
+    is_near = matches.ratio <= null_model.limit(_ACCIDENT, n_in_one, matches.largest_ratio)
     pair, k_pair = _pairs(matches.take(is_near), found.session, n_sessions)
     copy, original = pair // n_sessions, pair % n_sessions
     n_in_one = crowding[copy] * n_own[original]
-    p_pair = chance.probability(chance.limit(_ACCIDENT, n_in_one, matches.largest_ratio), n_in_one)
-    in_one = _log_ratio(k_pair, n[copy], p_pair, chance.spread) - np.log(max(n_sessions - 1, 1))
+    p_pair = null_model.probability(
+        null_model.limit(_ACCIDENT, n_in_one, matches.largest_ratio), n_in_one
+    )
+    in_one = _log_ratio(k_pair, n[copy], p_pair, null_model.spread) - np.log(max(n_sessions - 1, 1))
     by_strength = np.lexsort((k_pair, in_one, copy))
     strongest = by_strength[np.flatnonzero(np.diff(copy[by_strength], append=-1))]
 
@@ -216,7 +219,7 @@ def _count(
 def _crowding(
     found: Signatures,
     radius: Float64[np.ndarray, " signatures"],
-    chance: ViewNullModel,
+    null_model: ViewNullModel,
     n_sessions: int,
 ) -> Float64[np.ndarray, " sessions"]:
     """Return how many times as densely others lie around a session's movements as expected.
@@ -238,7 +241,7 @@ def _crowding(
         ]
         counts[0] = np.bincount(found.session[wanted], n_near[1] - n_near[0], n_sessions)
     n = np.bincount(found.session[wanted], minlength=n_sessions)
-    near, far = chance.expected(np.array(_RING), np.array(len(pool)))
+    near, far = null_model.expected(np.array(_RING), np.array(len(pool)))
     counts[1] = n * (far - near)
     return np.maximum((counts[0] + 1) / (counts[1] + 1), 1)
 
@@ -249,7 +252,7 @@ def _pairs(
     """Return the pairs of sessions, copy times `n_sessions` plus original, and what they share.
 
     Movements of the one and of the other are counted, and the fewer taken: a session full of one
-    habit matches a single movement many times.
+    move matches a single movement many times.
     """
     mine, original = divmod(
         pd.unique(session[matches.other] + matches.mine * n_sessions), n_sessions
@@ -281,12 +284,12 @@ def _log_ratio(
     return np.where(k < FEWEST, -np.inf, log_ratio)
 
 
-def _strongest(recordings: Recordings, findings: Sequence[_Finding]) -> ReplayEvidence:
+def _strongest(recordings: Recordings, findings: Sequence[_Finding]) -> ReplayResult:
     """Return for each session the finding that says most, made less by how many were asked."""
     in_one = _best([finding for finding in findings if finding.is_whole])
     best = _best(findings)
     n_asked = np.log(len(findings))
-    log_ratio = np.clip(best.log_ratio - n_asked, 0, MOST_EVIDENCE)
+    log_ratio = np.clip(best.log_ratio - n_asked, 0, MAX_LOG_RATIO)
     is_known = (in_one.original >= 0) & (log_ratio > 0)
     replay_of = np.full(len(recordings), None, object)
     replay_of[is_known] = recordings.session_id[in_one.original[is_known]]
@@ -297,11 +300,11 @@ def _strongest(recordings: Recordings, findings: Sequence[_Finding]) -> ReplayEv
         best.n,
         best.k,
     )
-    return ReplayEvidence(*(column[~recordings.is_earlier] for column in columns))
+    return ReplayResult(*(column[~recordings.is_earlier] for column in columns))
 
 
 def _best(findings: Sequence[_Finding]) -> _Finding:
-    """Return for each session the finding with the most evidence, then with the most matches."""
+    """Return for each session the finding with the highest ratio, then with the most matches."""
     strength = [(finding.k, finding.log_ratio) for finding in findings]
     last = np.lexsort(np.moveaxis(np.array(strength), 0, -1), axis=-1)[:, -1]
     rows = np.arange(len(last))
@@ -325,28 +328,28 @@ def log_odds(scores: pa.Table) -> Float64[np.ndarray, " sessions"]:
 
 
 def with_replays(
-    scores: pa.Table, evidence: ReplayEvidence, base_rate: float, medium_threshold: float
+    scores: pa.Table, result: ReplayResult, base_rate: float, medium_threshold: float
 ) -> pa.Table:
-    """Return `SCORES` rows raised by the evidence on their sessions; none is ever lowered.
+    """Return `SCORES` rows raised by the replays that were found; none is ever lowered.
 
-    `base_rate` is the share of frauds that the scores hold for. ReplayEvidence counts from where a
+    `base_rate` is the share of frauds that the scores hold for. A replay counts from where a
     replay is likelier than not; such a session gets a reason, and the name of the session that
     it shares most with. One that abstains gets these too, and no score.
     """
     if not scores.num_rows:
         return scores
-    looks = log_odds(scores)
-    replay = logit(base_rate) + np.log(REPLAY_SHARE) + evidence.log_ratio
+    by_score = log_odds(scores)
+    replay = logit(base_rate) + np.log(REPLAY_SHARE) + result.log_ratio
     is_replay = replay >= 0
     score = scores["fraud_score"].to_numpy(zero_copy_only=False).copy()
-    is_raised = is_replay & ~np.isnan(looks)
-    score[is_raised] = expit(np.logaddexp(looks[is_raised], replay[is_raised]))
+    is_raised = is_replay & ~np.isnan(by_score)
+    score[is_raised] = expit(np.logaddexp(by_score[is_raised], replay[is_raised]))
     threshold = float(scores["threshold"][0].as_py())
-    code = np.where(evidence.is_whole, REPLAY, REPEATED)
+    code = np.where(result.is_whole, REPLAY, REPEATED)
     reasons = [
         ([new, *old] if is_first else [*old, new]) if is_new else old
         for old, new, is_new, is_first in zip(
-            scores["reasons"].to_pylist(), code, is_replay, ~(looks > replay), strict=True
+            scores["reasons"].to_pylist(), code, is_replay, ~(by_score > replay), strict=True
         )
     ]
     columns = {
@@ -354,7 +357,7 @@ def with_replays(
         "band": pa.array(bands_of(score, medium_threshold, threshold)).dictionary_encode(),
         "is_flagged": pa.array(score >= np.float32(threshold)),
         "reasons": pa.array(reasons, SCORES.field("reasons").type),
-        "replay_of": pa.array(evidence.replay_of, pa.string(), mask=~is_replay),
+        "replay_of": pa.array(result.replay_of, pa.string(), mask=~is_replay),
     }
     changed = [columns.get(name, scores[name]) for name in SCORES.names]
     return pa.table(changed, schema=SCORES)
