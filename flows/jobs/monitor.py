@@ -121,8 +121,8 @@ def _reference(
     """Return the reference of the model that scored the day, else that of the champion."""
     manifest = scores / f"run_date={run_date}" / MANIFEST
     named = json.loads(manifest.read_text()).get("run") if manifest.is_file() else None
-    is_kept = named is not None and (as_path(named) / REFERENCE_FILE).is_file()
-    run = as_path(named) if is_kept else resolve_run(models)
+    kept = as_path(named) if named else None
+    run = kept if kept and (kept / REFERENCE_FILE).is_file() else resolve_run(models)
     return run, read_reference(run)
 
 
