@@ -97,7 +97,7 @@ def prints_of_two(to: Path) -> Path:
 def make_pictures(images: Path, run: Path | None = None) -> list[Path]:
     """Write sessions.png, print.png and, with a RUN, attribution.png."""
     prepare_jax()
-    from flows.jobs.draw import draw
+    from flows.jobs.draw import DrawJob, draw_paths
 
     box = replace(Canvas(), placement="box")
     with store_of((*PEOPLE, *SYNTHETIC)) as store:
@@ -105,7 +105,7 @@ def make_pictures(images: Path, run: Path | None = None) -> list[Path]:
     made.append(prints_of_two(images / "print.png"))
     if run is not None:
         with store_of((*PEOPLE[:2], *SYNTHETIC[:2])) as store:
-            made.append(draw(store, images / "attribution.png", run=run))
+            made.append(draw_paths(DrawJob(store, images / "attribution.png", model=run)))
     return made
 
 

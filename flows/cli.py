@@ -1,43 +1,52 @@
-"""The command line: one short function a command; each calls one job.
+"""The command line: one short function a command; each builds a job, runs it, prints its result.
 
-No NumPy, pandas, JAX or Prefect is loaded until a command needs it: `--help` waits for none.
+No NumPy, pandas, JAX or Prefect is imported until a command needs it, so that `--help` is quick.
 """
 
-import json
+import json as json_
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.config import Toml
+from cyclopts.argument import ArgumentCollection, update_argument_collection
 
-from flows import cli_site
 from flows.console import (
-    CODE,
     QUIET,
+    SIGNALLED,
     Stopped,
     print_epoch,
-    print_notes,
+    print_message,
     print_throughput,
-    progress,
+    shown_progress,
     stoppable,
     stopped_text,
 )
 from model.config import RunConfig
 from pipeline.config import AbstainIs, Task, WindowConfig
-from pipeline.errors import ConfigError, NotFoundError, PointerprintError
-from pipeline.readers.common.tabular import parse_columns
+from pipeline.errors import ConfigError, NotFoundError, PointerprintError, without_secrets
+from pipeline.readers import AUTO, format_names
 from rasterize.canvas import Canvas
 
-FormatName = Literal["auto", "csv", "jsonl", "parquet", "balabit", "sapimouse", "rrweb", "posthog"]
+if TYPE_CHECKING:  # it takes time to import
+    from flows.settings import Found, Settings
+    from pipeline.storage.paths import StoragePath
 
-EVERYWHERE = """Everywhere: --quiet shows no progress, NO_COLOR=1 no colours; -h, --help explains a
-command. Results go to stdout, all else to stderr."""
-SETTINGS = """Settings of the model: --task owner, --seed 1, --train.epochs 20 and so on,
-or a TOML with --config. `pointerprint settings` prints them all and what they are for."""
+    FormatName = str
+else:
+    FormatName = Literal[(AUTO, *format_names())]
+
+EVERYWHERE: Final = """Everywhere: --quiet shows no progress, NO_COLOR=1 no colours; -h, --help
+explains a command. Results go to stdout, all else to stderr."""
+TRAINING: Final = """Settings of the training: --task owner, --seed 1, --train.epochs 20 and so on,
+or [run] in pointerprint.toml. With --config FILE another file counts: its [run], or all of it if
+it has no [run]. `pointerprint settings` prints them all and what they are for."""
+STRONG_DRIFT: Final = 3
+"""The exit code of `monitor` after a strong change."""
 
 
 def _version() -> str:
@@ -53,8 +62,9 @@ app = App(
     help_epilogue=EVERYWHERE,
     version=_version,
     version_flags=["--version"],
-    suppress_keyboard_interrupt=False,  # `main` says more of it
+    suppress_keyboard_interrupt=False,  # `main` says more about it
 )
+models_app = App(name="models", help="List trained models, and choose the one that scores.")
 
 Columns = Annotated[
     str | None,
@@ -63,13 +73,23 @@ Columns = Annotated[
 Format = Annotated[FormatName, Parameter(help="The log's format; `auto` recognises it.")]
 RunDate = Annotated[str | None, Parameter(help="YYYY-MM-DD; default: today, UTC.")]
 AsJson = Annotated[bool, Parameter(negative=(), help="Print JSON instead of a table.")]
+SettingsFile = Annotated[
+    Path | None, Parameter(help="The settings' TOML; default: pointerprint.toml, if it is there.")
+]
+Sets = Annotated[
+    list[str] | None,
+    Parameter(name="--set", negative=(), help="Override a setting: `--set store=/srv/store`."),
+]
+Models = Annotated[
+    Path | None, Parameter(help="The folder of models; default: the settings' `models`.")
+]
 
 
 @app.command
 def ingest(
     *logs: Path,
     to: Path,
-    format: Format = "auto",
+    format: Format = AUTO,
     columns: Columns = None,
     labels: Annotated[Path | None, Parameter(help="CSV or Parquet: session_id,label.")] = None,
     date: RunDate = None,
@@ -77,27 +97,16 @@ def ingest(
     json: AsJson = False,
 ) -> None:
     """Read logs, clean them, and add their sessions to the store `--to`."""
-    from flows.jobs.inputs import today
-    from pipeline.ingest.ingest import ingest_logs
-    from pipeline.sessions.labels import read_labels
+    from flows.jobs.inputs import IngestJob, today
+    from flows.jobs.inputs import ingest as ingest_logs
     from pipeline.storage.paths import as_path
 
     _require(logs, "ingest", "LOG")
-    known = read_labels(labels).to_pydict() if labels else None
-    with progress("reading", "files") as show:
-        report = ingest_logs(
-            logs,
-            to,
-            format=format,
-            columns=parse_columns(columns),
-            labels=dict(zip(known["session_id"], known["label"], strict=True)) if known else None,
-            ingest_date=date or today(),
-            strict=strict,
-            progress=show,
-        )
-    _print_json(report.to_json()) if json else print(
-        "\n".join([*report.summary(), str(as_path(to))])
-    )
+    job = IngestJob(logs, to, date or today(), format, _columns(columns), labels, strict)
+    with shown_progress("reading") as show:
+        report = ingest_logs(job, show)
+    text = "\n".join([*report.summary(), str(as_path(to))])
+    _print(report.to_json() if json else text)
 
 
 @app.command
@@ -109,7 +118,7 @@ def draw(
         list[str] | None,
         Parameter(negative=(), help="Only this one, with all its windows; --print: one or two."),
     ] = None,
-    format: Format = "auto",
+    format: Format = AUTO,
     columns: Columns = None,
     limit: Annotated[int, Parameter(help="Pictures on the sheet, at most.")] = 12,
     model: Annotated[
@@ -131,19 +140,15 @@ def draw(
 ) -> None:
     """Draw sessions of a log or store to a PNG with a legend: their paths, or a print."""
     _prepare()
-    from flows.jobs.draw import draw as draw_paths
-    from flows.jobs.draw_print import draw_print
+    from flows.jobs.draw import DrawJob, draw_paths, draw_print
 
-    names, ids = parse_columns(columns), session or []
     if print_ and large:
         raise ConfigError("draw", "--print and --large", "choose one of them")
-    if print_:
-        print(draw_print(source, to, ids, canvas, window, format, names, model))
-        return
-    if len(ids) > 1:
-        raise ConfigError("draw", f"{len(ids)} sessions", "--print compares two; else name one")
-    only = ids[0] if ids else None
-    print(draw_paths(source, to, only, canvas, window, limit, format, names, model, large))
+    job = DrawJob(
+        source, to, tuple(session or ()), format, _columns(columns), limit, model, large, canvas,
+        window,
+    )  # fmt: skip
+    _print(draw_print(job) if print_ else draw_paths(job))
 
 
 @app.command
@@ -152,20 +157,30 @@ def simulate(
     *,
     to: Path,
     bots: Annotated[str | None, Parameter(help="Names, with commas between; default: all.")] = None,
-    per_session: Annotated[int, Parameter(help="Twins of each session.")] = 1,
+    per_session: Annotated[int, Parameter(help="Synthetic sessions for each session.")] = 1,
     seed: int = 0,
 ) -> None:
-    """Make bots in the likeness of a store's sessions: same plan and clock, another hand."""
-    from flows.jobs.simulate import simulate as job
-    from pipeline.simulate.generators import BOT_NAMES
+    """Make bots in the likeness of a store's sessions: the same plan and clock, moved by a bot."""
+    from flows.jobs.sessions import SimulateJob, simulate
     from pipeline.storage.paths import as_path
 
-    names = tuple(bots.split(",")) if bots else BOT_NAMES
-    n_twins = job(store, to, names, per_session, seed)
-    print(f"{n_twins:,} simulated sessions\n{as_path(to)}")
+    names = tuple(bots.split(",")) if bots else ()
+    n_sessions = simulate(SimulateJob(store, to, names, per_session, seed))
+    _print(f"{n_sessions:,} simulated sessions\n{as_path(to)}")
 
 
-@app.command(help_epilogue=SETTINGS)
+def _run_settings(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Have what --config, pointerprint.toml and the environment set count where no flag does."""
+    from flows.settings import find_run_settings
+
+    given = [token.value for one in arguments if "--config" in one.names for token in one.tokens]
+    for name, setting in find_run_settings(Path(given[0]) if given else None).items():
+        update_argument_collection(
+            {name: setting.value}, setting.source, arguments, root_keys=(), allow_unknown=False
+        )
+
+
+@app.command(help_epilogue=TRAINING, config=_run_settings)
 def train(
     *stores: Path,
     to: Annotated[Path, Parameter(help="A new folder for the trained model: the RUN.")],
@@ -177,22 +192,20 @@ def train(
         Parameter(help="SCORES beside which labels were fed back; the stores' own count anyway."),
     ] = None,
     resume: Annotated[bool, Parameter(negative=(), help="Go on where it was cut short.")] = False,
-    config: Annotated[Path | None, Parameter(help="A TOML with any of the settings.")] = None,
+    config: Annotated[Path | None, Parameter(help="A TOML with settings of the training.")] = None,
     settings: Annotated[RunConfig, Parameter(name="*", show=False)] = RunConfig(),
 ) -> None:
     """Train on the labelled sessions of stores; print the figures on the sessions held out."""
     _prepare()
     _require(stores, "train", "STORE")
     from flows.jobs.progress import finish
-    from flows.jobs.train import TrainJob
-    from flows.jobs.train import train as train_model
+    from flows.jobs.train import TrainJob, train
     from model.text import evaluation_text
     from pipeline.storage.paths import as_path
 
     job = TrainJob(stores, to, settings, simulate, resume, tuple(feedback or ()))
-    evaluation = finish(train_model(job), print_epoch)
-    print(evaluation_text(evaluation))
-    print(as_path(to))
+    evaluation = finish(train(job), print_epoch)
+    _print(f"{evaluation_text(evaluation)}\n{as_path(to)}")
 
 
 @app.command
@@ -204,25 +217,27 @@ def enroll(
 ) -> None:
     """Make or extend the profiles of accounts from their legitimate sessions, without training."""
     _prepare()
-    from flows.jobs.enroll import enroll as job
+    from flows.jobs.sessions import EnrollJob, enroll
 
     _require(stores, "enroll", "STORE")
-    profiles = job(stores, model, device)
-    if json:
-        _print_json(profiles.to_dict("records"))
-    else:
-        print(profiles.to_string(index=False, float_format="{:.2f}".format))
+    profiles = enroll(EnrollJob(stores, model, device))
+    text = profiles.to_string(index=False, float_format="{:.2f}".format)
+    _print(profiles.to_dict("records") if json else text)
 
 
 @app.command
 def score(
     *sources: Path,
     model: Annotated[
-        Path, Parameter(help="The RUN that train made, or a folder of models: its champion.")
-    ],
+        Path | None,
+        Parameter(
+            help="The RUN that train made, or a folder of models: its champion. Default: the "
+            "champion of the settings' `models`."
+        ),
+    ] = None,
     to: Annotated[Path, Parameter(help="The SCORES folder.")],
     date: RunDate = None,
-    format: Format = "auto",
+    format: Format = AUTO,
     columns: Columns = None,
     history: Annotated[
         list[Path] | None,
@@ -234,10 +249,11 @@ def score(
         str | None, Parameter(help="Score on a Dask cluster: tcp://HOST:PORT.")
     ] = None,
     budget: Annotated[
-        float | None, Parameter(help="Of false alarms, one the model knows; default: its own.")
+        float | None,
+        Parameter(help="Target FPR; one that the model was calibrated for. Default: its own."),
     ] = None,
     abstain_is: Annotated[
-        AbstainIs, Parameter(help="Whether sessions that can't be judged are for review.")
+        AbstainIs, Parameter(help="Whether sessions that abstain are for review.")
     ] = "review",
     profile: Annotated[
         Path | None, Parameter(help="A folder for where the time went: a trace and a list.")
@@ -248,37 +264,24 @@ def score(
     _prepare()
     from flows.jobs.inputs import today
     from flows.jobs.progress import finish
-    from flows.jobs.score import ScoreJob
-    from flows.jobs.score import score as score_sessions
+    from flows.jobs.score import ScoreJob, score
     from flows.jobs.summary import summary_json, summary_lines
     from model.device import profiled
     from pipeline.scores.partitions import read_manifest
 
     _require(sources, "score", "LOG|STORE")
     job = ScoreJob(
-        sources,
-        model,
-        to,
-        date or today(),
-        format,
-        parse_columns(columns),
-        tuple(history or ()),
-        replays,
-        workers,
-        scheduler,
-        budget,
-        abstain_is,
-    )
+        sources, model or _champion(), to, date or today(), format, _columns(columns),
+        tuple(history or ()), replays, workers, scheduler, budget, abstain_is,
+    )  # fmt: skip
     began = time.monotonic()
-    with profiled(profile), progress("scoring", "sessions") as show:
-        partition = finish(score_sessions(job), lambda now: show(now.done, now.total))
+    with profiled(profile), shown_progress("scoring") as show:
+        partition = finish(score(job), show)
     manifest = read_manifest(partition)
     print_throughput(manifest["n_sessions"], "sessions", time.monotonic() - began)
-    if json:
-        _print_json(summary_json(partition, manifest))
-    else:
-        print_notes(summary_lines(manifest))
-        print(partition)
+    if not json:
+        print_message("\n".join(summary_lines(manifest)))
+    _print(summary_json(partition, manifest) if json else partition)
 
 
 @app.command
@@ -293,11 +296,11 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """Compare scores with labels: AUC, EER, TPR at 1 % FPR and more, with intervals."""
-    from flows.jobs.evaluate import evaluate as job
+    from flows.jobs.evaluate import EvaluateJob, evaluate
     from model.text import evaluation_text
 
-    evaluation = job(scores, labels, tuple(store or ()), to)
-    _print_json(evaluation.to_json()) if json else print(evaluation_text(evaluation))
+    evaluation = evaluate(EvaluateJob(scores, labels, tuple(store or ()), to))
+    _print(evaluation.to_json() if json else evaluation_text(evaluation))
 
 
 @app.command
@@ -318,13 +321,13 @@ def audit(
     seed: int = 0,
     json: AsJson = False,
 ) -> None:
-    """Say how far one gets without looking at the path: by clock, screen, length alone."""
-    from flows.jobs.audit import audit as job
+    """Measure how far one gets without the path: by clock, screen, length alone."""
+    from flows.jobs.evaluate import AuditJob, audit
     from model.text import audit_text
 
     _require(stores, "audit", "STORE")
-    found = job(stores, labels, scores, to, task, seed)
-    _print_json(found.to_json()) if json else print(audit_text(found))
+    found = audit(AuditJob(stores, labels, scores, task, to, seed))
+    _print(found.to_json() if json else audit_text(found))
 
 
 @app.command
@@ -347,11 +350,181 @@ def report(
 ) -> None:
     """Make a page of a day's cases to look through: what moved how, why, and a verdict on each."""
     _prepare()
-    from flows.jobs.report import report as job
+    from flows.jobs.report import ReportJob, report
 
-    with progress("drawing", "cases") as show:
-        pages = job(scores, to, date, labels, tuple(store or ()), model, limit, show)
-    print("\n".join(map(str, pages)))
+    job = ReportJob(scores, to, date, labels, tuple(store or ()), model, limit)
+    with shown_progress("drawing") as show:
+        pages = report(job, show)
+    _print("\n".join(map(str, pages)))
+
+
+@app.command
+def label(
+    table: Annotated[Path, Parameter(help="The STORE or SCORES whose sessions were reviewed.")],
+    *,
+    from_: Annotated[
+        Path, Parameter(name="--from", help="session_id,label[,note]; 1, 0, fraud, legitimate...")
+    ],
+    json: AsJson = False,
+) -> None:
+    """Feed labels back: the latest counts, `unsure` takes one away, all are kept."""
+    from flows.jobs.sessions import label
+    from pipeline.sessions.feedback import feedback_folder
+
+    report = label(table, from_)
+    _print(report.to_json() if json else f"{report.to_text()}\n{feedback_folder(table)}")
+
+
+app.command(models_app)
+
+
+@models_app.command(name="list")
+def list_(*, models: Models = None, settings: SettingsFile = None, json: AsJson = False) -> None:
+    """Show all models with their AUC on held-out sessions; `*` marks the champion."""
+    from model.registry import list_models
+
+    entries = list(list_models(_models(models, settings)))
+    if json:
+        _print([asdict(entry) for entry in entries])
+        return
+    lines = [f"  {'model':<16}  {'task':<5}  {'trained (UTC)':<19}  ROC AUC, held out"]
+    for entry in entries:
+        auc = "-"
+        if entry.roc_auc is not None:
+            auc = f"{entry.roc_auc:.3f} [{entry.roc_auc_low:.3f}, {entry.roc_auc_high:.3f}]"
+        mark = "*" if entry.is_champion else " "
+        lines.append(
+            f"{mark} {entry.model_id:<16}  {entry.task:<5}  {entry.trained_at[:19]}  {auc}"
+        )
+    _print("\n".join(lines))
+
+
+@models_app.command
+def promote(
+    model: Annotated[str, Parameter(help="A model's id, or a RUN to add to the models first.")],
+    *,
+    models: Models = None,
+    settings: SettingsFile = None,
+    why: Annotated[str, Parameter(help="A word for the record.")] = "by hand",
+) -> None:
+    """Make a model the champion: the one that scores."""
+    from model.registry import add_run, promote
+    from pipeline.storage.paths import as_path
+
+    folder, model_id, run = _models(models, settings), model, as_path(model)
+    if (run / "config.json").is_file():
+        _prepare()
+        from model.run import load_model
+
+        model_id = load_model(run).model_id
+        add_run(folder, run, model_id)
+    promote(folder, model_id, why)
+    _print(folder / model_id)
+
+
+@models_app.command
+def rollback(*, models: Models = None, settings: SettingsFile = None) -> None:
+    """Make the model that was champion before champion again."""
+    from model.registry import rollback
+
+    folder = _models(models, settings)
+    _print(folder / rollback(folder).model_id)
+
+
+@app.command
+def backfill(
+    *,
+    start: Annotated[str, Parameter(help="The first day, YYYY-MM-DD.")],
+    end: Annotated[str, Parameter(help="The last day.")],
+    only_missing: Annotated[
+        bool, Parameter(negative=(), help="Pass over days that have a published partition.")
+    ] = False,
+    what: Annotated[Literal["score", "monitor"], Parameter(help="Which daily job.")] = "score",
+    wait_s: Annotated[
+        float, Parameter(help="With a server: wait so long for the runs to end, s.")
+    ] = 0.0,
+    settings: SettingsFile = None,
+    set_: Sets = None,
+) -> None:
+    """Do days again, or those that are missing: by the server if one is there, else here.
+
+    With a server each day and model is one run, however often it is asked for.
+    """
+    loaded, _ = _start(settings, set_)
+    from flows.prefect.backfill import backfill_here, backfill_there, missing_days
+    from flows.prefect.environment import find_url
+
+    days = missing_days(loaded, start, end, only_missing, what)
+    url = find_url(loaded)
+    where = f"by {url}" if url else "here: no server was found"
+    print_message(f"{len(days)} days to {what}, {where}")
+    if url is None:
+        for partition in backfill_here(loaded, days, what, print_message):
+            _print(partition)
+        return
+    runs = backfill_there(loaded, days, what, url, wait_s, print_message)
+    for run in runs:
+        _print(f"{run.day} {run.run_id} {run.state.lower()}")
+    if wait_s and any(run.state != "Completed" for run in runs):
+        raise SystemExit(1)
+
+
+@app.command
+def monitor(
+    *,
+    date: RunDate = None,
+    settings: SettingsFile = None,
+    set_: Sets = None,
+    json: AsJson = False,
+) -> None:
+    """Compare a day's sessions and scores with the model's reference; exit 3 on strong drift."""
+    loaded, _ = _start(settings, set_)
+    from flows.jobs.days import monitor_day
+    from flows.jobs.inputs import today
+    from flows.jobs.monitor import drift_text, read_drift
+    from pipeline.monitoring.drift import strongest
+
+    partition = monitor_day(loaded, date or today())
+    found = read_drift(partition)
+    _print(found.to_pylist() if json else f"{drift_text(found)}\n{partition}")
+    if strongest(found) == "strong":
+        raise SystemExit(STRONG_DRIFT)
+
+
+@app.command
+def serve(*, settings: SettingsFile = None, set_: Sets = None) -> None:
+    """Run everything on this machine: server, deployments, worker; SIGTERM or Ctrl-C ends it."""
+    from flows.prefect.serve import serve
+    from flows.settings import settings_file
+
+    loaded, found = _load(settings, set_)
+    serve(loaded, found, settings_file(settings), print_message)
+
+
+@app.command
+def deploy(*, settings: SettingsFile = None, set_: Sets = None) -> None:
+    """Register the deployments of flows/prefect.yaml on the Prefect server that is configured."""
+    from flows.prefect.deployments import check_server, register
+    from flows.prefect.environment import find_url, process_environment
+    from flows.settings import settings_file
+
+    loaded, found = _load(settings, set_)
+    url, file = check_server(find_url(loaded)), settings_file(settings)
+    for name in register(loaded, file, process_environment(loaded, found, url, file)):
+        _print(name)
+
+
+@app.command
+def settings(*, settings: SettingsFile = None, set_: Sets = None, json: AsJson = False) -> None:
+    """Check the settings; print each as TOML with what it is for and where its value comes from.
+
+    What is printed can be used as pointerprint.toml, but passwords are `***`.
+    """
+    from flows.settings import settings_json, settings_toml
+
+    loaded, found = _load(settings, set_)
+    text = json_.dumps(settings_json(loaded, found), indent=2)
+    _print(without_secrets(text if json else settings_toml(loaded, found)))
 
 
 @app.command
@@ -362,9 +535,9 @@ def demo(
 ) -> None:
     """Go the whole way on the recordings in sample_data/: pictures, training, scores, a report."""
     _prepare()
-    from flows.jobs.demo import demo as job
+    from flows.jobs.demo import demo
 
-    print(job(sample_data, to, print_epoch))
+    _print(demo(sample_data, to, print_epoch))
 
 
 @app.command
@@ -374,47 +547,25 @@ def info(*, json: AsJson = False) -> None:
     from flows.jobs.info import info_text, installation
 
     found = installation()
-    _print_json(found) if json else print(info_text(found))
-
-
-@app.command
-def settings(
-    *,
-    config: Annotated[Path | None, Parameter(help="A TOML whose settings are shown.")] = None,
-    values: Annotated[RunConfig, Parameter(name="*", show=False)] = RunConfig(),
-) -> None:
-    """Print every setting of `train`, its value and what it is for, as a TOML for --config."""
-    from flows.run_settings import settings_toml
-
-    print(settings_toml(values), end="")
+    _print(found if json else info_text(found))
 
 
 @app.command
 def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
     """Print a script that lets a shell complete commands and options."""
-    print(app.generate_completion(shell=shell))
+    _print(app.generate_completion(shell=shell))
 
 
-cli_site.add_to(app)
+def _print(result: object) -> None:
+    """Print a result: text and paths as they are, lists and mappings as JSON."""
+    is_json = isinstance(result, (dict, list))
+    print(json_.dumps(result, indent=2, default=str) if is_json else result)
 
 
-def _config_file(arguments: Sequence[str]) -> tuple[Toml, ...]:
-    """Return the TOML that `--config` names, as the settings a command line may override."""
-    words = [word for argument in arguments for word in _option_and_value(argument)]
-    if "--config" not in words[:-1]:
-        return ()
-    path = Path(words[words.index("--config") + 1])
-    if not path.is_file():
-        from pipeline.storage.paths import require_local
+def _columns(text: str | None) -> dict[str, str]:
+    from pipeline.readers.common.tabular import parse_columns
 
-        require_local(path, "--config")
-        raise NotFoundError(path, "there is no such file", "--config takes a TOML")
-    return (Toml(path, use_commands_as_keys=False),)
-
-
-def _option_and_value(argument: str) -> list[str]:
-    """Split `--option=value` in two; anything else stays whole."""
-    return argument.split("=", 1) if argument.startswith("--") else [argument]
+    return parse_columns(text)
 
 
 def _require(paths: Sequence[Path], command: str, what: str) -> None:
@@ -424,33 +575,67 @@ def _require(paths: Sequence[Path], command: str, what: str) -> None:
         raise SystemExit(2)
 
 
-def _prepare() -> None:
+def _prepare(device: Any = "auto") -> None:
     """Set JAX up, before anything imports it."""
     from model.device import prepare_jax
 
-    prepare_jax()
+    prepare_jax(device)
 
 
-def _print_json(content: object) -> None:
-    print(json.dumps(content, indent=2))
+def _load(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, Found]":
+    """Return the settings, checked, and where each came from."""
+    from flows.settings import check_settings, find_settings
+
+    found = find_settings(file, sets or ())
+    return check_settings(found), found
+
+
+def _start(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, Found]":
+    """Return the settings, with logs and JAX set up as they say."""
+    from flows.logs import set_up_logs
+
+    loaded, found = _load(file, sets)
+    set_up_logs(loaded.log.format, loaded.log.level)
+    _prepare(loaded.device)
+    return loaded, found
+
+
+def _models(models: Path | None, settings: Path | None) -> "StoragePath":
+    from pipeline.storage.paths import as_path
+
+    return as_path(models) if models else _load(settings, ())[0].models
+
+
+def _champion() -> "StoragePath":
+    """Return the settings' folder of models, if it has a champion."""
+    from model.registry import read_champion
+
+    models = _models(None, None)
+    if read_champion(models) is None:
+        raise NotFoundError(
+            "score",
+            f"no --model is named, and {models} has no champion",
+            "name a RUN; or `pointerprint train`, then `pointerprint models promote RUN`",
+        )
+    print_message(f"scoring with the champion of {models}")
+    return models
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; an error the user can mend is one line, not a traceback."""
+    """Run the command line; an error the user can correct is one line, not a traceback."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     quiet = "--quiet" in arguments
     arguments = [argument for argument in arguments if argument != "--quiet"]
     token = QUIET.set(quiet)
     try:
         with stoppable():
-            app.config = _config_file(arguments)
             app(arguments, exit_on_error=False, print_error=True)
     except CycloptsError:
         sys.exit(2)
     except (Stopped, KeyboardInterrupt) as stopped:
         number = signal.SIGTERM if isinstance(stopped, Stopped) else signal.SIGINT
         print(stopped_text(number, arguments), file=sys.stderr)
-        sys.exit(CODE + number)
+        sys.exit(SIGNALLED + number)
     except PointerprintError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

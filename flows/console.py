@@ -1,4 +1,4 @@
-"""How far a job is, on stderr: a bar on a terminal, few plain lines elsewhere, nothing if quiet."""
+"""Show on stderr how far a job is: a bar on a terminal, few lines elsewhere, nothing if quiet."""
 
 import resource
 import signal
@@ -11,6 +11,8 @@ from dataclasses import asdict
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from flows.jobs.progress import Progress, ignore
+
 if TYPE_CHECKING:  # it would load JAX
     from model.train import Epoch
 
@@ -19,32 +21,32 @@ QUIET: Final[ContextVar[bool]] = ContextVar("QUIET", default=False)
 
 
 @contextmanager
-def progress(verb: str, things: str) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that shows how far a job is.
-
-    It is called with the number of things done, and of all of them (0: nobody knows).
-    """
+def shown_progress(verb: str) -> Iterator[Callable[[Progress], None]]:
+    """Give a function that shows how far a job is."""
     if QUIET.get():
-        yield lambda n_done, n_all: None
+        yield ignore
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(verb), BarColumn(), MofNCompleteColumn(), TextColumn(things), console=console
+    bar = Bar(
+        *(TextColumn(verb), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}")),
+        console=console,
     )
-    task = bar.add_task(verb, total=None)
-    shown = [0]
+    task = bar.add_task(verb, total=None, unit="")
+    last = 0
 
-    def show(n_done: int, n_all: int) -> None:
+    def show(now: Progress) -> None:
+        nonlocal last
         if console.is_terminal:
             bar.start()
-            bar.update(task, completed=n_done, total=n_all or None)
-        elif n_done == n_all or n_done >= 2 * shown[0]:
-            shown[0] = max(n_done, 1)
-            of_all = f" of {n_all:,}" if n_all else ""
-            console.print(f"{verb}: {n_done:,}{of_all} {things}", highlight=False)
+            bar.update(task, completed=now.done, total=now.total or None, unit=now.unit)
+        elif now.done == now.total or now.done >= 2 * last:
+            last = max(now.done, 1)
+            of_all = f" of {now.total:,}" if now.total else ""
+            console.print(f"{verb}: {now.done:,}{of_all} {now.unit}", highlight=False)
 
     try:
         yield show
@@ -53,48 +55,45 @@ def progress(verb: str, things: str) -> Iterator[Callable[[int, int], None]]:
             bar.stop()
 
 
-def print_notes(lines: Sequence[str]) -> None:
-    """Show what there is to say of a result beside the result itself."""
+def print_message(text: str) -> None:
+    """Show on stderr what is being done, or what a person should know beside the result."""
     if not QUIET.get():
-        print("\n".join(lines), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 def print_throughput(n_done: int, things: str, seconds: float) -> None:
-    """Show how many things were done how fast, and in what memory: ours, and a worker's."""
-    if QUIET.get():
-        return
+    """Show how many things were done how fast, and in what memory: this process's, a worker's."""
     own, worker = (
         resource.getrusage(who).ru_maxrss // 1024  # kB on Linux
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     memory = f"{own:,} MiB" + (f", a worker {worker:,} MiB" if worker else "")
     rate = n_done / seconds
-    told = f"{n_done:,} {things} in {seconds:,.1f} s, {rate:,.0f} a second; memory up to {memory}"
-    print(told, file=sys.stderr, flush=True)
+    print_message(
+        f"{n_done:,} {things} in {seconds:,.1f} s, {rate:,.0f} a second; memory up to {memory}"
+    )
 
 
 def print_epoch(epoch: "Epoch") -> None:
-    """Show what an epoch of training came to."""
-    if QUIET.get():
-        return
+    """Show the losses and figures of an epoch of training."""
     number, *results = asdict(epoch).items()
-    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in results)
-    print(f"epoch {number[1]}: {told}", file=sys.stderr, flush=True)
+    figures = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in results)
+    print_message(f"epoch {number[1]}: {figures}")
 
 
-CODE: Final = 128
-"""A process that a signal stopped ends with this and the signal's number, as shells have it."""
+SIGNALLED: Final = 128
+"""A process that a signal stopped exits with this and the signal's number, as in a shell."""
 
 _AGAIN: Final = {"train": "with --resume it goes on from the last epoch that was finished"}
 
 
 class Stopped(BaseException):
-    """Somebody told the program to stop. No `except Exception` holds it up."""
+    """The program is asked to stop. No `except Exception` catches it."""
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Have the first SIGTERM raise `Stopped`; only the main thread can hear it."""
+    """Have the first SIGTERM raise `Stopped`; only the main thread gets signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -111,7 +110,7 @@ def stoppable() -> Iterator[None]:
 
 
 def stopped_text(number: signal.Signals, arguments: Sequence[str]) -> str:
-    """Return what to say of a command that a signal stopped."""
+    """Return the message for a command that a signal stopped."""
     by = "Ctrl-C" if number == signal.SIGINT else number.name
     again = _AGAIN.get(arguments[0] if arguments else "", "the same command again completes it")
     return f"stopped by {by}: {again}"

@@ -16,12 +16,12 @@ from tiny import TINY, untrained
 
 import flows.cli
 from flows.cli import app, main
-from flows.run_settings import settings_toml
 from model.config import RunConfig
 from model.run import save_model
 from pipeline.errors import ConfigError
 from pipeline.readers.common.tabular import parse_columns
 from pipeline.storage.records import record_json
+from rasterize.canvas import Canvas
 
 LOG = "sid,when,left,top\n" + "".join(f"a,{i * 10},{i * i},{i}\n" for i in range(20))
 COLUMNS = "session_id=sid,t_ms=when,x=left,y=top"
@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
     """Work in a folder with a log whose columns have other names."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")  # no message is broken into lines
-    monkeypatch.setattr(flows.cli, "_prepare", lambda: None)  # JAX runs here already
+    monkeypatch.setattr(flows.cli, "_prepare", lambda *_: None)  # JAX runs here already
     (tmp_path / "log.csv").write_text(LOG)
     return tmp_path
 
@@ -74,8 +74,9 @@ def run(capsys):
         ("label store --from no.csv", "no.csv: there is no such file"),
         ("models promote x", "no model 'x' among 0"),
         ("models rollback", "there is no earlier champion"),
-        ("site --set stor=a", "did you mean store?"),
-        ("site --settings no.toml", "no.toml: there is no such file"),
+        ("settings --set stor=a", "did you mean store?"),
+        ("settings --settings no.toml", "no.toml: there is no such file"),
+        ("score log.csv --to scores", "models has no champion (hint: name a RUN; or `pointerprint"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_1(run, line, message):
@@ -108,39 +109,59 @@ def test_wrong_usage_is_2(run, line, message):
     assert message in err
 
 
-@pytest.mark.parametrize("option", ["--config settings.toml", "--config=settings.toml"])
+@pytest.mark.parametrize("option", ["--config run.toml", "--config=run.toml", ""])
 @pytest.mark.parametrize(
-    ("toml", "message"),
+    ("toml", "code", "message"),
     [
-        ("[canvas]\nsiez = 32", "Did you mean --canvas.size?"),
-        ("[trian]\nepochs = 3", "Did you mean --train.epochs?"),
-        ("[canvas", "TOMLDecodeError"),
+        ("[canvas]\nsiez = 32", 1, "did you mean run.canvas.size?"),
+        ("[trian]\nepochs = 3", 1, "did you mean run.train.epochs?"),
+        ("[canvas", 1, "it is not TOML"),
+        ("[train]\nepochs = 'many'", 2, "many"),
     ],
 )
-def test_a_misspelt_setting_in_a_file_is_refused(run, folder, option, toml, message):
-    (folder / "settings.toml").write_text(toml)
-    code, out, err = run("train", "store", "--to", "model", *option.split())
-
-    assert (code, out) == (2, "")
-    assert message in " ".join(err.replace("│", " ").split())  # wherever a long path breaks it
-
-
-@pytest.mark.parametrize("option", ["--config settings.toml", "--config=settings.toml"])
-def test_the_command_line_overrides_the_file_and_the_file_the_defaults(
-    run, folder, monkeypatch, option
+def test_a_wrong_setting_in_a_file_is_refused_wherever_the_file_is_named(
+    run, folder, option, toml, code, message
 ):
-    calls = []
-    (folder / "settings.toml").write_text("[canvas]\nsize = 32\n[train]\nepochs = 3\n")
-    monkeypatch.setattr("flows.jobs.train.train", stand_in(calls))
+    name = "run.toml" if option else "pointerprint.toml"
+    (folder / name).write_text(toml if option else toml.replace("[", "[run."))
+    status, out, err = run("train", "store", "--to", "model", *option.split())
+
+    assert (status, out) == (code, "")
+    assert message in " ".join(err.replace("│", " ").split())  # wherever a long path breaks it
+    assert name in err
+
+
+FILE = "{first}[{run}canvas]\nsize = 32\n[{run}train]\nepochs = 3\npatience = 2\n"
+WITH_RUN = FILE.format(first="workers = 2\n", run="run.")
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "toml"),
+    [
+        ("--config run.toml", "run.toml", FILE.format(first="", run="")),
+        ("--config=run.toml", "run.toml", FILE.format(first="", run="")),
+        ("--config run.toml", "run.toml", WITH_RUN),
+        ("", "pointerprint.toml", WITH_RUN),
+    ],
+)
+def test_the_command_line_counts_before_the_file_and_the_file_before_the_defaults(
+    run, folder, monkeypatch, option, name, toml
+):
+    jobs = []
+    (folder / name).write_text(toml)
+    monkeypatch.setattr("flows.jobs.train.train", stand_in(jobs))
     monkeypatch.setattr("model.text.evaluation_text", str)
+    monkeypatch.setenv("POINTERPRINT_RUN__SIMULATE__PER_SESSION", "5")
     code, out, _ = run(
         "train", "store", "--to", "model", *option.split(), "--train.epochs", 4, "--simulate"
     )
 
     assert (code, out) == (0, "figures\nmodel\n")
-    (job,) = calls
+    (job,) = jobs
     assert ([str(path) for path in job.stores], str(job.to)) == (["store"], "model")
-    assert (job.config.canvas.size, job.config.train.epochs, job.config.seed) == (32, 4, 0)
+    config = job.config
+    assert (config.canvas.size, config.train.epochs, config.train.patience) == (32, 4, 2)
+    assert (config.seed, config.simulate.per_session) == (0, 5)
     assert (job.simulate, job.resume) == (True, False)
 
 
@@ -222,12 +243,14 @@ def test_a_model_is_promoted_scores_and_is_rolled_back(run, folder):
 
 def test_settings_are_printed_as_toml_and_json(run, folder):
     (folder / "pointerprint.toml").write_text("workers = 3\n")
-    code, out, err = run("site", "--set", "budget=0.05")
+    code, out, err = run("settings", "--set", "budget=0.05")
 
     assert (code, err) == (0, "")
-    assert f"workers = 3  # {folder}/pointerprint.toml: workers" in out
-    assert "budget = 0.05  # --set budget" in out
-    assert json.loads(run("site", "--json")[1])["workers"] == 3
+    file = f"{folder}/pointerprint.toml"
+    assert f"workers = 3  # Processes that score at the same time. ({file}: workers)" in out
+    assert re.search(r"^budget = 0.05  # .*\(--set budget\)$", out, re.MULTILINE)
+    assert tomllib.loads(out)["run"] == record_json(RunConfig())
+    assert json.loads(run("settings", "--json")[1])["workers"]["value"] == 3
 
 
 def test_draw_prints_the_picture(run, folder):
@@ -312,26 +335,17 @@ def test_quiet_shows_no_progress(run):
     assert run(*arguments, "--date", "2026-11-02")[2] != ""  # and it isn't quiet for ever
 
 
-def test_the_settings_are_a_toml_of_all_of_them():
-    assert tomllib.loads(settings_toml()) == record_json(RunConfig())
-    changed = RunConfig(seed=3, task="owner")
-    assert tomllib.loads(settings_toml(changed)) == record_json(changed)
-    commented = [line for line in settings_toml().splitlines() if "  # " in line]
-    assert any("min_events = 8  # A shorter window is not scored." in line for line in commented)
-
-
 def test_printed_settings_are_taken_as_config(run, folder, monkeypatch):
-    calls = []
-    monkeypatch.setattr("flows.jobs.train.train", stand_in(calls))
+    jobs = []
+    monkeypatch.setattr("flows.jobs.train.train", stand_in(jobs))
     monkeypatch.setattr("model.text.evaluation_text", str)
-    code, out, _ = run("settings", "--canvas.size", 32)
+    code, out, _ = run("settings", "--set", "run.canvas.size=32", "--set", "run.task=owner")
     assert code == 0
     (folder / "run.toml").write_text(out)
     code, _, err = run("train", "store", "--to", "model", "--config", "run.toml")
 
     assert (code, err) == (0, "")
-    assert calls[0].config == RunConfig(canvas=calls[0].config.canvas)
-    assert calls[0].config.canvas.size == 32
+    assert jobs[0].config == RunConfig(task="owner", canvas=Canvas(size=32))
 
 
 def test_info_says_what_would_be_used(run):

@@ -13,8 +13,7 @@ import pytest
 from people import people
 from tiny import TINY, easy_store, untrained
 
-from flows.cli import main
-from flows.cli_site import STRONG_DRIFT
+from flows.cli import STRONG_DRIFT, main
 from flows.jobs.days import is_published, train_and_compare
 from flows.jobs.monitor import read_drift
 from flows.jobs.progress import finish
@@ -128,7 +127,7 @@ def both(bucket, tmp_path_factory) -> Both:
     return found
 
 
-def site_file(at: StoragePath, folder: Path) -> Path:
+def settings_file(at: StoragePath, folder: Path) -> Path:
     """Return a TOML that has all tables in `at`."""
     places = {name: f"{at}/{name}" for name in ("store", "scores", "models", "drift")}
     lines = [f'{name} = "{path}"' for name, path in places.items()]
@@ -140,7 +139,7 @@ def site_file(at: StoragePath, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def sites(both, tmp_path_factory) -> tuple[Settings, Settings]:
     """Return the two installations, of which all that lies anywhere is read from a TOML."""
-    found = both.each(lambda at: load_settings(site_file(at, tmp_path_factory.mktemp("toml"))))
+    found = both.each(lambda at: load_settings(settings_file(at, tmp_path_factory.mktemp("toml"))))
     here, there = (replace(site, run=SHORT, promote=RULE) for site in found)
     return here, there
 
@@ -179,8 +178,8 @@ def test_a_toml_with_places_in_an_object_store_is_read_and_passed_on(sites, both
     ]  # fmt: skip
     # As a flow's parameter or a worker gives it: `Path` took one of the slashes away.
     assert replace(site, store=Path("s3://bucket/other")).store == as_path("s3://bucket/other")
-    file = site_file(both.there, tmp_path)
-    printed = command("site", "--settings", file, "--set", "drift=s3://bucket/elsewhere")
+    file = settings_file(both.there, tmp_path)
+    printed = command("settings", "--settings", file, "--set", "drift=s3://bucket/elsewhere")
     assert f'scores = "{both.there}/scores"' in "\n".join(printed)
     assert any(line.startswith('drift = "s3://bucket/elsewhere"') for line in printed)
 
@@ -376,7 +375,7 @@ def test_days_that_are_missing_are_scored_and_watched(scored, no_server, tmp_pat
     assert scored.each(lambda at: is_published(at / "scores", DAY)) == (True, True)
     before = names(scored.there / "scores" / f"run_date={DAY}")
     for at in (scored.here, scored.there):
-        file = site_file(at, tmp_path)
+        file = settings_file(at, tmp_path)
         words = ["backfill", "--settings", file, "--start", DAY, "--end", EMPTY_DAY]
         made = command(*words, "--only-missing")
         assert made == [f"{at}/scores/run_date={EMPTY_DAY}"]
@@ -401,7 +400,7 @@ def test_days_that_are_missing_are_scored_and_watched(scored, no_server, tmp_pat
 
 def test_a_day_is_watched_again(scored, no_server, tmp_path):
     for at in (scored.here, scored.there):
-        file = site_file(at, tmp_path)
+        file = settings_file(at, tmp_path)
         for _ in range(2):  # the second replaces the first
             words = ["--settings", file, "--set", f"drift={at}/again", "--date", DAY]
             assert command("monitor", *words)[-1] == f"{at}/again/run_date={DAY}"
@@ -426,8 +425,8 @@ def test_prefects_page_shows_a_day_that_lies_there(scored, sites, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (["site", "--set", "server.home=s3://bucket/prefect"], "server.home"),
-        (["site", "--settings", "s3://bucket/pointerprint.toml"], "settings"),
+        (["settings", "--set", "server.home=s3://bucket/prefect"], "server.home"),
+        (["settings", "--settings", "s3://bucket/pointerprint.toml"], "settings"),
         (["train", "store", "--to", "run", "--config", "s3://bucket/run.toml"], "--config"),
         (["demo", "--to", "s3://bucket/demo"], "demo"),
         (
@@ -444,6 +443,6 @@ def test_what_has_to_be_on_this_machine_says_so(words, what, capsys, no_server):
     assert not Path("s3:").exists()  # nothing was written beside it by mistake
 
 
-def test_a_database_in_an_object_store_is_no_site():
+def test_a_database_in_an_object_store_is_refused():
     with pytest.raises(ConfigError, match=r"server\.home.*on this machine"):
-        load_settings(None, ["server.home=s3://bucket/prefect"], {})
+        load_settings(None, ["server.home=s3://bucket/prefect"])

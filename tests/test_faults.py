@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from tiny import TINY, easy_store, score_now, untrained
 from flows.console import Stopped, stoppable
 from flows.jobs.days import is_published
 from flows.prefect.environment import is_healthy
-from flows.run_settings import settings_toml
+from flows.settings import Settings, find_settings, settings_toml
 from model.run import load_model, save_model
 from pipeline.errors import PublishError, StorageError
 from pipeline.ingest.ingest import ingest_logs
@@ -269,7 +269,8 @@ def test_sigterm_while_scoring(workers, tmp_path):
 
 def test_sigterm_while_training(tmp_path):
     store, run = easy_store(tmp_path / "store"), tmp_path / "run"
-    (tmp_path / "run.toml").write_text(settings_toml(TINY))
+    settings = replace(Settings(), run=TINY)
+    (tmp_path / "run.toml").write_text(settings_toml(settings, find_settings()))
     train = command("train", store, "--to", run, "--config", tmp_path / "run.toml")
     train += ["--train.epochs", "12", "--train.patience", "12"]
     state = tmp_path / "run.training"

@@ -32,9 +32,11 @@ def prefect(tmp_path_factory):
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.chdir(tmp_path_factory.mktemp("work"))  # no pointerprint.toml there
-        import flows.prefect.environment  # noqa: F401 - before Prefect
+        from flows.prefect.environment import DEFAULTS
 
-        # isort: split
+        for name, value in DEFAULTS.items():  # as `set_prefect_defaults` does
+            patch.setenv(name, os.environ.get(name, value))
+
         from prefect.testing.utilities import prefect_test_harness
 
         with prefect_test_harness(server_startup_timeout=180):
@@ -78,15 +80,15 @@ def test_without_a_date_a_run_is_about_the_day_it_was_scheduled_for(prefect, sam
 
 
 def test_a_day_begins_in_the_time_zone_of_the_settings(prefect, monkeypatch):
-    from flows.prefect import parameters as days
+    from flows.prefect import parameters
 
     class Scheduled:
         scheduled_start_time = datetime(2026, 11, 1, 23, 30, tzinfo=UTC)
 
-    monkeypatch.setattr(days, "flow_run", Scheduled)
+    monkeypatch.setattr(parameters, "flow_run", Scheduled)
     berlin = Settings(schedule=ScheduleConfig(timezone="Europe/Berlin"))
-    assert days.run_day(None, Settings()) == "2026-11-01"
-    assert days.run_day(None, berlin) == "2026-11-02"
+    assert parameters.run_day(None, Settings()) == "2026-11-01"
+    assert parameters.run_day(None, berlin) == "2026-11-02"
 
 
 def test_train_then_score_gives_every_session_a_row(prefect, model, store, tmp_path):
@@ -183,8 +185,8 @@ def test_an_installations_schedules_pool_and_settings_are_in_its_deployments(tmp
     from flows.prefect.deployments import deployments, names
 
     schedule = ScheduleConfig(score="*/5 * * * *", train="", timezone="Europe/Berlin")
-    site = replace(Settings(), schedule=schedule, server=ServerConfig(pool="mine"))
-    content = deployments(site, tmp_path / "pointerprint.toml")
+    settings = replace(Settings(), schedule=schedule, server=ServerConfig(pool="mine"))
+    content = deployments(settings, tmp_path / "pointerprint.toml")
     found = {d["name"]: d for d in content["deployments"]}
 
     assert found["score-daily"]["schedules"] == [
@@ -198,7 +200,8 @@ def test_an_installations_schedules_pool_and_settings_are_in_its_deployments(tmp
 
 def test_telemetry_is_off_unless_somebody_turns_it_on():
     script = (
-        "import flows.prefect.environment, json, os;"
+        "from flows.prefect.environment import set_prefect_defaults; set_prefect_defaults();"
+        "import json, os;"
         "from prefect.settings import get_current_settings;"
         "print(json.dumps([get_current_settings().server.analytics_enabled,"
         " os.environ['DO_NOT_TRACK'], os.environ['MLFLOW_DISABLE_TELEMETRY']]))"
@@ -220,15 +223,15 @@ def test_telemetry_is_off_unless_somebody_turns_it_on():
 def test_backfill_without_a_server_does_the_days_here(prefect, model, store, tmp_path):
     from flows.prefect.backfill import backfill_here, missing_days
 
-    site = Settings(store=store, models=model.parent, scores=tmp_path / "scores")
+    settings = Settings(store=store, models=model.parent, scores=tmp_path / "scores")
     end = (datetime.fromisoformat(DAY) + timedelta(days=1)).date().isoformat()
-    first = missing_days(site, DAY, DAY, only_missing=True, what="score")
+    first = missing_days(settings, DAY, DAY, only_missing=True, what="score")
     assert first == [DAY]
-    assert backfill_here(site, first, "score", lambda text: None) == [
+    assert backfill_here(settings, first, "score", lambda text: None) == [
         tmp_path / "scores" / f"run_date={DAY}"
     ]
-    assert missing_days(site, DAY, end, only_missing=True, what="score") == [end]
-    assert missing_days(site, DAY, end, only_missing=False, what="score") == [DAY, end]
+    assert missing_days(settings, DAY, end, only_missing=True, what="score") == [end]
+    assert missing_days(settings, DAY, end, only_missing=False, what="score") == [DAY, end]
 
 
 def test_a_days_summary_says_who_abstains_and_no_name_becomes_markup(prefect):
@@ -245,3 +248,27 @@ def test_a_days_summary_says_who_abstains_and_no_name_becomes_markup(prefect):
     row = next(line for line in told.splitlines() if "unusually often" in line)
     assert row == (f"| accounts that abstain unusually often | `a'/<b>{'x' * 54}` (9 of 12) |")
     assert "| - no_moves | 9 |" in told
+
+
+def test_importing_the_flows_modules_writes_no_environment():
+    """Only the module that Prefect itself imports does, and only what nobody has set."""
+    script = (
+        "import os; before = dict(os.environ)\n"
+        "import flows.cli, flows.settings, flows.logs, flows.prefect.environment\n"
+        "import flows.prefect.serve, flows.prefect.deployments, flows.prefect.backfill\n"
+        "print(sorted(os.environ.keys() - before.keys()))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "[]\n"
+
+
+def test_a_form_has_the_type_limits_and_words_of_the_setting(prefect):
+    properties = flow_of("score").parameters.properties
+    (workers,) = (kind for kind in properties["workers"]["anyOf"] if kind["type"] == "integer")
+    assert (workers["minimum"], workers["maximum"]) == (1, 256)
+    assert properties["model"]["description"] == (
+        "The folder of models, whose champion scores; or one model. Default: the settings'."
+    )
+    assert "date" not in flow_of("train").parameters.properties

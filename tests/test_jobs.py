@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 from tiny import TINY, easy_store, ingest_sample, score_now
 
-from flows.jobs.draw import draw
-from flows.jobs.evaluate import evaluate
+from flows.jobs.draw import DrawJob, draw_paths
+from flows.jobs.evaluate import EvaluateJob, evaluate
 from flows.jobs.progress import finish
-from flows.jobs.simulate import simulate
+from flows.jobs.sessions import SimulateJob, simulate
 from flows.jobs.train import TrainJob, train
 from model.run import load_model
 from model.text import evaluation_text
@@ -217,7 +217,7 @@ def test_a_finished_training_cannot_be_resumed(made):
 
 def test_an_evaluation_is_written_with_its_plots(made, sample_dir, tmp_path):
     labels = sample_dir / "labels.csv"
-    evaluation = evaluate(made.scores, labels, [made.store], tmp_path / "figures")
+    evaluation = evaluate(EvaluateJob(made.scores, labels, [made.store], tmp_path / "figures"))
 
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         *("evaluation.json", "roc.png", "reliability.png", "scores.png"),
@@ -232,35 +232,35 @@ def test_scores_of_another_kind_are_refused(tmp_path, sample_dir):
     folder.mkdir()
     pq.write_table(pa.table({"session_id": ["a"]}), folder / "part-00000.parquet")
     with pytest.raises(ValueError, match="not a scores table: missing column"):
-        evaluate(tmp_path, sample_dir / "labels.csv")
+        evaluate(EvaluateJob(tmp_path, sample_dir / "labels.csv"))
 
 
 def test_twins_are_made_of_people_and_of_bots_none(tmp_path):
     store = easy_store(tmp_path / "easy", n=8)
-    assert simulate(store, tmp_path / "twins", ["bezier", "teleport"]) == 8
+    assert simulate(SimulateJob(store, tmp_path / "twins", ["bezier", "teleport"])) == 8
 
     twins = load_sessions([tmp_path / "twins"])
     assert (twins.label == 1).all()
     assert {name.split("~")[0] for name in twins.session_id} == {f"s{i}" for i in range(8)}
     with pytest.raises(DataError, match="no legitimate session"):
-        simulate(tmp_path / "twins", tmp_path / "none")
+        simulate(SimulateJob(tmp_path / "twins", tmp_path / "none"))
 
 
 def test_sessions_are_drawn_and_a_misspelt_one_is_refused(made, tmp_path):
-    sheet = draw(made.store, tmp_path / "sheet.png", canvas=TINY.canvas, limit=2)
-    one = draw(made.store, tmp_path / "one.png", "browse_003", canvas=TINY.canvas)
+    sheet = draw_paths(DrawJob(made.store, tmp_path / "sheet.png", canvas=TINY.canvas, limit=2))
+    one = draw_paths(DrawJob(made.store, tmp_path / "one.png", ("browse_003",), canvas=TINY.canvas))
 
     assert sheet.read_bytes() != one.read_bytes()
     with pytest.raises(NotFoundError, match=r"did you mean .*browse_003"):
-        draw(made.store, tmp_path / "no.png", "browse_03")
+        draw_paths(DrawJob(made.store, tmp_path / "no.png", ("browse_03",)))
     with pytest.raises(ConfigError, match="limit is 0"):
-        draw(made.store, tmp_path / "no.png", limit=0)
+        draw_paths(DrawJob(made.store, tmp_path / "no.png", limit=0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "sheet.png"]
 
 
 def test_pictures_with_a_model_show_what_raised_the_score(made, tmp_path):
-    plain = draw(made.store, tmp_path / "plain.png", canvas=TINY.canvas, limit=2)
-    weighed = draw(made.store, tmp_path / "weighed.png", run=made.run, limit=2)
+    plain = draw_paths(DrawJob(made.store, tmp_path / "plain.png", canvas=TINY.canvas, limit=2))
+    weighed = draw_paths(DrawJob(made.store, tmp_path / "weighed.png", model=made.run, limit=2))
     sizes = []
     for path in (plain, weighed):
         with Image.open(path) as image:
@@ -271,8 +271,10 @@ def test_pictures_with_a_model_show_what_raised_the_score(made, tmp_path):
 
 
 def test_a_large_picture_is_of_one_session(made, tmp_path):
-    large = draw(made.store, tmp_path / "a.png", "browse_003", canvas=TINY.canvas, large=True)
+    large = draw_paths(
+        DrawJob(made.store, tmp_path / "a.png", ("browse_003",), canvas=TINY.canvas, large=True)
+    )
     with Image.open(large) as image:
         assert image.width > 16 * TINY.canvas.size
     with pytest.raises(ConfigError, match="say which with --session"):
-        draw(made.store, tmp_path / "b.png", large=True)
+        draw_paths(DrawJob(made.store, tmp_path / "b.png", large=True))

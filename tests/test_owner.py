@@ -15,8 +15,8 @@ from people import people
 from tiny import TINY, easy_store, untrained
 
 from flows.cli import main
-from flows.jobs.enroll import enroll
 from flows.jobs.progress import finish
+from flows.jobs.sessions import EnrollJob, enroll
 from flows.jobs.train import TrainJob, train
 from model.config import OwnerConfig, RunConfig
 from model.manifest import write_manifest
@@ -77,7 +77,7 @@ def enrolled_run(tmp_path_factory) -> Path:
     """Return the RUN of 8 accounts, all of them enrolled: tests read it and leave it as it is."""
     folder = tmp_path_factory.mktemp("owner")
     finish(train(TrainJob((store_of(hands(), folder / "store"),), folder / "run", OWNER)))
-    enroll([folder / "store"], folder / "run")
+    enroll(EnrollJob([folder / "store"], folder / "run"))
     return folder / "run"
 
 
@@ -548,7 +548,7 @@ def test_people_never_seen_are_enrolled_and_told_from_impostors(crowd_run, tmp_p
     shutil.copytree(crowd_run, tmp_path / "run")
     new = hands(4, first=300)
     enrolled = np.arange(len(new)) % 5 < 3
-    enroll([store_of(new.take(enrolled), tmp_path / "store")], tmp_path / "run")
+    enroll(EnrollJob([store_of(new.take(enrolled), tmp_path / "store")], tmp_path / "run"))
     tried = new.take(~enrolled)
     own = scores(tmp_path / "run", tried)["fraud_score"]
     other = replace(tried, account_id=np.roll(tried.account_id, 2))
@@ -576,7 +576,7 @@ def test_an_account_never_seen_is_enrolled_without_training(run, tmp_path):
     before = scores(run, new)
     assert before["abstain_reason"].tolist() == ["no_profile"] * len(new)
     model_id = load_model(run).model_id
-    summary = enroll([store_of(new, tmp_path / "store")], run)
+    summary = enroll(EnrollJob([store_of(new, tmp_path / "store")], run))
     assert set(summary["account_id"]) > {"account100", "account101"}
     assert summary.loc[summary["account_id"] == "account100", "n_sessions"].item() == 5
     after = scores(run, new)
@@ -586,7 +586,7 @@ def test_an_account_never_seen_is_enrolled_without_training(run, tmp_path):
 
 def test_enrolling_again_changes_nothing(run, tmp_path):
     before = load_model(run)
-    enroll([store_of(hands(), tmp_path / "store")], run)
+    enroll(EnrollJob([store_of(hands(), tmp_path / "store")], run))
     after = load_model(run)
     assert after.model_id == before.model_id
     assert after.scorer.profiles.prints.equals(before.scorer.profiles.prints)
@@ -606,7 +606,7 @@ def test_a_print_that_was_not_written_is_added_by_the_next_enrolment(run, tmp_pa
     (run / "profiles" / "prints.parquet").unlink()
     write_manifest(run)
     assert load_model(run).scorer.profiles.print_of("account0", SHAPE) is None
-    enroll([store_of(hands(), tmp_path / "store")], run)
+    enroll(EnrollJob([store_of(hands(), tmp_path / "store")], run))
     after = load_model(run).scorer.profiles
     assert after.table.equals(before.table)
     assert after.prints.equals(before.prints)
@@ -701,7 +701,7 @@ def test_frauds_and_sessions_of_nobody_are_not_learnt():
 def test_a_model_of_the_fraud_task_enrols_nobody(tmp_path):
     save_model(untrained(), tmp_path / "run")
     with pytest.raises(ConfigError, match="its task is fraud"):
-        enroll([easy_store(tmp_path / "store", 4)], tmp_path / "run")
+        enroll(EnrollJob([easy_store(tmp_path / "store", 4)], tmp_path / "run"))
 
 
 def test_the_commands_say_what_was_enrolled(run, tmp_path, capsys):

@@ -9,10 +9,10 @@ import pytest
 from tiny import TINY, easy_store, untrained
 
 from flows.jobs.days import each_day, monitor_day, score_day
+from flows.jobs.draw import top_scores, top_sheet
 from flows.jobs.monitor import drift_text, read_drift
 from flows.jobs.progress import finish
 from flows.jobs.retrain import Retrained, RetrainJob, retrain
-from flows.jobs.sheet import top_scores, top_sheet
 from flows.jobs.tracking import track
 from flows.settings import Settings
 from model.comparison import NEW_TO_BOTH, UNTRAINED, choose_held_out, used_sessions

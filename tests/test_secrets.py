@@ -51,7 +51,7 @@ def test_passwords_and_signatures_are_hidden_and_nothing_else(text, told):
 def test_values_of_secret_variables_are_hidden_wherever_they_stand():
     environ = {
         "PREFECT_API_KEY": KEY, "AWS_SECRET_ACCESS_KEY": AWS_SECRET, "SHORT_TOKEN": "abc",
-        "POINTERPRINT_SERVER_DATABASE_URL": DATABASE, "HOME": "/home/planted",
+        "POINTERPRINT_SERVER__DATABASE_URL": DATABASE, "HOME": "/home/planted",
         "GOOGLE_APPLICATION_CREDENTIALS": "/etc/gcp.json", "MAX_TOKENS_READ": "100000",
     }  # fmt: skip
     text = f"{KEY} {AWS_SECRET} abc {PASSWORD} /home/planted /etc/gcp.json 100000"
@@ -101,7 +101,7 @@ def said_and_kept(tmp_path_factory):
     (folder / "run" / "_SUCCESS").touch()
     rows = "".join(f"a,{16 * i},{i * i % 700},{7 * i}\n" for i in range(60))
     (folder / "log.csv").write_text(f"session_id,t_ms,x,y\n{rows}a,never,1,1\n")
-    (folder / "site.toml").write_text(
+    (folder / "pointerprint.toml").write_text(
         f'mlflow_uri = "{DATABASE}"\nlogs = ["log.csv"]\nmodels = "run"\n'
         f'[server]\ndatabase_url = "{DATABASE}"\n[log]\nlevel = "debug"\nformat = "json"\n'
     )
@@ -114,23 +114,23 @@ def said_and_kept(tmp_path_factory):
         "AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_MAX_ATTEMPTS": "1",
     }  # fmt: skip
-    run, site = str(folder / "run"), str(folder / "site.toml")
+    run, settings = str(folder / "run"), str(folder / "pointerprint.toml")
     scores, day = str(folder / "scores"), ["--date", DAY]
     commands = [
         ["ingest", "log.csv", "--to", "store", *day],
         ["score", "log.csv", "--model", run, "--to", scores, *day],
         ["report", scores, "--to", "report.html"],
         ["info", "--json"],
-        ["site", "--settings", site],
-        ["site", "--settings", site, "--json"],
-        ["site", "--settings", "wrong.toml"],
-        ["site", "--set", f"server.prot={DATABASE}"],
+        ["settings", "--settings", settings],
+        ["settings", "--settings", settings, "--json"],
+        ["settings", "--settings", "wrong.toml"],
+        ["settings", "--set", f"server.prot={DATABASE}"],
         ["score", PRESIGNED, "--model", run, "--to", scores, *day],
         ["score", f"s3://{AWS_KEY}:{AWS_SECRET}@bucket/log.csv", "--model", run, "--to", scores],
         ["score", "log.csv", "--model", PRESIGNED, "--to", scores, *day],
-        ["monitor", "--settings", site, *day],
-        ["deploy", "--settings", site],
-        ["backfill", "--settings", site, "--start", DAY, "--end", DAY],
+        ["monitor", "--settings", settings, *day],
+        ["deploy", "--settings", settings],
+        ["backfill", "--settings", settings, "--start", DAY, "--end", DAY],
     ]
     said = {}
     for command in commands:
@@ -153,7 +153,7 @@ def test_no_command_says_a_secret(said_and_kept):
 
 def test_what_the_site_shows_is_all_but_the_password(said_and_kept):
     said, folder = said_and_kept
-    shown = json.loads(said[f"site --settings {folder / 'site.toml'} --json"][1])
+    shown = json.loads(said[f"site --settings {folder / 'pointerprint.toml'} --json"][1])
     assert shown["server"]["database_url"] == DATABASE.replace(PASSWORD, "***")
 
 
@@ -162,7 +162,7 @@ def test_nothing_that_is_written_holds_a_secret(said_and_kept):
     written = [
         path
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in ("site.toml", "wrong.toml")
+        if path.is_file() and path.name not in ("pointerprint.toml", "wrong.toml")
     ]
     assert {path.name for path in written} >= {"report.html", "_manifest.json", "config.json"}
     for path in written:

@@ -110,7 +110,9 @@ def test_the_list_of_licences_has_every_package_that_is_installed(tmp_path):
 
 def test_telemetry_is_off_for_whatever_reads_the_environment():
     script = (
-        "import flows.prefect.environment, os\n"
+        "import os\n"
+        "from flows.prefect.environment import set_prefect_defaults\n"
+        "set_prefect_defaults()\n"
         "print(*(os.environ[name] for name in ('PREFECT_SERVER_ANALYTICS_ENABLED', "
         "'DO_NOT_TRACK', 'MLFLOW_DISABLE_TELEMETRY')))"
     )
@@ -120,6 +122,8 @@ def test_telemetry_is_off_for_whatever_reads_the_environment():
     )  # fmt: skip
     assert done.stdout.split() == ["false", "1", "true"]
 
+
+QUIET = "from flows.prefect.environment import set_prefect_defaults\nset_prefect_defaults()\n"
 
 # Every process that Python starts imports it: whoever it asks for, other than itself, is noted.
 LISTENER = """
@@ -201,7 +205,7 @@ def test_a_call_is_noticed(listened):
 def test_dependencies_call_nobody(name, listened):
     library = {"dask": "distributed", "a flow": "prefect"}.get(name, name)
     pytest.importorskip(library, reason=f"no {library}: install pyproject.toml's extra with it")
-    assert listened(f"import flows.prefect.environment\n{SPEAKERS[name]}\n") == []
+    assert listened(f"{QUIET}{SPEAKERS[name]}\n") == []
 
 
 def test_commands_call_nobody(listened, sample_dir):
@@ -212,6 +216,6 @@ def test_commands_call_nobody(listened, sample_dir):
         ("simulate", "store", "--to", "twins"),
         ("info",),
         ("draw", "store", "--to", "sheet.png"),
-        ("site",),
+        ("settings",),
     ):
         assert listened(command, *arguments) == []

@@ -1,4 +1,4 @@
-"""An installation's settings and a day in, what is due on that day done: no Prefect here.
+"""Do what is due on a day, as an installation's settings say. No Prefect here.
 
 The flows, `backfill` and `monitor` call these, so that a day is the same however it comes about.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 
+from flows.jobs.inputs import IngestJob, ingest
 from flows.jobs.monitor import MonitorJob, monitor
 from flows.jobs.progress import Progress, finish, ignore
 from flows.jobs.retrain import Retrained, RetrainJob, retrain
@@ -17,7 +18,6 @@ from flows.settings import Settings
 from model.config import Promote
 from model.train import Epoch
 from pipeline.errors import ConfigError
-from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.report import IngestReport
 from pipeline.readers.common.tabular import parse_columns
 from pipeline.storage.paths import StoragePath, as_path
@@ -27,73 +27,80 @@ from pipeline.storage.store import check_date, day_folder, ingest_days, is_store
 log = logging.getLogger(__name__)
 
 
-def ingest_day(site: Settings, day: str) -> IngestReport:
+def ingest_day(settings: Settings, day: str) -> IngestReport:
     """Add the logs that are new to the store, as of `day`."""
-    site.check_logs()
-    report = ingest_logs(
-        site.logs,
-        site.store,
-        format=site.format,
-        columns=parse_columns(site.columns),
-        ingest_date=day,
-    )
-    log.info("ingested into %(store)s as of %(day)s", {"store": str(site.store), "day": day})
+    settings.check_logs()
+    columns = parse_columns(settings.columns)
+    report = ingest(IngestJob(settings.logs, settings.store, day, settings.format, columns))
+    log.info("ingested into %(store)s as of %(day)s", {"store": str(settings.store), "day": day})
     return report
 
 
-def score_day(site: Settings, day: str, show: Callable[[Progress], object] = ignore) -> StoragePath:
+def score_day(
+    settings: Settings, day: str, show: Callable[[Progress], object] = ignore
+) -> StoragePath:
     """Score the sessions that came into the store on `day`; those before may have been replayed.
 
     A day on which nothing came has a partition without rows: it is done, not forgotten.
     """
-    sources = day_sources(site, day)
+    sources = day_sources(settings, day)
     if not sources:
         log.warning("no sessions were ingested on %(day)s", {"day": day})
     job = ScoreJob(
         sources,
-        site.models,
-        site.scores,
+        settings.models,
+        settings.scores,
         day,
-        history=_days_before(site, day),
-        workers=site.workers,
-        scheduler=site.scheduler or None,
-        budget=site.budget,
-        abstain_is=site.abstain_is,
+        history=_days_before(settings, day),
+        workers=settings.workers,
+        scheduler=settings.scheduler or None,
+        budget=settings.budget,
+        abstain_is=settings.abstain_is,
     )
     return finish(score(job), show)
 
 
-def monitor_day(site: Settings, day: str) -> StoragePath:
+def monitor_day(settings: Settings, day: str) -> StoragePath:
     """Compare `day` with the reference of the model that scored it."""
-    return monitor(MonitorJob(site.store, site.scores, site.models, site.drift, day, site.alarm))
+    job = MonitorJob(
+        settings.store, settings.scores, settings.models, settings.drift, day, settings.alarm
+    )
+    return monitor(job)
 
 
-def train_and_compare(site: Settings, promote_when: Promote) -> Generator[Epoch, None, Retrained]:
+def train_and_compare(
+    settings: Settings, promote_when: Promote
+) -> Generator[Epoch, None, Retrained]:
     """Train a challenger on the store and the labels fed back; promote it if it is better."""
-    config = site.run
-    if site.budget is not None:
-        config = replace(config, policy=replace(config.policy, budget=site.budget))
+    config = settings.run
+    if settings.budget is not None:
+        config = replace(config, policy=replace(config.policy, budget=settings.budget))
     job = RetrainJob(
-        (site.store,), site.models, config, site.simulate, (site.scores,), site.promote,
-        promote_when,
-    )  # fmt: skip
+        stores=(settings.store,),
+        models=settings.models,
+        config=config,
+        simulate=settings.simulate,
+        feedback=(settings.scores,),
+        promotion=settings.promote,
+        promote_when=promote_when,
+    )
     found = yield from retrain(job)
-    if site.mlflow_uri:
-        track(site.mlflow_uri, found)
+    if settings.mlflow_uri:
+        track(settings.mlflow_uri, found)
     return found
 
 
-def day_sources(site: Settings, day: str) -> list[StoragePath]:
+def day_sources(settings: Settings, day: str) -> list[StoragePath]:
     """Return the day's partition of the store; nothing if there is none."""
-    folder = day_folder(site.store, day)
+    folder = day_folder(settings.store, day)
     return [folder] if is_store(folder) else []
 
 
-def _days_before(site: Settings, day: str) -> list[StoragePath]:
+def _days_before(settings: Settings, day: str) -> list[StoragePath]:
     """Return the partitions of the store of the last `history_days` days before."""
-    first = (date.fromisoformat(day) - timedelta(days=site.history_days)).isoformat()
-    days = [found for found in ingest_days(site.store) if first <= found < day]
-    return [day_folder(site.store, found) for found in days]
+    first = (date.fromisoformat(day) - timedelta(days=settings.history_days)).isoformat()
+    days = [found for found in ingest_days(settings.store) if first <= found < day]
+    return [day_folder(settings.store, found) for found in days]
 
 
 def each_day(start: str, end: str) -> Iterator[str]:

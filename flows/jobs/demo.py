@@ -1,4 +1,4 @@
-"""The demonstration: the recordings in sample_data/ the whole way, to scores and a report."""
+"""Take the recordings in sample_data/ the whole way: store, pictures, model, scores, report."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -6,19 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.jobs.draw import draw
-from flows.jobs.draw_print import draw_print
-from flows.jobs.inputs import today
+from flows.jobs.draw import DrawJob, draw_paths, draw_print
+from flows.jobs.inputs import IngestJob, ingest, label_by_session, today
 from flows.jobs.progress import finish
-from flows.jobs.report import report
+from flows.jobs.report import ReportJob, report
 from flows.jobs.score import ScoreJob, score
 from flows.jobs.train import TrainJob, train
 from model.config import AugmentConfig, RunConfig, SimulateConfig, TrainConfig
 from model.text import evaluation_text
 from model.train import Epoch
 from pipeline.errors import NotFoundError
-from pipeline.ingest.ingest import ingest_logs
-from pipeline.sessions.labels import read_labels
 from pipeline.storage.paths import require_local
 from rasterize.canvas import Canvas
 
@@ -39,14 +36,15 @@ def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
     if not (sample_data / "labels.csv").is_file():
         raise NotFoundError(sample_data, "no sample data here", "run the demo in a checkout")
     store, run, scores = to / "store", to / "run", to / "scores"
-    columns = read_labels(sample_data / "labels.csv").to_pydict()
-    labels = dict(zip(columns["session_id"], columns["label"], strict=True))
-    ingest_logs([sample_data / "logs"], store, labels=labels, ingest_date=today())
-    picture = draw(store, to / "sessions.png", canvas=replace(CONFIG.canvas, placement="box"))
+    labels = sample_data / "labels.csv"
+    ingest(IngestJob((sample_data / "logs",), store, today(), labels=labels))
+    canvas = replace(CONFIG.canvas, placement="box")
+    picture = draw_paths(DrawJob(store, to / "sessions.png", canvas=canvas))
     evaluation = finish(train(TrainJob((store,), run, CONFIG, simulate=True)), progress)
     partition = require_local(finish(score(ScoreJob([store], run, scores, today()))), "scores")
-    prints = draw_print(store, to / "prints.png", person_and_bot(partition, labels), run=run)
-    (page,) = report(scores, to / "report.html", limit=N_CASES)
+    compared = person_and_bot(partition, label_by_session(labels))
+    prints = draw_print(DrawJob(store, to / "prints.png", compared, model=run))
+    (page,) = report(ReportJob(scores, to / "report.html", limit=N_CASES))
     return "\n".join(
         [
             "On recordings held out, and synthetic sessions by generators held out:",

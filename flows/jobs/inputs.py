@@ -1,10 +1,15 @@
-"""What a job reads: stores, or raw logs as they came."""
+"""Read what jobs take: logs into a store, and the sessions of stores or raw logs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from flows.jobs.progress import Progress, ignore
+from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.parse import NO_COLUMNS, parse_logs
+from pipeline.ingest.report import IngestReport
 from pipeline.readers import AUTO
+from pipeline.sessions.labels import read_labels
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath
 from pipeline.storage.store import is_store, read_sessions
@@ -13,6 +18,49 @@ from pipeline.storage.store import is_store, read_sessions
 def today() -> str:
     """Return the date of now, UTC, as partitions are named."""
     return datetime.now(UTC).date().isoformat()
+
+
+@dataclass(frozen=True)
+class IngestJob:
+    """Which logs to add to which store.
+
+    Attributes:
+        logs: Files or folders; files that are in the store already are skipped.
+        to: The store.
+        date: Day of the partition, YYYY-MM-DD.
+        format: Format of the logs.
+        columns: The logs' names of columns, by ours.
+        labels: CSV or Parquet, session_id,label.
+        strict: Any bad row is an error.
+    """
+
+    logs: Sequence[StoragePath]
+    to: StoragePath
+    date: str
+    format: str = AUTO
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labels: StoragePath | None = None
+    strict: bool = False
+
+
+def ingest(job: IngestJob, show: Callable[[Progress], None] = ignore) -> IngestReport:
+    """Read logs, clean them, and add their sessions to the store."""
+    return ingest_logs(
+        job.logs,
+        job.to,
+        format=job.format,
+        columns=job.columns,
+        labels=label_by_session(job.labels) if job.labels else None,
+        ingest_date=job.date,
+        strict=job.strict,
+        progress=lambda done, total: show(Progress(done, total, "files")),
+    )
+
+
+def label_by_session(path: StoragePath) -> dict[str, int]:
+    """Return the labels of a file by session."""
+    columns = read_labels(path).to_pydict()
+    return dict(zip(columns["session_id"], columns["label"], strict=True))
 
 
 def each_sessions(

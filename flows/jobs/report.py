@@ -1,8 +1,9 @@
-"""The report job: a day of SCORES and the sessions it judged in, a page for analysts out."""
+"""Make a page for analysts: a day of SCORES with the paths, prints and reasons of its sessions."""
 
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from flows.jobs.inputs import each_sessions
+from flows.jobs.inputs import each_sessions, label_by_session
+from flows.jobs.progress import Progress, ignore
 from model.attribution import Attribution, attribute
 from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import RunConfig
@@ -32,7 +34,6 @@ from pipeline.report.page import day_json, page_html, shown_events
 from pipeline.schemas import SCORES
 from pipeline.scores.partitions import open_scores
 from pipeline.sessions.feedback import latest_labels
-from pipeline.sessions.labels import read_labels
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import MANIFEST, replacing
@@ -47,46 +48,57 @@ ATTRIBUTED_EVENTS: Final = 500_000
 Manifest = Mapping[str, Any]
 
 
-def report(
-    scores: StoragePath,
-    to: StoragePath,
-    date: str | None = None,
-    labels: StoragePath | None = None,
-    stores: Sequence[StoragePath] = (),
-    run: StoragePath | None = None,
-    limit: int = 10 * PAGE_CASES,
-    progress: Callable[[int, int], None] = lambda n_done, n_all: None,
-) -> list[StoragePath]:
-    """Write the cases of a day, by default the last, highest score first, and return the pages.
+@dataclass(frozen=True)
+class ReportJob:
+    """Which day of which SCORES to show.
 
-    Sessions are read from where they were scored from, or from `stores`; pictures are drawn as
-    the model that scored them saw them, or that of `run`.
+    Attributes:
+        scores: The SCORES.
+        to: The page, HTML; beyond 1,000 cases, more beside it.
+        date: Day of the partition, YYYY-MM-DD; None: the last one scored.
+        labels: session_id,label: shown, and compared with the scores.
+        stores: Stores or logs of the sessions; none: where they were scored from.
+        model: The RUN, whose view is drawn; None: where it was when it scored.
+        limit: Cases, at most.
     """
-    if limit < 1:
-        raise ConfigError("report", f"limit is {limit}", "1 or more cases")
-    scores, to = as_path(scores), as_path(to)
+
+    scores: StoragePath
+    to: StoragePath
+    date: str | None = None
+    labels: StoragePath | None = None
+    stores: Sequence[StoragePath] = ()
+    model: StoragePath | None = None
+    limit: int = 10 * PAGE_CASES
+
+
+def report(job: ReportJob, show: Callable[[Progress], None] = ignore) -> list[StoragePath]:
+    """Write the cases of a day, highest score first, and return the pages."""
+    if job.limit < 1:
+        raise ConfigError("report", f"limit is {job.limit}", "1 or more cases")
+    scores, to = as_path(job.scores), as_path(job.to)
     everything = open_scores(scores)
     days = everything.to_table(columns=["run_date", "band", "is_flagged", "fraud_score"])
-    day = _choose_day(scores, days["run_date"].unique().to_pylist(), date)
+    day = _choose_day(scores, days["run_date"].unique().to_pylist(), job.date)
     table = _highest_first(everything.to_table(filter=ds.field("run_date") == day))
-    cases = table.slice(0, limit).select(SCORES.names)
+    cases = table.slice(0, job.limit).select(SCORES.names)
     manifests = _manifests(scores, day)
-    sources = _sources(scores, manifests, stores)
+    sources = _sources(scores, manifests, job.stores)
     parts = (
         part for path, format, columns in sources for part in each_sessions([path], format, columns)
     )
     gathered = gather(parts, cases, _suspected(everything))
     sessions = gathered.sessions()
     fed_back = latest_labels([scores, *(path for path, *_ in sources)])
-    known = gathered.labels | fed_back | _labels(labels)
+    labels = label_by_session(job.labels) if job.labels else {}
+    known = gathered.labels | fed_back | labels
     n_missing = cases.num_rows - (0 if sessions is None else len(sessions))
     if n_missing:
         log.warning("%d of %d cases: their path wasn't found", n_missing, cases.num_rows)
-    folder = _run_folder(manifests[0], run)
+    folder = _run_folder(manifests[0], job.model)
     model = None if folder is None else load_model(folder)
     views = {}
     if sessions is not None:
-        views = _views(sessions, cases, model, progress)
+        views = _views(sessions, cases, model, show)
     summary = {
         "day": day_json(days.to_pandas(), day),
         "agreement": _agreement(table, known),
@@ -167,13 +179,6 @@ def _suspected(scores: ds.Dataset) -> set[str | None]:
     return set(scores.to_table(["session_id"], is_suspect)["session_id"].to_pylist())
 
 
-def _labels(path: StoragePath | None) -> dict[str, int | None]:
-    if path is None:
-        return {}
-    labels = read_labels(path)
-    return dict(zip(labels["session_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
-
-
 def _run_folder(manifest: Manifest, run: StoragePath | None) -> StoragePath | None:
     """Return the folder of the model, as named or as it was when it scored; None: not there."""
     folder = as_path(manifest.get("run", "nowhere") if run is None else run)
@@ -190,13 +195,16 @@ def _views(
     sessions: Sessions,
     cases: pa.Table,
     model: TrainedModel | None,
-    progress: Callable[[int, int], None],
+    show: Callable[[Progress], None],
 ) -> dict[str, dict[str, Any]]:
     """Return each session's picture and print, what raised its score, and its reasons."""
     config = RunConfig() if model is None else model.config
     inputs = input_config(config)
     worst_ms = _worst_ms(sessions, cases)
-    views = highest_windows(sessions, worst_ms, inputs, config.canvas, progress)
+    views = highest_windows(
+        sessions, worst_ms, inputs, config.canvas,
+        lambda done, total: show(Progress(done, total, "cases")),
+    )  # fmt: skip
     suspects, weights = _what_raised(sessions, cases, model)
     by_name = dict(zip(map(str, suspects.session_id), weights.cells, strict=True))
     shown = {

@@ -1,4 +1,4 @@
-"""What people see on Prefect's page of a run: top scores, pictures, a summary, progress."""
+"""Show on Prefect's page of a run: top scores, pictures, a summary, progress."""
 
 import logging
 from collections.abc import Callable
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _TOP: Final = 20
 _NAME: Final = 60  # characters of an account's name
-_STEP: Final = 0.05  # of the whole: progress is told so often, not for every session
+_STEP: Final = 0.05  # of the whole: so often progress is sent, not for every session
 
 
 def progress_artifact(what: str) -> Callable[[Progress], None]:
@@ -32,13 +32,13 @@ def progress_artifact(what: str) -> Callable[[Progress], None]:
     The work goes on if Prefect's server doesn't answer any more: only the bar stands still.
     """
     artifact = cast(UUID, create_progress_artifact(0.0, description=what))  # as called from a task
-    told, answers = 0.0, True
+    shown, answers = 0.0, True
 
     def show(now: Progress) -> None:
-        nonlocal told, answers
+        nonlocal shown, answers
         share = now.done / now.total if now.total else 0.0
-        if answers and share >= min(told + _STEP, 1.0) > told:
-            told = share
+        if answers and share >= min(shown + _STEP, 1.0) > shown:
+            shown = share
             try:
                 update_progress_artifact(artifact, 100 * share)
             except httpx.HTTPError as error:
@@ -50,10 +50,10 @@ def progress_artifact(what: str) -> Callable[[Progress], None]:
     return show
 
 
-def show_day(site: Settings, day: str, partition: StoragePath) -> None:
+def show_day(settings: Settings, day: str, partition: StoragePath) -> None:
     """Show a day's top scores as a table, its pictures and counts in words, and where it lies."""
     from flows.jobs.days import day_sources
-    from flows.jobs.sheet import top_scores, top_sheet
+    from flows.jobs.draw import top_scores, top_sheet
     from pipeline.scores.partitions import read_manifest
 
     manifest = read_manifest(partition)
@@ -64,7 +64,7 @@ def show_day(site: Settings, day: str, partition: StoragePath) -> None:
         description=f"The {len(top)} highest scores of {day}",
     )
     to = partition.parent.with_name(f"{partition.parent.name}.pictures") / f"{partition.name}.png"
-    sheet = top_sheet(partition, day_sources(site, day), as_path(manifest["run"]), to)
+    sheet = top_sheet(partition, day_sources(settings, day), as_path(manifest["run"]), to)
     create_markdown_artifact(
         day_summary(day, manifest, partition, sheet),
         key="day-summary",
@@ -78,7 +78,7 @@ def show_day(site: Settings, day: str, partition: StoragePath) -> None:
 def day_summary(
     day: str, manifest: dict[str, Any], partition: StoragePath, sheet: StoragePath | None
 ) -> str:
-    """Return what there is to say of a scored day, as Markdown."""
+    """Return the summary of a scored day, as Markdown."""
     n = manifest["n_sessions"]
     rows = [
         ("sessions", f"{n:,}"),

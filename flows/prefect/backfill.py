@@ -1,17 +1,18 @@
-"""Days in, a run for each: by Prefect's server if there is one, else here, one after another."""
+"""Do past days again: as runs of Prefect's server if there is one, else in this process."""
 
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
 from flows.jobs.days import each_day, is_published, monitor_day, score_day
+from flows.prefect.environment import set_prefect_defaults
 from flows.settings import Settings
 from model.registry import resolve_run
 from pipeline.errors import WorkerError
+from pipeline.storage.paths import StoragePath
 
 What = Literal["score", "monitor"]
 _ATTEMPTS = 100
@@ -24,35 +25,37 @@ class Submitted:
     day: str
     run_id: str
     state: str
-    is_new: bool  # False: it was asked for before, and is not run again
+    is_new: bool  # False: it was submitted before, and is not run again
 
 
-def missing_days(site: Settings, start: str, end: str, only_missing: bool, what: What) -> list[str]:
+def missing_days(
+    settings: Settings, start: str, end: str, only_missing: bool, what: What
+) -> list[str]:
     """Return the days to do: all of them, or those without a published partition."""
-    table = {"score": site.scores, "monitor": site.drift}[what]
+    table = {"score": settings.scores, "monitor": settings.drift}[what]
     days = each_day(start, end)
     return [day for day in days if not (only_missing and is_published(table, day))]
 
 
 def backfill_here(
-    site: Settings, days: Iterable[str], what: What, tell: Callable[[str], None]
-) -> list[Path]:
+    settings: Settings, days: Iterable[str], what: What, show: Callable[[str], None]
+) -> list[StoragePath]:
     """Do the days in this process, in their order, and return the partitions."""
     job = {"score": score_day, "monitor": monitor_day}[what]
     partitions = []
     for day in days:
-        partitions.append(job(site, day))
-        tell(f"{day}: done")
+        partitions.append(job(settings, day))
+        show(f"{day}: done")
     return partitions
 
 
 def backfill_there(
-    site: Settings,
+    settings: Settings,
     days: Sequence[str],
     what: What,
     url: str,
     wait_s: float,
-    tell: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> list[Submitted]:
     """Ask the server for a run of each day, once a day and model, and wait up to `wait_s`.
 
@@ -60,15 +63,13 @@ def backfill_there(
     a new champion makes it another. One that failed gets another try, under another key.
     """
     os.environ["PREFECT_API_URL"] = url
-    import flows.prefect.environment  # noqa: F401 - before Prefect
-
-    # isort: split
+    set_prefect_defaults()
     from prefect import get_client
 
-    model_id = resolve_run(site.models).name
+    model_id = resolve_run(settings.models).name
     submitted = [_submit(day, what, model_id) for day in days]
     for found in submitted:
-        tell(f"{found.day}: {'asked for' if found.is_new else 'known'}, {found.state.lower()}")
+        show(f"{found.day}: {'asked for' if found.is_new else 'known'}, {found.state.lower()}")
     end = time.monotonic() + wait_s
     waiting = {found.run_id: found for found in submitted} if wait_s else {}
     done = {}
@@ -78,7 +79,7 @@ def backfill_there(
                 state = client.read_flow_run(UUID(run_id)).state
                 if state is not None and state.is_final():
                     name = state.name or state.type.value
-                    tell(f"{found.day}: {name.lower()}")
+                    show(f"{found.day}: {name.lower()}")
                     done[run_id] = Submitted(found.day, run_id, name, found.is_new)
                     del waiting[run_id]
             time.sleep(2)

@@ -1,4 +1,4 @@
-"""flows/prefect.yaml and an installation's settings in, registered deployments out."""
+"""Register the deployments of flows/prefect.yaml with an installation's settings."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from pipeline.errors import PointerprintError, WorkerError
 PREFECT_FILE = ROOT / "flows" / "prefect.yaml"
 
 
-def deployments(site: Settings, file: Path | None) -> dict[str, Any]:
+def deployments(settings: Settings, file: Path | None) -> dict[str, Any]:
     """Return flows/prefect.yaml as this installation has it.
 
     Schedules and work pool are the settings', and the settings' file is a parameter, so that
@@ -27,18 +27,18 @@ def deployments(site: Settings, file: Path | None) -> dict[str, Any]:
         {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
     ]
     for deployment in content["deployments"]:
-        deployment["work_pool"] = {"name": site.server.pool, "work_queue_name": "default"}
+        deployment["work_pool"] = {"name": settings.server.pool, "work_queue_name": "default"}
         if file is not None:
             deployment["parameters"] = {"settings": str(file)}
         if deployment["schedules"]:
             flow = deployment["entrypoint"].partition(":")[2]
-            deployment["schedules"] = _schedules(getattr(site.schedule, flow), site)
+            deployment["schedules"] = _schedules(getattr(settings.schedule, flow), settings)
     content.pop("definitions")
     return content
 
 
-def _schedules(cron: str, site: Settings) -> list[dict[str, Any]]:
-    return [{"cron": cron, "timezone": site.schedule.timezone, "active": True}] if cron else []
+def _schedules(cron: str, settings: Settings) -> list[dict[str, Any]]:
+    return [{"cron": cron, "timezone": settings.schedule.timezone, "active": True}] if cron else []
 
 
 def names(content: Mapping[str, Any]) -> list[str]:
@@ -46,13 +46,15 @@ def names(content: Mapping[str, Any]) -> list[str]:
     return [f"{d['entrypoint'].partition(':')[2]}/{d['name']}" for d in content["deployments"]]
 
 
-def register(site: Settings, file: Path | None, environ: Mapping[str, str]) -> list[str]:
+def register(settings: Settings, file: Path | None, environ: Mapping[str, str]) -> list[str]:
     """Make the work pool if need be, and register all deployments on the server in `environ`.
 
     In processes of its own: Prefect takes its settings from the environment when it is imported.
     """
-    content = deployments(site, file)
-    _prefect(["work-pool", "create", site.server.pool, "--type", "process", "--overwrite"], environ)
+    content = deployments(settings, file)
+    _prefect(
+        ["work-pool", "create", settings.server.pool, "--type", "process", "--overwrite"], environ
+    )
     with tempfile.TemporaryDirectory() as folder:
         rendered = Path(folder) / "prefect.yaml"
         rendered.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -61,16 +63,16 @@ def register(site: Settings, file: Path | None, environ: Mapping[str, str]) -> l
 
 
 def _prefect(arguments: list[str], environ: Mapping[str, str]) -> None:
-    """Run a command of Prefect's in the checkout, or raise what it said last."""
+    """Run a command of Prefect's in the checkout, or raise with the last line it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "prefect", *arguments],
         cwd=ROOT, env=dict(environ), capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["nothing"]
+        printed = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["nothing"]
         raise WorkerError(
             f"prefect {arguments[0]}",
-            f"it ended with {done.returncode}: {said[-1].strip()}",
+            f"it exited with {done.returncode}: {printed[-1].strip()}",
             f"is there a server at {environ.get('PREFECT_API_URL')}?",
         )
 

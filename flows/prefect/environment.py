@@ -1,13 +1,11 @@
-"""Prefect's settings, for a machine where nobody set any. Import this before Prefect."""
+"""Prefect's settings: defaults where nobody set any, and the environment of its processes."""
 
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import flows.prefect.environment
 from flows.settings import (
     FILE_VARIABLE,
     NOT_SETTINGS,
@@ -19,7 +17,7 @@ from flows.settings import (
 )
 
 DEFAULTS: Final = {
-    # Nothing is told to anybody: not by the server, not by the client.
+    # No telemetry, neither by the server nor by the client.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -33,17 +31,19 @@ DEFAULTS: Final = {
 
 def logging_environment(format: str, level: str) -> dict[str, str]:
     """Return what makes Prefect's processes log as the installation's settings say."""
-    told = {"PREFECT_LOGGING_LEVEL": level.upper()}
+    variables = {"PREFECT_LOGGING_LEVEL": level.upper()}
     if format == "json":
-        told |= {
+        variables |= {
             "PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json",
             "PREFECT_LOGGING_FORMATTERS_JSON_CLASS": "flows.logs.JsonLines",
         }
-    return told
+    return variables
 
 
-for _name, _value in DEFAULTS.items():  # Prefect reads the environment when it is imported
-    os.environ.setdefault(_name, _value)
+def set_prefect_defaults() -> None:
+    """Set the defaults in this process's environment; Prefect reads it when it is imported."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
 
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -55,16 +55,15 @@ def own_url(server: ServerConfig) -> str:
     return f"http://{server.host}:{server.port}/api"
 
 
-def configured_url(site: Settings, environ: Mapping[str, str] | None = None) -> str | None:
-    """Return the address of the server that somebody named; None: nobody has."""
-    environ = os.environ if environ is None else environ
-    return environ.get("PREFECT_API_URL") or site.server.api_url or None
+def configured_url(settings: Settings) -> str | None:
+    """Return the address of the server that is configured; None: none is."""
+    return os.environ.get("PREFECT_API_URL") or settings.server.api_url or None
 
 
-def find_url(site: Settings) -> str | None:
+def find_url(settings: Settings) -> str | None:
     """Return the address of the server that is named, or that `serve` has running here."""
-    return configured_url(site) or (
-        own_url(site.server) if is_healthy(own_url(site.server)) else None
+    return configured_url(settings) or (
+        own_url(settings.server) if is_healthy(own_url(settings.server)) else None
     )
 
 
@@ -78,23 +77,23 @@ def is_healthy(url: str) -> bool:
 
 
 def process_environment(
-    site: Settings, found: Found, url: str, file: Path | None
+    settings: Settings, found: Found, url: str, file: Path | None
 ) -> dict[str, str]:
     """Return the environment of Prefect's processes: the server's address, and the settings.
 
-    They run in the checkout, so what this process was told beside the file goes along with
+    They run in the checkout, so what variables and flags of this process set goes along, with
     absolute paths.
     """
     ours = {key for key in os.environ if key.startswith(PREFIX) and key not in NOT_SETTINGS}
     kept = {key: value for key, value in os.environ.items() if key not in ours}
-    told = {
+    own = {
         "PREFECT_API_URL": url,
-        "PREFECT_HOME": os.environ.get("PREFECT_HOME") or str(site.server.home),
+        "PREFECT_HOME": os.environ.get("PREFECT_HOME") or str(settings.server.home),
         "PROJECT_ROOT": str(ROOT),
     }
-    if site.server.database_url:
-        told["PREFECT_API_DATABASE_CONNECTION_URL"] = site.server.database_url
+    if settings.server.database_url:
+        own["PREFECT_API_DATABASE_CONNECTION_URL"] = settings.server.database_url
     if file is not None:
-        told[FILE_VARIABLE] = str(file)
-    logs = flows.prefect.environment.logging_environment(site.log.format, site.log.level)
-    return flows.prefect.environment.DEFAULTS | kept | told | logs | as_environment(found)
+        own[FILE_VARIABLE] = str(file)
+    logs = logging_environment(settings.log.format, settings.log.level)
+    return DEFAULTS | kept | own | logs | as_environment(found)

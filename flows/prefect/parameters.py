@@ -1,7 +1,8 @@
-"""The flows' parameters, as Prefect's form shows them: help, limits, choices.
+"""The forms of the flows: which settings a run may override, on which day it is, and who waits.
 
-Each may be left empty: then the installation's settings say it (flows/settings.py), read by the run
-itself, so that a change of the file counts from the next run on.
+A form's fields are those of `Settings`: type, limits and description are written there, once. A
+field may be left empty: then the installation's settings hold. The run itself reads them, so that
+a change of the file counts from the next run on.
 """
 
 import datetime
@@ -9,20 +10,21 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 from prefect import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.runtime import flow_run
 from pydantic import Field, WithJsonSchema
-from pydantic.fields import FieldInfo
 
 from flows.logs import set_levels
-from flows.settings import Settings, load_settings
-from model.config import Device
+from flows.settings import Settings, descriptions, load_settings
 from model.device import prepare_jax
 from pipeline.errors import PointerprintError, PublishError, WorkerError
+from pipeline.storage.paths import StoragePath
 
 RETRIES: Final = 2
 RETRY_DELAY_S: Final = 30
@@ -41,93 +43,79 @@ def may_pass(task: Any, run: Any, state: Any) -> bool:
     return False
 
 
-_DATE = r"^\d{4}-\d{2}-\d{2}$"
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def described(function: F) -> F:
-    """Add to a flow's docstring what each parameter is: Prefect's form takes it from there."""
-    lines = []
-    for name, hint in get_type_hints(function, include_extras=True).items():
-        for about in getattr(hint, "__metadata__", ()):
-            if isinstance(about, FieldInfo) and about.description:
-                lines.append(f"    {name}: {about.description}")
-    function.__doc__ = "\n".join([function.__doc__ or "", "", "Args:", *lines])
-    return function
-
-
-SettingsFile = Annotated[
-    Path | None,
-    Field(description="The installation's TOML. Empty: pointerprint.toml."),
-]
 # Prefect's server doesn't check formats: without a pattern it would take any word for a day.
-_Date = Annotated[
-    datetime.date, WithJsonSchema({"type": "string", "format": "date", "pattern": _DATE})
-]
-Day = Annotated[
-    _Date | None,
-    Field(description="Empty: the day that the run was scheduled for."),
-]
-Logs = Annotated[
-    list[Path] | None,
-    Field(description="Files or folders. Empty: the settings' logs.", min_length=1),
-]
-Store = Annotated[Path | None, Field(description="Of sessions. Empty: the settings' store.")]
-Scores = Annotated[Path | None, Field(description="The table. Empty: the settings' scores.")]
-Models = Annotated[
-    Path | None,
-    Field(
-        description="A folder of models (its champion scores) or one. Empty: the settings'.",
-    ),
-]
-Drift = Annotated[Path | None, Field(description="The table. Empty: the settings' drift.")]
-Budget = Annotated[
-    float | None,
-    Field(
-        description="Share of legitimate sessions flagged, one the model knows. Empty: its own.",
-        gt=0,
-        lt=1,
-    ),
-]
-HistoryDays = Annotated[
-    int | None,
-    Field(
-        description="Sessions of so many days before may have been replayed. Empty: the settings'.",
-        ge=0,
-        le=366,
-    ),
-]
-Workers = Annotated[
-    int | None,
-    Field(description="Processes. Empty: the settings'.", ge=1, le=256),
-]
-Scheduler = Annotated[
-    str | None,
-    Field(description="Of a Dask cluster, tcp://HOST:PORT. Empty: the settings', or none."),
-]
-Where = Annotated[Device | None, Field(description="Empty: the settings', or what there is.")]
-Simulate = Annotated[
-    bool | None,
-    Field(description="Add bots in the sessions' likeness. Empty: settings'."),
-]
+_DATE: Final = {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+_Day = Annotated[datetime.date, WithJsonSchema(_DATE)]
 
 
-def run_site(settings: Path | None, **given: object) -> Settings:
-    """Return the installation's settings with those that the run was `given` in their place."""
-    said = {name: value for name, value in given.items() if value is not None}
-    site = replace(load_settings(settings), **said)
-    # Prefect gives our loggers its handlers, but not a level: they would tell warnings only.
-    set_levels(site.log.level)
-    prepare_jax(site.device)
-    return site
+def form(*names: str, **renamed: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a flow a form: the settings' file, the date, and the settings of these names.
+
+    The function takes the settings that hold for the run, the `day` if it has such a parameter,
+    and what else it has, which is on the form too.
+
+    Args:
+        names: Settings that a run may override.
+        renamed: More of them, as the form calls them: `model="models"`.
+    """
+    settings_by_field = {name: name for name in names} | renamed
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = dict(signature(function).parameters)
+        has_day = own.pop("settings") and own.pop("day", None) is not None
+
+        @wraps(function)
+        def run(settings: Path | None = None, date: datetime.date | None = None, **given: Any):
+            overrides = {
+                setting: given[name]
+                for name, setting in settings_by_field.items()
+                if given[name] is not None
+            }
+            loaded = replace(load_settings(settings), **overrides)
+            # Prefect gives our loggers its handlers, but no level: they would log warnings only.
+            set_levels(loaded.log.level)
+            prepare_jax(loaded.device)
+            more = {name: given[name] for name in own}
+            if has_day:
+                more["day"] = run_day(date, loaded)
+            return function(loaded, **more)
+
+        hints, about = get_type_hints(Settings, include_extras=True), descriptions(Settings)
+        file = "The installation's TOML. Default: pointerprint.toml."
+        fields = [_field("settings", Path, file)]
+        if has_day:
+            fields.append(_field("date", _Day, "Default: the day that the run was scheduled for."))
+        fields += [
+            _field(name, hints[setting], f"{about[setting]} Default: the settings'.")
+            for name, setting in settings_by_field.items()
+        ]
+        fields += [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own.values()]
+        run.__signature__ = Signature(fields)  # pyright: ignore[reportAttributeAccessIssue]
+        run.__annotations__ = {one.name: one.annotation for one in fields}
+        # Prefect takes the descriptions from the docstring.
+        args = [f"    {one.name}: {_description(one)}" for one in fields]
+        run.__doc__ = "\n".join([function.__doc__ or "", "", "Args:", *args])
+        return run
+
+    return decorate
 
 
-def run_day(date: datetime.date | None, site: Settings) -> str:
+def _field(name: str, hint: Any, description: str) -> Parameter:
+    kind = Annotated[hint | None, Field(description=description)]
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+def _description(parameter: Parameter) -> str:
+    (about,) = parameter.annotation.__metadata__
+    return about.description
+
+
+def run_day(date: datetime.date | None, settings: Settings) -> str:
     """Return `date`, or the day the run was scheduled for: one that starts late keeps its day."""
     if date is not None:
         return date.isoformat()
     scheduled = flow_run.scheduled_start_time or datetime.datetime.now(datetime.UTC)
-    return scheduled.astimezone(site.schedule.zone).date().isoformat()
+    return scheduled.astimezone(settings.schedule.zone).date().isoformat()
 
 
 def flow_run_name() -> str:
@@ -138,7 +126,7 @@ def flow_run_name() -> str:
 
 
 @contextmanager
-def alone_with(table: Path) -> Iterator[None]:
+def alone_with_table(table: StoragePath) -> Iterator[None]:
     """Hold a limit of one run a table, on Prefect's server: others wait, and its page says so.
 
     On one machine the tables' own locks keep writers apart. This holds across machines, and for

@@ -1,6 +1,6 @@
-"""All of an installation on one machine: Prefect's server, its deployments, and a worker.
+"""Run an installation on one machine: Prefect's server, its deployments, and a worker.
 
-`serve` runs until it is told to stop (SIGTERM, or Ctrl-C), then ends the worker before the server:
+`serve` runs until SIGTERM or Ctrl-C, then stops the worker before the server:
 a worker that outlives its server would poll whatever listens on that port next.
 """
 
@@ -25,14 +25,14 @@ _START_S: Final = 240  # for a server's first start, which makes its database
 _STOP_S: Final = 30  # for a process to end by itself
 
 
-def serve(site: Settings, found: Found, file: Path | None, tell: Callable[[str], None]) -> None:
-    """Serve the deployments until SIGTERM or Ctrl-C; `tell` is called with what happens."""
-    site.check_logs()
-    named = configured_url(site)
-    url = named or own_url(site.server)
-    environ = process_environment(site, found, url, file)
+def serve(settings: Settings, found: Found, file: Path | None, show: Callable[[str], None]) -> None:
+    """Serve the deployments until SIGTERM or Ctrl-C; `show` is called with what happens."""
+    settings.check_logs()
+    named = configured_url(settings)
+    url = named or own_url(settings.server)
+    environ = process_environment(settings, found, url, file)
     with ExitStack() as running, _stoppable() as is_stopped:
-        site.server.home.mkdir(parents=True, exist_ok=True)
+        settings.server.home.mkdir(parents=True, exist_ok=True)
         children = []
         if named is None:
             if is_healthy(url):
@@ -41,16 +41,16 @@ def serve(site: Settings, found: Found, file: Path | None, tell: Callable[[str],
                     "a server runs there already",
                     "stop it, take another server.port, or set server.api_url to use it",
                 )
-            tell(f"starting a server at {url}, its log is {site.server.home / 'server.log'}")
-            children.append(running.enter_context(_server(site, environ)))
-            _wait_for(url, children[0], site, is_stopped)
-        tell(f"using the server at {url}")
+            show(f"starting a server at {url}, its log is {settings.server.home / 'server.log'}")
+            children.append(running.enter_context(_server(settings, environ)))
+            _wait_for(url, children[0], settings, is_stopped)
+        show(f"using the server at {url}")
         if not is_stopped():
-            for name in register(site, file, environ):
-                tell(f"deployed {name}")
+            for name in register(settings, file, environ):
+                show(f"deployed {name}")
         if not is_stopped():
-            children.append(running.enter_context(_worker(site, environ)))
-            tell(f"serving; the page is {url.removesuffix('/api')}; stop with Ctrl-C or SIGTERM")
+            children.append(running.enter_context(_worker(settings, environ)))
+            show(f"serving; the page is {url.removesuffix('/api')}; stop with Ctrl-C or SIGTERM")
         while not is_stopped():
             ended = next((child for child in children if child.poll() is not None), None)
             if ended is not None:
@@ -60,39 +60,46 @@ def serve(site: Settings, found: Found, file: Path | None, tell: Callable[[str],
                     "start it again; a service manager can do so by itself (docs/deploy.md)",
                 )
             time.sleep(0.5)
-        tell("stopping")
+        show("stopping")
 
 
 @contextmanager
 def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether this process was told to stop."""
-    told = []
+    """Give a function that says whether this process is asked to stop."""
+    received = []
     handlers = {
-        number: signal.signal(number, lambda number, frame: told.append(number))
+        number: signal.signal(number, lambda number, frame: received.append(number))
         for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
-        yield lambda: bool(told)
+        yield lambda: bool(received)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def _server(site: Settings, environ: Mapping[str, str]) -> Iterator[subprocess.Popen]:
-    command = ["server", "start", "--host", site.server.host, "--port", str(site.server.port)]
+def _server(settings: Settings, environ: Mapping[str, str]) -> Iterator[subprocess.Popen]:
+    command = [
+        "server",
+        "start",
+        "--host",
+        settings.server.host,
+        "--port",
+        str(settings.server.port),
+    ]
     with (
-        (site.server.home / "server.log").open("ab") as output,
+        (settings.server.home / "server.log").open("ab") as output,
         _child(command, environ, output) as child,
     ):
         yield child
 
 
 @contextmanager
-def _worker(site: Settings, environ: Mapping[str, str]) -> Iterator[subprocess.Popen]:
+def _worker(settings: Settings, environ: Mapping[str, str]) -> Iterator[subprocess.Popen]:
     command = [
-        *("worker", "start", "--pool", site.server.pool, "--type", "process"),
-        *("--limit", str(site.server.runs_at_once)),
+        *("worker", "start", "--pool", settings.server.pool, "--type", "process"),
+        *("--limit", str(settings.server.runs_at_once)),
     ]
     with _child(command, environ, None) as child:
         yield child
@@ -127,16 +134,16 @@ def _child(
 
 
 def _wait_for(
-    url: str, server: subprocess.Popen, site: Settings, is_stopped: Callable[[], bool]
+    url: str, server: subprocess.Popen, settings: Settings, is_stopped: Callable[[], bool]
 ) -> None:
     """Wait until the server answers, or raise why it doesn't."""
     end = time.monotonic() + _START_S
     while not is_stopped() and not is_healthy(url):
         if server.poll() is not None or time.monotonic() > end:
-            text = (site.server.home / "server.log").read_text(errors="replace").strip()
+            text = (settings.server.home / "server.log").read_text(errors="replace").strip()
             raise WorkerError(
                 url,
-                f"the server did not start: {(text.splitlines() or ['it said nothing'])[-1]}",
-                f"its log is {site.server.home / 'server.log'}",
+                f"the server did not start: {(text.splitlines() or ['it printed nothing'])[-1]}",
+                f"its log is {settings.server.home / 'server.log'}",
             )
         time.sleep(0.5)
