@@ -103,7 +103,7 @@ def decide(
     budget: float,
     config: PromotionConfig,
 ) -> tuple[bool, str]:
-    """Say whether the challenger is clearly better, and why or why not.
+    """Return whether the challenger is clearly better, and why or why not.
 
     `flagged` says which legitimate sessions the challenger flags, whether the champion scored
     them or not.

@@ -1,5 +1,7 @@
 """Write the model card of a RUN: what it is for, how good, on whom, and its limits."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from model.comparison import Comparison
@@ -9,57 +11,41 @@ from model.run import TrainedModel
 from model.text import evaluation_text
 from pipeline.splits.split import Split
 
+_PLOTS = "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png)"
+
 
 def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str:
-    """Return the card as Markdown."""
-    config, inputs, described = model.config, model.scorer.inputs, split.to_json()
+    """Return the card of a model of the fraud task as Markdown."""
+    inputs, described = model.scorer.inputs, split.to_json()
     partitions = [
         f"| {name} | {part['n_legitimate']:,} | {part['n_fraud']:,} | {part['n_people']} | "
         f"{', '.join(part['generators']) or '-'} |"
         for name, part in described["parts"].items()
     ]
     left_out = [f"- left out, {why}: {n:,}" for why, n in described["left_out"].items() if n]
-    notes = [f"- {note}" for note in described["notes"]]
-    return "\n".join(
-        [
-            f"# Model card: {model.model_id}",
-            "",
-            f"Task: **{config.task}**. A window of up to {inputs.window.max_events} events is "
-            f"drawn as {_panels(inputs)}; a CNN gives its logit, and a session's is the "
-            f"{config.score.pooling} of its windows'.",
-            "",
-            "## What it was made from",
-            "",
+    return _card(
+        model,
+        task=f"Task: **fraud**. A window of up to {inputs.window.max_events} events is drawn as "
+        f"{_panels(inputs)}; a CNN gives its logit, and a session's is the "
+        f"{model.config.score.pooling} of its windows'.",
+        made_from=[
             "| partition | legitimate | fraud | people | generators |",
             "|---|---|---|---|---|",
             *partitions,
             "",
             *left_out,
-            *notes,
-            "",
-            "## On the sessions held out",
-            "",
-            "What was kept apart, so that none of it is in two partitions: "
-            + ", ".join(config.split.by)
-            + ".",
-            "",
-            "```",
-            evaluation_text(evaluation),
-            "```",
-            "",
-            "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png) "
-            "![Training](training.png)",
-            "",
-            *_thresholds(model),
-            "## Limits",
-            "",
-            "- The score is calibrated at the calib partition's share of fraud, "
+            *(f"- {note}" for note in described["notes"]),
+        ],
+        held_out="What was kept apart, so that none of it is in two partitions: "
+        f"{', '.join(split.config.by)}.",
+        figures=["```", evaluation_text(evaluation), "```"],
+        plots=f"{_PLOTS} ![Training](training.png)",
+        limits=[
+            "The score is calibrated at the calib partition's share of fraud, "
             f"{model.calibration.base_rate:.0%}: where fraud is rarer, it overstates.",
-            "- It was not tried on people, recorders or generators other than those above.",
-            "- Touchpads, tremor and accessibility devices may move unlike the people above.",
-            *_beyond_these_figures(model),
-            "",
-        ]
+            "It was not tested on people, recorders or generators other than those above.",
+            "Touchpads, tremor and accessibility devices may move unlike the people above.",
+        ],
     )
 
 
@@ -67,11 +53,10 @@ def owner_card(
     model: TrainedModel, split: Split, evaluation: Evaluation, by_length: pd.DataFrame
 ) -> str:
     """Return the card of a model of the owner task as Markdown."""
-    config, inputs, described = model.config, model.scorer.inputs, split.to_json()
-    is_by_session = split.config.by == ("session",)
+    inputs, config = model.scorer.inputs, model.config.owner
     partitions = [
         f"| {name} | {part['n_legitimate']:,} | {part['n_people']} |"
-        for name, part in described["parts"].items()
+        for name, part in split.to_json()["parts"].items()
         if part["n_legitimate"]
     ]
     lengths = [
@@ -80,35 +65,29 @@ def owner_card(
     ]
     held_out = (
         "Sessions were held out, of accounts whose other sessions were learnt from: there were "
-        f"fewer than {config.owner.enough_people} accounts. How it does on people it has never "
-        "seen is not known."
-        if is_by_session
+        f"fewer than {config.enough_people} accounts. How it does on people it has never seen is "
+        "not known."
+        if split.config.by == ("session",)
         else "People were held out: nothing was learnt from those the figures are about."
     )
-    return "\n".join(
-        [
-            f"# Model card: {model.model_id}",
-            "",
-            "Task: **owner**. The score is the probability that a session is not the account "
-            "owner's, where an impostor is as likely as the owner. A window of up to "
-            f"{config.owner.window.max_events} events is drawn as {_panels(inputs)}; a session's "
-            "print is compared with the account's, which `pointerprint enroll` makes, by "
-            "probabilistic linear discriminant analysis.",
-            "",
-            "## What it was made from",
-            "",
+    return _card(
+        model,
+        task="Task: **owner**. The score is the probability that a session is not the account "
+        "owner's, where an impostor is as likely as the owner. A window of up to "
+        f"{inputs.window.max_events} events is drawn as {_panels(inputs)}; a session's print is "
+        "compared with the account's, which `pointerprint enroll` makes, by probabilistic linear "
+        "discriminant analysis.",
+        made_from=[
             "| partition | sessions | accounts |",
             "|---|---|---|",
             *partitions,
             "",
             held_out,
             "What is published was fitted to all sessions afterwards.",
-            "",
-            "## On the sessions held out",
-            "",
-            "Each session against its own account's profile and against others' (label 1). The "
-            "single feature beside is its distance from the account's mean.",
-            "",
+        ],
+        held_out="Each session against its own account's profile and against others' (label 1). "
+        "The single feature beside is its distance from the account's mean.",
+        figures=[
             "```",
             evaluation_text(evaluation),
             "```",
@@ -116,22 +95,56 @@ def owner_card(
             "| windows compared | trials | AUC | EER |",
             "|---|---|---|---|",
             *lengths,
-            "",
-            "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png)",
-            "",
-            *_thresholds(model),
-            "## Limits",
-            "",
-            "- A profile is of a person with a device: another mouse, screen or task looks like "
+        ],
+        plots=_PLOTS,
+        limits=[
+            "A profile is of a person with a device: another mouse, screen or task looks like "
             "another person. Enrol sessions of each.",
-            "- Impostors tried here are the other accounts of the same stores. Imitation on "
-            "purpose was not tried.",
-            f"- A profile of a confidence below {config.owner.min_confidence:g} is not compared: "
+            "Impostors tested here are the other accounts of the same stores. Imitation on "
+            "purpose was not tested.",
+            f"A profile of a confidence below {config.min_confidence:g} is not compared: "
             "`immature_profile`.",
-            *_beyond_these_figures(model),
-            "",
-        ]
+        ],
     )
+
+
+def _card(
+    model: TrainedModel,
+    task: str,
+    made_from: Sequence[str],
+    held_out: str,
+    figures: Sequence[str],
+    plots: str,
+    limits: Sequence[str],
+) -> str:
+    """Return what the cards of both tasks have in common, around what they don't."""
+    replays = (
+        "Replays of other sessions are searched for separately, and are in none of these figures"
+        if model.null_model
+        else "Replays are not searched for: too few legitimate movements to fit a null model"
+    )
+    limits = [
+        *limits,
+        f"{replays} (docs/replay.md).",
+        "What the recorder, the screen or the task give away without a look at the motion is not "
+        "in these figures: `pointerprint audit` measures it on your stores, docs/benchmarks.md on "
+        "public recordings, where it is much.",
+    ]
+    sections = [
+        [f"# Model card: {model.model_id}"],
+        [task],
+        ["## What it was made from"],
+        made_from,
+        ["## On the sessions held out"],
+        [held_out],
+        figures,
+        [plots],
+        ["## Thresholds"],
+        _thresholds(model),
+        ["## Limits"],
+        [f"- {limit}" for limit in limits],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
 def _panels(inputs: InputConfig) -> str:
@@ -139,38 +152,21 @@ def _panels(inputs: InputConfig) -> str:
     return f"{len(names)} panels of {cells} x {cells} cells ({', '.join(names)})"
 
 
-def _beyond_these_figures(model: TrainedModel) -> list[str]:
-    """Return what the figures of the card leave open, and where it is measured."""
-    replays = (
-        "Replays of other sessions are looked for beside, and are in none of these figures"
-        if model.null_model
-        else "Replays are not looked for: too few legitimate movements to fit a null model"
-    )
-    return [
-        f"- {replays} (docs/replay.md).",
-        "- What the recorder, the screen or the task give away without a look at the motion is not "
-        "in these figures: `pointerprint audit` says it of your stores, docs/benchmarks.md of "
-        "public recordings, where it is much.",
-    ]
-
-
 def _thresholds(model: TrainedModel) -> list[str]:
+    policy = model.policy
     rows = [
         f"| {row.budget:.1%} | {row.threshold:.4f} | "
         f"{'not known' if row.unseen_rate is None else f'{row.unseen_rate:.2%}'} | "
         f"{row.note or '-'} |"
-        for row in model.policy.thresholds
+        for row in policy.thresholds
     ]
     return [
-        "## Thresholds",
-        "",
-        f"Set on {model.policy.n_sessions:,} legitimate sessions of {model.policy.n_people} "
-        "people of the calib partition.",
+        f"Set on {policy.n_sessions:,} legitimate sessions of {policy.n_people} people of the "
+        "calib partition.",
         "",
         "| target FPR | threshold | FPR on people left out | note |",
         "|---|---|---|---|",
         *rows,
-        "",
     ]
 
 

@@ -721,7 +721,7 @@ def test_the_card_says_what_was_held_out(enrolled_run, crowd_run):
     assert "People were held out" in of_people
     for card in (of_sessions, of_people):
         assert "3 panels of 16 x 16 cells (hodograph, step, speed_return)" in card
-        assert "| windows of evidence | trials | AUC | EER |" in card
+        assert "| windows compared | trials | AUC | EER |" in card
 
 
 @pytest.mark.parametrize(
