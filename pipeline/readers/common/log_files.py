@@ -63,7 +63,7 @@ def _opened(path: StoragePath, most: int) -> Iterator[tuple[BinaryIO | pa.Native
         raise LogError(path, f"it can't be read: {error}", "is the file complete?") from error
 
 
-def _packing(file: BinaryIO) -> tuple[str | None, int]:
+def _packing(file: BinaryIO | pa.NativeFile) -> tuple[str | None, int]:
     """Return how a file is packed, by its first bytes, and its size; leave it at its beginning."""
     first = file.read(4)
     n_bytes = file.seek(0, os.SEEK_END)
