@@ -40,7 +40,7 @@ from pipeline.schemas import SESSIONS
 from pipeline.scores.table import Verdict, scores_table
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import WindowConfig, cut_windows
-from pipeline.storage.publish import MANIFEST, SUCCESS, write_parquet
+from pipeline.storage.publish import MANIFEST, REPLACED, SUCCESS, write_parquet
 from pipeline.storage.shards import (
     Shard,
     alone_with,
@@ -421,9 +421,10 @@ def same_table(one: pa.Table, other: pa.Table) -> bool:
 
 
 def nothing_left(target: Path) -> None:
-    """Raise if a run that completed left something in staging."""
+    """Raise if a run that completed left something in staging, but for what it has replaced."""
     staging = target.parent.with_name(f"{target.parent.name}.staging")
-    if staging.exists() and any(staging.iterdir()):
+    left = [path for path in staging.glob("*") if not path.name.startswith(REPLACED)]
+    if left:
         raise Broken(f"{staging} is not empty")
 
 

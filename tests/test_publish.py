@@ -77,7 +77,7 @@ def test_what_can_not_be_written_is_an_error_that_names_it(tmp_path):
         write_json({}, tmp_path / "file" / "n.json")
 
 
-def test_a_partition_is_published_and_replaced_and_nothing_else_is_left(tmp_path):
+def test_a_partition_is_published_and_replaced(tmp_path):
     target = tmp_path / "scores" / "run_date=2026-11-01"
     publish_version(target, 1)
     publish_version(target, 2)
@@ -85,7 +85,29 @@ def test_a_partition_is_published_and_replaced_and_nothing_else_is_left(tmp_path
     assert json.loads((target / "_manifest.json").read_text()) == {"version": 2}
     assert (target / "_SUCCESS").exists()
     assert [folder.name for folder in (tmp_path / "scores").iterdir()] == [target.name]
+
+
+def test_what_was_replaced_stays_for_readers_until_something_is_published_later(
+    tmp_path, monkeypatch
+):
+    target = tmp_path / "scores" / "run_date=2026-11-01"
+    publish_version(target, 1)
     assert [folder.name for folder in tmp_path.iterdir()] == ["scores"]
+    begun = target.iterdir()  # a reader that lists the folder
+    names = {next(begun).name}
+    publish_version(target, 2)
+    names |= {path.name for path in begun}
+    assert names == {path.name for path in target.iterdir()}
+    staging = tmp_path / "scores.staging"
+    (kept,) = staging.iterdir()
+    assert kept.name.startswith(publish.REPLACED)
+    assert versions(kept) == {1}
+
+    monkeypatch.setattr(publish, "_REPLACED_STAY_S", -1.0)
+    publish_version(target, 3)
+    (kept,) = staging.iterdir()
+    assert versions(kept) == {2}
+    assert versions(target) == {3}
 
 
 def test_a_partition_that_is_not_sealed_is_refused(tmp_path):
@@ -109,7 +131,7 @@ def test_a_failure_while_staging_leaves_the_old_partition(tmp_path):
 
 def test_systems_without_exchange_replace_in_two_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "exchange", lambda one, other: False)
-    test_a_partition_is_published_and_replaced_and_nothing_else_is_left(tmp_path)
+    test_a_partition_is_published_and_replaced(tmp_path)
 
 
 def test_a_second_step_that_fails_puts_the_old_partition_back(tmp_path, monkeypatch):
@@ -118,7 +140,7 @@ def test_a_second_step_that_fails_puts_the_old_partition_back(tmp_path, monkeypa
     rename = Path.rename
 
     def fail(self: Path, to: Path) -> Path:
-        if to == target and not self.name.endswith(".old"):
+        if to == target and not self.name.startswith(publish.REPLACED):
             raise PermissionError("not now")
         return rename(self, to)
 

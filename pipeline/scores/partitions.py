@@ -1,15 +1,14 @@
-"""Published partitions in, their rows out: by the manifest, which is the one thing that switches.
+"""Read published partitions of SCORES, by the manifest.
 
-On a disk a partition is a folder that is replaced at once, and its manifest lists what lies in it.
-In an object store old parts lie beside new ones for some seconds, and only the manifest tells which
-are which. A reader of this module sees one or the other, whole.
+On a disk a partition is a folder that is replaced at once, and its manifest lists the files in it.
+In an object store old parts lie beside new ones for some seconds, and only the manifest says which
+are which. Either way a reader gets one version whole: if a part is gone that the manifest listed,
+the partition was replaced in between, and it is read again by its new manifest.
 """
 
 import json
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -20,9 +19,9 @@ from pipeline.schemas import QUARANTINE, SCORES, check_schema
 from pipeline.storage.paths import RemotePath, StoragePath, as_path, open_parquet
 from pipeline.storage.publish import MANIFEST
 
-_HINT = "`pointerprint score LOG --model RUN --to SCORES` makes some"
-_TRIES = 20  # while others replace it, again and again
-_PAUSE_S = 0.1
+_HINT: Final = "`pointerprint score LOG --model RUN --to SCORES` makes some"
+
+Found = TypeVar("Found")
 
 
 def partition_files(partition: StoragePath) -> list[StoragePath]:
@@ -35,54 +34,76 @@ def partition_files(partition: StoragePath) -> list[StoragePath]:
 
 
 def read_manifest(partition: StoragePath) -> dict[str, Any]:
-    """Return what a partition says of itself."""
+    """Return the manifest of a partition."""
     return json.loads((as_path(partition) / MANIFEST).read_text())
 
 
 def read_quarantine(partition: StoragePath) -> pa.Table:
     """Return the rows of raw logs that were rejected when this partition of SCORES was made."""
+    partition = as_path(partition)
 
-    def read() -> pa.Table:
-        tables = [QUARANTINE.empty_table()]
-        for name in read_manifest(partition).get("quarantine", ()):
-            with open_parquet(as_path(partition) / name) as parquet:
-                check_schema(parquet.schema_arrow, QUARANTINE, name)
-                tables.append(parquet.read())
-        return pa.concat_tables(tables).unify_dictionaries()
+    def listed() -> list[StoragePath]:
+        return [partition / name for name in read_manifest(partition).get("quarantine", ())]
 
-    return _again_if_replaced(read)
+    tables = _read_listed(listed, lambda files: _read_parts(files, QUARANTINE))
+    return pa.concat_tables([QUARANTINE.empty_table(), *tables]).unify_dictionaries()
 
 
 def read_partition(partition: StoragePath) -> pa.Table:
     """Return the rows of one partition of SCORES."""
-    return _again_if_replaced(lambda: _read(as_path(partition)))
-
-
-def _again_if_replaced(read: Callable[[], pa.Table]) -> pa.Table:
-    """Read once more if parts are gone that the manifest listed: it was replaced in between."""
-    for _ in range(_TRIES - 1):
-        with suppress(FileNotFoundError):
-            return read()
-        time.sleep(_PAUSE_S)
-    return read()
-
-
-def _read(partition: StoragePath) -> pa.Table:
-    tables = []
-    for path in partition_files(partition):
-        with open_parquet(path) as parquet:
-            check_schema(parquet.schema_arrow, SCORES, path)
-            tables.append(parquet.read())
+    partition = as_path(partition)
+    tables = _read_listed(
+        lambda: partition_files(partition), lambda files: _read_parts(files, SCORES)
+    )
     if not tables:
         raise NotFoundError(partition, "there are no scores here", _HINT)
     return pa.concat_tables(tables, promote_options="default")
 
 
+def read_scores(scores: StoragePath, columns: list[str] | None = None) -> pa.Table:
+    """Return all partitions of a SCORES folder, with their `run_date`."""
+    scores = as_path(scores)
+    return _read_listed(
+        lambda: _all_files(scores), lambda files: _dataset(scores, files).to_table(columns)
+    )
+
+
 def open_scores(scores: StoragePath) -> ds.Dataset:
     """Return the partitions of a SCORES folder, with their `run_date`, yet to be read."""
     scores = as_path(scores)
+    return _read_listed(lambda: _all_files(scores), lambda files: _dataset(scores, files))
+
+
+def _read_listed(
+    list_files: Callable[[], list[StoragePath]], read: Callable[[list[StoragePath]], Found]
+) -> Found:
+    """Read the files that manifests list, again and by the new list if one has been replaced."""
+    files = list_files()
+    while True:
+        try:
+            return read(files)
+        except FileNotFoundError:
+            newer = list_files()
+            if newer == files:
+                raise
+            files = newer
+
+
+def _read_parts(files: list[StoragePath], schema: pa.Schema) -> list[pa.Table]:
+    tables = []
+    for path in files:
+        with open_parquet(path) as parquet:
+            check_schema(parquet.schema_arrow, schema, path)
+            tables.append(parquet.read())
+    return tables
+
+
+def _all_files(scores: StoragePath) -> list[StoragePath]:
     partitions = sorted(scores.glob("run_date=*"))
-    files = [file for partition in partitions for file in partition_files(partition)]
+    return [file for partition in partitions for file in partition_files(partition)]
+
+
+def _dataset(scores: StoragePath, files: list[StoragePath]) -> ds.Dataset:
     if not files:
         raise NotFoundError(scores, "there are no scores here", _HINT)
     is_remote = isinstance(scores, RemotePath)
@@ -99,22 +120,17 @@ def open_scores(scores: StoragePath) -> ds.Dataset:
     return found.replace_schema(pa.schema([*found.schema, *later], found.schema.metadata))
 
 
-def read_scores(scores: StoragePath) -> pa.Table:
-    """Return all partitions of a SCORES folder, with their `run_date`."""
-    return _again_if_replaced(lambda: open_scores(scores).to_table())
-
-
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose words no spreadsheet takes for a formula when its CSV is opened.
+    """Return a frame whose texts no spreadsheet takes for a formula when its CSV is opened.
 
-    An apostrophe before the word is what spreadsheets themselves use to say "text".
+    An apostrophe before the text is what spreadsheets themselves use to say "text".
     """
-    words = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
-    return frame.assign(**{str(name): frame[name].map(_as_text) for name in words})
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    return frame.assign(**{str(name): frame[name].map(_shield) for name in texts})
 
 
-def _as_text(value: object) -> object:
+def _shield(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

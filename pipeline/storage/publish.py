@@ -1,19 +1,21 @@
-"""Tables in, files out, whole or not at all: no reader ever sees half of one.
+"""Write tables and files whole or not at all: no reader ever sees half of one.
 
-A file is written under another name and renamed. A partition, a folder of files, is made
-in a sibling of the table's folder, so that nothing but partitions ever lies in it:
+A file is written under another name and renamed; a file for an object store is written on this
+machine's disk and uploaded as one object. A partition, a folder of files, is made in a staging
+folder beside its table, so that nothing but partitions ever lies in the table:
 
     SCORES.staging/run_date=2026-11-01-7f3a.../   ->   SCORES/run_date=2026-11-01/
 
-An object store has no names to exchange. There the parts of a partition are put beside the old
-ones, under names of their own; then `_manifest.json`, which lists them, is replaced, as one object
-whole or not at all; then the old ones are deleted. Who reads by the manifest sees one or the other
-(`pipeline.scores.partitions`).
+`publish_partition` puts it in its place in one of two ways. On a disk the names of the old and the
+new folder are exchanged, because plain `pd.read_parquet("scores")` lists the folder and reads
+whatever is there: it knows of no manifest, so old and new parts must never lie side by side. An
+object store has no folders to rename. There the new parts are put beside the old ones under names
+of their own; then `_manifest.json`, which lists them, is replaced as one object; then the old parts
+are deleted. A reader must follow the manifest there, as `pipeline.scores.partitions` does.
 """
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -26,10 +28,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from pipeline.errors import PublishError
 from pipeline.storage.paths import (
@@ -44,11 +47,12 @@ log = logging.getLogger(__name__)
 
 MANIFEST: Final = "_manifest.json"
 SUCCESS: Final = "_SUCCESS"
-LAST: Final = (MANIFEST, SUCCESS)  # written after all others
-LISTS: Final = ("files", "quarantine")  # in a manifest: what a reader opens
-_LISTED_WITHIN_S = 0.05  # a folder whose listing has begun
-_AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
-_RENAME_EXCHANGE = 2  # linux/fs.h
+_LAST: Final = (MANIFEST, SUCCESS)  # written after all others
+_LISTS: Final = ("files", "quarantine")  # in a manifest: the files that a reader opens
+REPLACED: Final = ".replaced-"  # then the time in s, and anything
+_REPLACED_STAY_S: Final = 60.0
+_AT_FDCWD: Final = -100  # linux/fcntl.h: paths are relative to the working directory
+_RENAME_EXCHANGE: Final = 2  # linux/fs.h
 
 
 def write_parquet(tables: pa.Table | Iterable[pa.Table], path: StoragePath) -> StoragePath:
@@ -65,7 +69,7 @@ def write_parquet(tables: pa.Table | Iterable[pa.Table], path: StoragePath) -> S
 
 @contextmanager
 def parquet_writer(path: StoragePath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Give a writer of tables of one schema; what it wrote takes the place of `path` at the end."""
+    """Give a writer of tables of one schema; what it wrote replaces `path` at the end."""
     with (
         replacing(path) as unfinished,
         pq.ParquetWriter(unfinished, schema, compression="zstd") as writer,
@@ -82,7 +86,7 @@ def write_json(content: Mapping[str, object], path: StoragePath) -> StoragePath:
 
 @contextmanager
 def replacing(path: StoragePath) -> Iterator[Path]:
-    """Give a hidden name beside `path` to write to; it takes the place of `path` at the end.
+    """Give a hidden name beside `path` to write to; it replaces `path` at the end.
 
     For an object store it is a file on this machine's disk, which is uploaded at the end.
     """
@@ -141,7 +145,7 @@ def staging_folder(table: StoragePath) -> StoragePath:
 
 
 def remove_if_empty(folder: StoragePath) -> None:
-    """Take a folder away if nothing is in it."""
+    """Remove a folder if nothing is in it."""
     if isinstance(folder, RemotePath):
         if not any(folder.iterdir()):
             remove_tree(folder)
@@ -149,87 +153,66 @@ def remove_if_empty(folder: StoragePath) -> None:
     try:
         folder.rmdir()
     except OSError as error:
-        # Another writer's partition is in the making there, or has just taken it away.
+        # Another writer's partition is in the making there, or has just removed it.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
             raise
 
 
 def seal(staged: StoragePath, manifest: Mapping[str, object]) -> None:
-    """Write `_manifest.json`, and last `_SUCCESS`: what lies in `staged` is complete."""
+    """Write `_manifest.json`, and last `_SUCCESS`: the files in `staged` are complete."""
     write_json(manifest, staged / MANIFEST)
     (staged / SUCCESS).touch()
 
 
 def publish_partition(staged: StoragePath, target: StoragePath) -> StoragePath:
-    """Put the sealed folder `staged` in the place of `target`, and return `target`.
-
-    Linux exchanges two names in one step. Elsewhere two renames have to do, and between
-    them, for some microseconds, there is no `target`. The old folder stays for a moment longer:
-    who had begun to list it would find it emptied.
-    """
+    """Put the sealed folder `staged` in the place of `target`, and return `target`."""
     if not (staged / SUCCESS).is_file():
         raise PublishError(target, f"{staged} has no {SUCCESS}: it is not complete")
     if isinstance(target, RemotePath):
         _publish_by_manifest(staged, target)
         return target
-    staged = require_local(staged, str(target))
-    _flush(staged)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            staged.rename(target)
-        elif exchange(staged, target):
-            time.sleep(_LISTED_WITHIN_S)
-            shutil.rmtree(staged)
-        else:
-            _replace_in_two_steps(staged, target)
-        _flush(target.parent)
+        _publish_by_rename(require_local(staged, str(target)), target)
     except OSError as error:
         raise PublishError(target, f"it can't be published: {error}") from error
     return target
 
 
-def _publish_by_manifest(staged: StoragePath, target: RemotePath) -> None:
-    """Put the files of `staged` beside those of `target`, then the manifest, then clear up.
+def _publish_by_rename(staged: Path, target: Path) -> None:
+    """Exchange the names of two folders, which Linux does in one step.
 
-    Files that the manifest lists get names that no other publishing gives; what is already
-    there stays as it is until the new manifest is.
+    Elsewhere two renames have to do, and between them, for some microseconds, there is no `target`.
+    The old folder isn't emptied now, since a reader that had begun to list it would miss its
+    files: it stays hidden in the staging folder until something is published later.
     """
-    mark = uuid.uuid4().hex[:8]
-    path = staged / MANIFEST
-    manifest = json.loads(path.read_text()) if path.is_file() else {}
-    lists = {key: manifest[key] for key in LISTS if key in manifest}
-    listed = {name: _marked(name, mark) for names in lists.values() for name in names}
-    paths = sorted(p for p in staged.rglob("*") if p.is_file())
-    names = {p: relative_path(p, staged).as_posix() for p in paths}
-    put = {p: target / listed.get(name, name) for p, name in names.items() if name not in LAST}
-    for source, destination in put.items():
-        _copy(source, destination)
-    if manifest:
-        put_there = {key: [listed[name] for name in names] for key, names in lists.items()}
-        write_json({**manifest, **put_there}, target / MANIFEST)
-    (target / SUCCESS).touch()
-    kept = {*put.values(), *(target / name for name in LAST)}
-    for old in target.rglob("*"):
-        if old not in kept and old.is_file():
-            old.unlink()
-
-
-def _marked(name: str, mark: str) -> str:
-    """Return `part-00000.parquet` as `part-00000-<mark>.parquet`."""
-    stem, dot, suffix = name.partition(".")
-    return f"{stem}-{mark}{dot}{suffix}"
-
-
-def _copy(source: StoragePath, destination: RemotePath) -> None:
-    if isinstance(source, RemotePath):
-        source.copy_to(destination)
+    _flush(staged)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = next((p for p in staged.parents if p.suffix == ".staging"), staged.parent)
+    _drop_replaced(folder)
+    old = folder / f"{REPLACED}{time.time():.0f}-{uuid.uuid4().hex}"
+    if not target.exists():
+        staged.rename(target)
+    elif exchange(staged, target):
+        staged.rename(old)
     else:
-        destination.upload(source)
+        target.rename(old)
+        try:
+            staged.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
+    _flush(target.parent)
+
+
+def _drop_replaced(folder: Path) -> None:
+    """Remove the folders that were replaced so long ago that no reader still lists them."""
+    for old in folder.glob(f"{REPLACED}*"):
+        if time.time() - float(old.name.split("-")[1]) > _REPLACED_STAY_S:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders at once; say whether this system can."""
+    """Exchange the names of two folders at once; return whether this system can."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
@@ -242,27 +225,50 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(code, os.strerror(code), str(other))
 
 
-def _replace_in_two_steps(staged: Path, target: Path) -> None:
-    """Rename the old folder away and the new one in; on failure put the old one back."""
-    old = staged.with_name(f"{staged.name}.old")
-    target.rename(old)
-    try:
-        staged.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    time.sleep(_LISTED_WITHIN_S)
-    shutil.rmtree(old)
+def _publish_by_manifest(staged: StoragePath, target: RemotePath) -> None:
+    """Put the files of `staged` beside those of `target`, then the manifest, then clean up.
+
+    Files that the manifest lists get names that no other publishing gives; the old ones stay as
+    they are until the new manifest is there.
+    """
+    mark = uuid.uuid4().hex[:8]
+    path = staged / MANIFEST
+    manifest = json.loads(path.read_text()) if path.is_file() else {}
+    lists = {key: manifest[key] for key in _LISTS if key in manifest}
+    listed = {name: _marked(name, mark) for names in lists.values() for name in names}
+    kept = {target / name for name in _LAST}
+    for source in sorted(p for p in staged.rglob("*") if p.is_file()):
+        name = relative_path(source, staged).as_posix()
+        if name in _LAST:
+            continue
+        destination = target / listed.get(name, name)
+        if isinstance(source, RemotePath):
+            source.copy_to(destination)
+        else:
+            destination.upload(source)
+        kept.add(destination)
+    if manifest:
+        new_lists = {key: [listed[name] for name in names] for key, names in lists.items()}
+        write_json({**manifest, **new_lists}, target / MANIFEST)
+    (target / SUCCESS).touch()
+    for old in target.rglob("*"):
+        if old not in kept and old.is_file():
+            old.unlink()
+
+
+def _marked(name: str, mark: str) -> str:
+    """Return `part-00000.parquet` as `part-00000-<mark>.parquet`."""
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}-{mark}{dot}{suffix}"
 
 
 @contextmanager
 def lock(path: StoragePath) -> Iterator[None]:
     """Hold the sibling `PATH.lock`, and wait while another process holds it.
 
-    An object store has no locks: there it keeps apart the writers on this machine only.
-
-    The system lets go of it when the process ends, however that comes about. The file goes
-    with the last who held it; after a crash it stays, and holds nobody up.
+    The system releases it when the process ends, however that comes about. The file is removed
+    by whoever held it; one that a crash left blocks nobody. An object store has no locks: there
+    only the writers on this machine are kept apart.
     """
     if isinstance(path, RemotePath):
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
@@ -270,30 +276,28 @@ def lock(path: StoragePath) -> Iterator[None]:
     else:
         name = path.with_name(f"{path.name}.lock")
     try:
-        file = _take(name)
+        held = _acquire(name)
     except OSError as error:
         raise PublishError(path, f"it can't be locked: {error}") from error
-    with file:
-        try:
-            yield
-        finally:
-            name.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        name.unlink(missing_ok=True)  # while it is held: whoever waits sees that it is gone
+        held.release()
 
 
-def _take(name: Path) -> IO[str]:
-    """Return the open file `name`, locked."""
+def _acquire(name: Path) -> FileLock:
+    """Return the held lock of the file `name`."""
+    # Not the fallback for file systems without locks: its lock would outlive a killed process.
+    held = FileLock(name, thread_local=False, fallback_to_soft=False)
+    is_logged = False
     while True:
-        name.parent.mkdir(parents=True, exist_ok=True)
         try:
-            file = name.open("a")
+            name.parent.mkdir(parents=True, exist_ok=True)
+            held.acquire(timeout=-1 if is_logged else 0)
+            return held
         except FileNotFoundError:
-            continue  # the folder was taken away as empty just now
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            continue  # another process has just removed the folder, since it was empty
+        except Timeout:
             log.info("waiting for another process, which holds %s", name)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        # Whoever held it before took the name away: then what we hold is no longer its file.
-        if name.exists() and os.path.samestat(name.stat(), os.fstat(file.fileno())):
-            return file
-        file.close()
+            is_logged = True
