@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from people import people
-from tiny import TINY, easy_store, untrained
+from tiny import TINY, easy_store, untrained, untrained_with
 
 from flows.cli import STRONG_DRIFT, main
 from flows.jobs.days import is_published, train_and_compare
@@ -23,6 +23,7 @@ from model import bootstrap
 from model.bootstrap import group_counts as counts
 from model.config import PromotionConfig
 from model.owner.profiles import Profiles
+from model.owner.scorer import OwnerScorer
 from model.owner.train import PopulationData
 from model.registry import add_run, list_models, promote, read_champion
 from model.run import load_model, save_model
@@ -200,9 +201,10 @@ def test_simulated_twins(both):
 
 def test_profiles(bucket, tmp_path):
     trained, known = people(0, 6), people(100, 2)
-    model = untrained(replace(TINY, task="owner"))
-    none = Profiles.empty(PopulationData(model.config, trained).population())
-    save_model(replace(model, profiles=none), tmp_path / "run")
+    config = replace(TINY, task="owner")
+    none = Profiles.empty(PopulationData(config, trained).population())
+    model = untrained_with(OwnerScorer(config, none))
+    save_model(model, tmp_path / "run")
     part = Part(tmp_path / "store", DAY, "made")
     write_part(part, [known], QUARANTINE.empty_table(), {"files": []})
     copy(tmp_path, bucket / "owners")
@@ -212,9 +214,9 @@ def test_profiles(bucket, tmp_path):
         printed = found.each(lambda at: command("enroll", at / "store", "--model", at / "run"))
         assert printed[0] == printed[1]
         here, there = found.each(lambda at: load_model(at / "run"))  # and the manifest fits
-        assert here.profiles.table.num_rows == len(known)
-        assert here.profiles.table.equals(there.profiles.table)
-        assert here.model_id == there.model_id != replace(model, profiles=none).model_id
+        assert here.scorer.profiles.table.num_rows == len(known)
+        assert here.scorer.profiles.table.equals(there.scorer.profiles.table)
+        assert here.model_id == there.model_id != model.model_id
         assert names(found.here / "run") == names(found.there / "run")
 
 
