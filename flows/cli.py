@@ -263,9 +263,9 @@ def score(
     """Score every session of logs or stores into the Parquet partition of a day."""
     _prepare()
     from flows.jobs.inputs import today
+    from flows.jobs.partition import summary_json, summary_lines
     from flows.jobs.progress import finish
     from flows.jobs.score import ScoreJob, score
-    from flows.jobs.summary import summary_json, summary_lines
     from model.device import profiled
     from pipeline.scores.partitions import read_manifest
 

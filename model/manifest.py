@@ -8,18 +8,18 @@ may write to a RUN decides what it scores (docs/trust.md).
 """
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from pipeline.errors import SchemaError
 from pipeline.storage.paths import StoragePath, relative_path
-from pipeline.storage.publish import write_json
+from pipeline.storage.records import parse_record, read_json, write_record
 
 MANIFEST: Final = "manifest.json"
 VERSION: Final = 1
 ENCODING: Final = 2
-"""What parameters are fitted to: how sessions are standardised, cut, drawn and looked at.
+"""What parameters are fitted to: how sessions are resampled, cut, drawn and embedded.
 
 Raise it with any change that makes a trained network see something else; the golden scores in
 tests/test_golden_scores.py fail then.
@@ -30,19 +30,31 @@ DECIDING: Final = (
     "reasons.json", "prints",
 )  # fmt: skip
 _AGAIN: Final = "train the model again, or copy it anew"
+_OTHER_VERSION: Final = (
+    "train it again with this version, or score with the one it was trained with"
+)
 
 
-def write_manifest(run: StoragePath, to_come: Mapping[str, StoragePath] | None = None) -> None:
+@dataclass(frozen=True)
+class RunManifest:
+    """What `manifest.json` holds."""
+
+    schema: Literal["run"]
+    version: int
+    encoding: int
+    files: Mapping[str, tuple[str, ...]]  # hashes; two while a file is being replaced
+
+
+def write_manifest(run: StoragePath, unfinished: Mapping[str, StoragePath] | None = None) -> None:
     """Write the manifest of what lies in `run`.
 
-    A file of it that is about to be replaced by one `to_come` may be either, so that whoever
-    loads the RUN meanwhile, or after a crash, finds it whole.
+    A file that is about to be replaced by an `unfinished` one may be either of the two, so that
+    whoever loads the RUN meanwhile, or after a crash, finds it whole.
     """
-    files = {name: [digest] for name, digest in _hashes(run)}
-    for name, path in (to_come or {}).items():
-        files[name] = sorted({*files.get(name, []), _sha256(path)})
-    content = {"schema": "run", "version": VERSION, "encoding": ENCODING, "files": files}
-    write_json(content, run / MANIFEST)
+    files: dict[str, tuple[str, ...]] = {name: (digest,) for name, digest in _hashes(run)}
+    for name, path in (unfinished or {}).items():
+        files[name] = tuple(sorted({*files.get(name, ()), _sha256(path)}))
+    write_record(RunManifest("run", VERSION, ENCODING, files), run / MANIFEST)
 
 
 def check_manifest(run: StoragePath, where: StoragePath | None = None) -> None:
@@ -57,7 +69,7 @@ def check_manifest(run: StoragePath, where: StoragePath | None = None) -> None:
             raise SchemaError(where or run, f"its manifest does not fit: {differences[0]}", _AGAIN)
 
 
-def _differences(run: StoragePath, files: Mapping[str, list[str]]) -> list[str]:
+def _differences(run: StoragePath, files: Mapping[str, Sequence[str]]) -> list[str]:
     found = dict(_hashes(run))
     changed = [name for name in found if name in files and found[name] not in files[name]]
     return [
@@ -67,29 +79,24 @@ def _differences(run: StoragePath, files: Mapping[str, list[str]]) -> list[str]:
     ]
 
 
-def _read(run: StoragePath) -> dict[str, list[str]]:
+def _read(run: StoragePath) -> Mapping[str, Sequence[str]]:
     """Return the hashes in a manifest that this version can take."""
     path = run / MANIFEST
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-        version, encoding, files = (found[key] for key in ("version", "encoding", "files"))
-        is_run = found["schema"] == "run" and isinstance(files, dict)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        what = f"its manifest can't be read ({type(error).__name__})"
-        raise SchemaError(path, what, f"it is no whole model: {_AGAIN}") from error
-    if not is_run or version != VERSION:
-        raise SchemaError(
-            path, f"it is a model of version {version!r}, this pointerprint reads {VERSION}",
-            "train it again with this version, or score with the one it was trained with",
-        )  # fmt: skip
-    if encoding != ENCODING:
+    found = read_json(path, f"it is no whole model: {_AGAIN}")
+    if (found.get("schema"), found.get("version")) != ("run", VERSION):
+        what = (
+            f"it is a model of version {found.get('version')!r}, this pointerprint reads {VERSION}"
+        )
+        raise SchemaError(path, what, _OTHER_VERSION)
+    manifest = parse_record(RunManifest, found, path, _AGAIN)
+    if manifest.encoding != ENCODING:
         raise SchemaError(
             path,
-            f"it was trained on encoding {encoding!r} of paths, this pointerprint has {ENCODING}: "
-            "its scores would be wrong",
-            "train it again with this version, or score with the one it was trained with",
+            f"it was trained on encoding {manifest.encoding} of paths, this pointerprint has "
+            f"{ENCODING}: its scores would be wrong",
+            _OTHER_VERSION,
         )
-    return files
+    return manifest.files
 
 
 def _hashes(run: StoragePath) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from model.print_reasons import print_reasons
+from model.attribution import print_reasons
 from model.run import TrainedModel
 from pipeline.reasons.find import reason_lists
 from pipeline.scores.table import Verdict, scores_table

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import score_now
 
 from flows.cli import main
-from flows.jobs.summary import summary_lines
+from flows.jobs.partition import summary_lines
 from pipeline.schemas import SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.scores.partitions import open_scores, read_manifest

@@ -18,6 +18,7 @@ from flows.cli import main
 from flows.jobs.progress import finish
 from flows.jobs.sessions import EnrollJob, enroll
 from flows.jobs.train import TrainJob, train
+from model.attribution import print_reasons
 from model.config import OwnerConfig, RunConfig
 from model.manifest import write_manifest
 from model.owner import train as owner_train
@@ -33,7 +34,6 @@ from model.owner.trials import (
     split_enrolment,
     with_pseudo_speakers,
 )
-from model.print_reasons import print_reasons
 from model.prints import session_prints
 from model.run import input_config, load_model, save_model
 from model.score import score_sessions

@@ -10,9 +10,8 @@ import pytest
 from conftest import make_sessions
 from tiny import TINY, easy_store, untrained
 
-import model.print_reasons
-from model.attribution import Attribution
-from model.print_reasons import PREFIX, panel_words, print_reasons
+import model.attribution
+from model.attribution import PRINT_CODE, Attribution, panel_words, print_reasons
 from model.prints import print_of_people, session_prints
 from model.run import input_config, load_model
 from model.score import score_sessions, with_print_reasons
@@ -160,7 +159,7 @@ def test_where_no_measure_is_unusual_panels_are_the_reason(fraud_model, sessions
     assert table["is_flagged"].sum() > 20
     codes = table.loc[table["is_flagged"], "reasons"]
     assert codes.map(len).between(1, 2).all()
-    assert set(codes.explode()) <= {PREFIX + name for name in TINY.panels.names}
+    assert set(codes.explode()) <= {PRINT_CODE + name for name in TINY.panels.names}
     # Who isn't flagged needs no reason.
     assert (table.loc[~table["is_flagged"], "reasons"].map(len) == 0).all()
 
@@ -173,7 +172,7 @@ def test_measures_that_are_unusual_stay_the_reasons(fraud_model, sessions):
     table = table.set_column(table.schema.names.index("reasons"), "reasons", given)
     found = with_print_reasons(fraud_model, bots, table)["reasons"].to_pylist()
     assert (found[0], found[2]) == (["straight_lines"], ["even_clock"])
-    assert found[1][0].startswith(PREFIX)
+    assert found[1][0].startswith(PRINT_CODE)
 
 
 def test_reasons_are_in_words_with_what_was_measured(fraud_model, sessions):
@@ -182,7 +181,7 @@ def test_reasons_are_in_words_with_what_was_measured(fraud_model, sessions):
     for reasons in found:
         assert 1 <= len(reasons) <= 2
         for reason in reasons:
-            assert reason.code.removeprefix(PREFIX) in TINY.panels.names
+            assert reason.code.removeprefix(PRINT_CODE) in TINY.panels.names
             assert_numbers_and_units(reason.words)
 
 
@@ -203,13 +202,13 @@ def with_weights(monkeypatch, *by_panel: float) -> list[str]:
     cells = np.zeros((1, 16, 16, 3), np.float32)
     cells[0, 3, 4] = by_panel
     attribution = Attribution(cells, np.zeros(40, np.float32))
-    monkeypatch.setattr(model.print_reasons, "attribute", lambda *of: attribution)
+    monkeypatch.setattr(model.attribution, "attribute", lambda *of: attribution)
     session = make_sessions([(16 * i, i * i, 9 * i) for i in range(40)])
     known = replace(
         untrained(), people=print_of_people(input_config(TINY), session, session.session_id)
     )
     (reasons,) = print_reasons(known, session)
-    return [reason.code.removeprefix(PREFIX) for reason in reasons]
+    return [reason.code.removeprefix(PRINT_CODE) for reason in reasons]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +246,7 @@ def test_the_fraud_task_holds_against_people(fraud_model):
 
 
 def test_every_code_has_words_and_says_when_it_misleads():
-    assert set(panel_words()) == {PREFIX + name for name in PANELS}
+    assert set(panel_words()) == {PRINT_CODE + name for name in PANELS}
     for words in panel_words().values():
         assert words["words"].startswith("Unlike the reference in ")
         assert words["misleads"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tiny import easy_store, score_now
 
-from flows.jobs.summary import summary_lines
+from flows.jobs.partition import summary_lines
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.scores.partitions import read_manifest, read_quarantine
 

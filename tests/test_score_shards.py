@@ -13,6 +13,7 @@ from tiny import easy_store, score_now
 from flows.jobs import score as job
 from flows.jobs.progress import Progress
 from pipeline.errors import DataError, LogError, WorkerError
+from pipeline.scores.duplicates import short_hashes
 from pipeline.storage.shards import alone_with
 
 DAY = "2026-11-01"
@@ -131,7 +132,11 @@ def _die(run, shard):
     os._exit(9)
 
 
-def test_of_a_session_in_two_logs_of_two_shards_the_first_counts(saved_run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("hashed", [short_hashes, lambda names: np.zeros(len(names), np.uint64)])
+def test_of_a_session_in_two_logs_of_two_shards_the_first_counts(
+    saved_run, tmp_path, monkeypatch, hashed
+):
+    monkeypatch.setattr("flows.jobs.partition.short_hashes", hashed)  # or all ids share one
     monkeypatch.setattr("pipeline.storage.shards.SHARD_LOG_BYTES", 1)
     logs = tmp_path / "logs"
     logs.mkdir()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.schemas import QUARANTINE
-from pipeline.scores.duplicates import find_duplicates, short_hashes
+from pipeline.scores.duplicates import repeated_hashes, short_hashes
 from pipeline.storage import shards as module
 from pipeline.storage.overlap import overlapped
 from pipeline.storage.shards import drop_staged, inputs_digest, open_staged, plan_shards, read_shard
@@ -96,18 +96,11 @@ def test_staged_shards_of_other_runs_of_the_day_are_taken_away(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("hashed", [short_hashes, lambda names: np.zeros(len(names), np.uint64)])
 @given(names=st.lists(st.text(max_size=2), max_size=30))
-def test_doubles_are_what_was_there_before(hashed, names):
-    later, first = find_duplicates(hashed(names), lambda rows: [names[i] for i in rows])
-    expected = [(i, names.index(name)) for i, name in enumerate(names) if name in names[:i]]
-    assert list(zip(later.tolist(), first.tolist(), strict=True)) == expected
-
-
-def test_only_names_that_share_a_hash_are_asked_for():
-    asked = []
-    find_duplicates(short_hashes("abcbd"), lambda rows: asked.extend(rows) or ["b", "b"])
-    assert asked == [1, 3]
+def test_hashes_that_occur_twice_are_those_of_duplicate_names(names):
+    found = repeated_hashes(short_hashes(names))
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    assert found.tolist() == sorted(short_hashes(duplicates).tolist())
 
 
 def test_overlapped_work_keeps_its_order_and_is_never_much_ahead():

@@ -9,18 +9,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 
 from pipeline.config import AbstainIs
-from pipeline.errors import DataError
-from pipeline.ingest.report import duplicates_table, join_shard_reports
+from pipeline.errors import DataError, printable
+from pipeline.ingest.report import DUPLICATE, duplicates_table, join_shard_reports
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
-from pipeline.scores.duplicates import find_duplicates, short_hashes
+from pipeline.scores.duplicates import repeated_hashes, short_hashes
 from pipeline.storage.paths import StoragePath, open_parquet, remove_tree
 from pipeline.storage.publish import parquet_writer, publish_partition, seal, write_parquet
 from pipeline.storage.shards import Shard, StagedShards
@@ -91,9 +91,9 @@ def publish_scores(
 def _write_quarantine(
     staged: StagedShards, shards: Sequence[Shard], kept: Sequence[Bool[np.ndarray, " sessions"]]
 ) -> int:
-    """Put all rows that were rejected in one file, if there are any, and return their number.
+    """Put all rejected rows in one file, if there are any, and return their number.
 
-    A session that is in the logs of two shards is one of them, the second time.
+    A session that an earlier shard has already counts as rejected.
     """
     with ExitStack() as stack:
         writer, n_rows = None, 0
@@ -127,46 +127,33 @@ def _rows_kept(
 ) -> list[Bool[np.ndarray, " sessions"]]:
     """Return which rows of each shard stay: of a session that is in two logs, the first.
 
-    One that is in two inputs is an error: which of them is meant, nobody can say.
+    A session that is in two sources is an error: which of them is meant isn't known. Ids are held
+    in memory only where their hash occurs twice.
     """
     hashes = [short_hashes(_session_ids(staged, shard)) for shard in shards]
-    starts = np.cumsum([0, *map(len, hashes)])
-    hashes = np.concatenate([np.zeros(0, np.uint64), *hashes])
-    later, first = find_duplicates(hashes, lambda rows: _names(staged, shards, starts, rows))
-    source = np.array([shard.source for shard in shards])
-    is_odd = source[_shard_of(later, starts)] != source[_shard_of(first, starts)]
-    if is_odd.any():
-        (name,) = _names(staged, shards, starts, later[is_odd][:1])
+    repeated = repeated_hashes(np.concatenate([np.zeros(0, np.uint64), *hashes]))
+    source_of: dict[str, int] = {}
+    in_two_sources: list[str] = []
+    kept = []
+    for shard, own in zip(shards, hashes, strict=True):
+        is_kept = np.ones(len(own), bool)
+        rows = np.flatnonzero(np.isin(own, repeated)).tolist()
+        ids = _session_ids(staged, shard) if rows else []
+        for row in rows:
+            if ids[row] in source_of:
+                is_kept[row] = False
+                in_two_sources += [ids[row]] if source_of[ids[row]] != shard.source else []
+            else:
+                source_of[ids[row]] = shard.source
+        kept.append(is_kept)
+    if in_two_sources:
         raise DataError(
             "score",
-            f"session {name!r} is in more than one input ({is_odd.sum()} such sessions)",
+            f"session {in_two_sources[0]!r} is in more than one input "
+            f"({len(in_two_sources)} such sessions)",
             "score the inputs apart, or ingest them into one store",
         )
-    is_kept = np.ones(starts[-1], bool)
-    is_kept[later] = False
-    return np.split(is_kept, starts[1:-1]) if shards else []
-
-
-def _shard_of(
-    row: Int64[np.ndarray, " rows"], starts: Int64[np.ndarray, " shards+1"]
-) -> Int64[np.ndarray, " rows"]:
-    """Return the shard, by its place among them, that each row of all is in."""
-    return np.searchsorted(starts, row, side="right") - 1
-
-
-def _names(
-    staged: StagedShards,
-    shards: Sequence[Shard],
-    starts: Int64[np.ndarray, " shards+1"],
-    row: Int64[np.ndarray, " rows"],
-) -> list[str]:
-    """Return the ids in some rows of all, which are in order."""
-    shard = _shard_of(row, starts)
-    names: list[str] = []
-    for number in np.unique(shard).tolist():
-        of_shard = _session_ids(staged, shards[number])
-        names += [of_shard[i] for i in (row[shard == number] - starts[number]).tolist()]
-    return names
+    return kept
 
 
 def _rows(staged: StagedShards, shard: Shard) -> pa.Table:
@@ -185,7 +172,59 @@ def _counts(table: pa.Table) -> dict[str, int]:
         int(table[name].to_numpy(zero_copy_only=False).sum())
         for name in ("needs_review", "is_flagged")
     )
-    n_judged = table.num_rows - table["fraud_score"].null_count
+    n_scored = table.num_rows - table["fraud_score"].null_count
     n_replays = table.num_rows - table["replay_of"].null_count
-    counts = (table.num_rows, n_flagged, table.num_rows - n_judged, n_replays, n_review)
+    counts = (table.num_rows, n_flagged, table.num_rows - n_scored, n_replays, n_review)
     return dict(zip(_COUNTS, counts, strict=True))
+
+
+_SHOWN: Final = 5  # accounts, files
+
+_TOLD: Final = (
+    *("n_sessions", "n_flagged", "n_review", "n_abstained", "n_replays", "n_doubles"),
+    *("abstained", "abstain_is", "abstaining_accounts", "n_quarantined", "logs"),
+    *("threshold", "model_id", "run_id"),
+)
+
+
+def summary_json(partition: object, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `score --json` prints."""
+    return {"partition": str(partition)} | {name: manifest[name] for name in _TOLD}
+
+
+def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """Return what was flagged, what wasn't judged and why, and what is no session at all."""
+    lines = [
+        f"{manifest['n_sessions']:,} sessions: {manifest['n_flagged']:,} flagged, "
+        f"{manifest['n_review']:,} for review"
+    ]
+    if manifest["n_abstained"]:
+        lines.append(f"not judged: {manifest['n_abstained']:,} ({_listed(manifest['abstained'])})")
+    lines += _accounts(manifest["abstaining_accounts"])
+    logs = manifest["logs"] or {}
+    if manifest["n_quarantined"]:
+        rejected = Counter(logs.get("rejected", {}))
+        if manifest["n_doubles"]:
+            rejected[DUPLICATE] += manifest["n_doubles"]
+        lines.append(f"quarantined: {manifest['n_quarantined']:,} rows ({_listed(rejected)})")
+    not_logs = logs.get("not_logs", {})
+    lines += [f"not a log: {name}: {why}" for name, why in list(not_logs.items())[:_SHOWN]]
+    if len(not_logs) > _SHOWN:
+        lines.append(f"and {len(not_logs) - _SHOWN:,} more that are no logs")
+    return lines
+
+
+def _accounts(accounts: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        f"account {printable(row['account_id'])} abstains unusually often: "
+        f"{row['n_abstained']:,} of {row['n_sessions']:,} sessions, others "
+        f"{row['share_of_others']:.1%}"
+        for row in accounts[:_SHOWN]
+    ]
+    if len(accounts) > _SHOWN:
+        lines.append(f"and {len(accounts) - _SHOWN:,} more accounts")
+    return lines
+
+
+def _listed(tally: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in sorted(tally.items()))

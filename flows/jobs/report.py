@@ -13,11 +13,10 @@ import pyarrow.dataset as ds
 
 from flows.jobs.inputs import each_sessions, label_by_session
 from flows.jobs.progress import Progress, ignore
-from model.attribution import Attribution, attribute
+from model.attribution import Attribution, attribute, panel_words, print_reasons
 from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import RunConfig
 from model.metrics import curves_json
-from model.print_reasons import panel_words, print_reasons
 from model.run import TrainedModel, input_config, load_model
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.ingest.parse import NO_COLUMNS

@@ -14,11 +14,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from flows.jobs.inputs import each_sessions
-from flows.jobs.partition import publish_scores, staged_scores
+from flows.jobs.partition import publish_scores, staged_scores, summary_lines
 from flows.jobs.progress import Progress
 from flows.jobs.replays import mark_replays
 from flows.jobs.shards import ScoringRun, score_by_processes, score_on_cluster, score_shard
-from flows.jobs.summary import summary_lines
 from model.registry import resolve_run
 from model.run import TrainedModel, load_model
 from pipeline.config import AbstainIs
