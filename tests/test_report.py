@@ -24,7 +24,7 @@ from model.run import input_config, save_model
 from pipeline.config import AS_RECORDED, WindowConfig
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.report.cases import N_REFERENCE_SESSIONS, gather
-from pipeline.report.page import day_json, drift, page_html, path_json
+from pipeline.report.page import day_json, page_html, path_json, score_drift
 from pipeline.sessions.feedback import add_feedback
 from rasterize.print_json import print_json
 
@@ -75,7 +75,7 @@ def test_a_long_path_is_shown_around_its_highest_window():
 def test_psi_is_what_its_formula_says():
     # Of ten equal bins of the earlier scores the new day fills the upper five.
     earlier, now = np.arange(100) / 100, np.arange(50, 100) / 100
-    found = drift(now, earlier)
+    found = score_drift(now, earlier)
 
     # Each bin counts half a session more: 10.5 of 105 before, 0.5 or 10.5 of 55 on this day.
     before, empty, full = 0.1, 0.5 / 55, 10.5 / 55
@@ -83,12 +83,12 @@ def test_psi_is_what_its_formula_says():
     expected += 5 * (full - before) * np.log(full / before)
     assert found["psi"] == pytest.approx(expected)
     assert found["by_chance"] == pytest.approx(9 * (1 / 50 + 1 / 100))
-    assert drift(now, now[:0]) is None
+    assert score_drift(now, now[:0]) is None
 
 
 def test_chance_makes_as_much_psi_as_is_said():
     rng = np.random.default_rng(0)
-    found = [drift(rng.random(200), rng.random(400)) for _ in range(300)]
+    found = [score_drift(rng.random(200), rng.random(400)) for _ in range(300)]
     mean = np.mean([one["psi"] for one in found])
     assert mean == pytest.approx(found[0]["by_chance"], rel=0.15)
 
@@ -169,7 +169,7 @@ def test_each_case_has_its_path_and_the_accounts_other_sessions(page):
     assert block(page, f"case-{replay}")["original"]["id"] == HOSTILE[1]
 
 
-def test_usual_sessions_are_the_latest_that_nobody_suspects():
+def test_reference_sessions_are_the_latest_that_nobody_suspects():
     n = N_REFERENCE_SESSIONS + 4
     sessions = make_sessions(
         *([(0, i, 0), (9, 5, 5)] for i in range(n)),
@@ -180,7 +180,7 @@ def test_usual_sessions_are_the_latest_that_nobody_suspects():
     cases = scores_of(sessions).slice(0, 1)
     found = gather([sessions], cases, suspected={f"s{n - 2}"})
 
-    assert [one["id"] for one in found.usual["a"]] == [
+    assert [one["id"] for one in found.reference["a"]] == [
         f"s{i}" for i in range(n - 3, n - 4 - N_REFERENCE_SESSIONS, -1)
     ]
     assert found.sessions().session_id.tolist() == ["s0"]
@@ -261,22 +261,22 @@ def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
         assert all(0 <= begin < end <= last_ms for begin, end, _ in case["weights"])
         assert case["print"]["own"]
         assert case["print"]["raised"]
-        # No measure is unusual, nor known what is usual: panels are the reasons, in words.
+        # No measure is unusual, nor its range known: panels are the reasons, in words.
         assert [reason["code"] for reason in case["reasons"]] == row["reasons"]
         assert all(reason["text"].count("people ") == 1 for reason in case["reasons"])
     assert block(page, "report")["reference_print"]
 
 
-def test_reasons_of_the_accounts_own_habits_name_two(tmp_path):
+def test_reasons_of_the_accounts_own_measures_name_two(tmp_path):
     (path,) = report(ReportJob(owners_day(tmp_path), tmp_path / "report.html"))
     page = path.read_text()
     for i, row in enumerate(block(page, "report")["queue"]):
         reasons = block(page, f"case-{i}").get("reasons", [])
         own = [reason for reason in reasons if reason["code"] == "unlike_profile"]
         assert ("unlike_profile" in row["reasons"]) == row["id"].endswith("slow") == bool(own)
-        assert len({reason["habit"] for reason in own}) == (2 if own else 0)
+        assert len({reason["measure"] for reason in own}) == (2 if own else 0)
         assert not any(
-            low <= reason["value"] <= high for reason in own for low, high in [reason["usual"]]
+            low <= reason["value"] <= high for reason in own for low, high in [reason["range"]]
         )
 
 
@@ -344,7 +344,7 @@ def test_a_log_without_accounts_is_compared_with_anybody(tmp_path):
 
     bands = {row["id"]: row["band"] for row in block(page, "report")["queue"]}
     assert block(page, "case-0")["account_block"] == 0
-    beside = block(page, "account-0")["usual"]
+    beside = block(page, "account-0")["reference"]
     assert len(beside) == N_REFERENCE_SESSIONS + 1
     assert {bands[one["id"]] for one in beside} <= {"low", "abstained"}
 

@@ -205,7 +205,9 @@ def test_filters_leave_what_fits(opened):
     assert len(opened.texts("#cases li")) == len(rows)
 
 
-def test_a_session_unlike_its_account_shows_two_habits_and_the_accounts_range(open_page, tmp_path):
+def test_a_session_unlike_its_account_shows_two_measures_and_the_accounts_range(
+    open_page, tmp_path
+):
     (path,) = report(ReportJob(owners_day(tmp_path), tmp_path / "report.html"))
     opened = open_page(path)
     opened.page.get_by_label("Reason").select_option("unlike_profile")

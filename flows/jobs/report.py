@@ -152,7 +152,7 @@ def _sources(
 ) -> list[tuple[StoragePath, str, Mapping[str, str]]]:
     """Return path, format and columns of `stores`, or of what the manifests say was scored.
 
-    The earlier days' are among them: an account's usual sessions are there.
+    The earlier days' are among them: sessions to compare a case with are there.
     """
     if stores:
         return [(as_path(path), AUTO, NO_COLUMNS) for path in stores]
@@ -289,7 +289,7 @@ def _agreement(table: pa.Table, known: Mapping[str, int | None]) -> dict[str, An
 
 def _scores_beside(scores: ds.Dataset, gathered: Gathered) -> dict[str, float]:
     """Return the scores of sessions that are shown beside a case."""
-    names = {session["id"] for usual in gathered.usual.values() for session in usual}
+    names = {session["id"] for own in gathered.reference.values() for session in own}
     beside = pa.array(sorted(names | set(gathered.originals)), pa.string())
     chosen = ds.field("session_id").isin(beside)
     found = scores.to_table(["session_id", "fraud_score"], chosen)

@@ -1,1 +1,1 @@
-"""How far one gets without looking at the path: the clock, the screen, the length of a session."""
+"""Audit: how well sessions can be ranked without a look at the path."""

@@ -1,1 +1,1 @@
-"""Features of motion: the one definition of each quantity, of movements and of rests."""
+"""Features of motion: the one definition of each quantity, of intervals, rests and movements."""

@@ -1,1 +1,1 @@
-"""Reason codes: measurements of a session beside those of legitimate people."""
+"""Reason codes: measures of a session compared with those of legitimate people."""

@@ -1,1 +1,1 @@
-"""Recordings that come back: movements that are too much like those of another session."""
+"""Find replays: movements that are too much like those of another session."""

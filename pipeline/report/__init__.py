@@ -1,1 +1,1 @@
-"""Scores, sessions and pictures in, a page for analysts out: HTML that needs no network."""
+"""The report for analysts: an HTML page that needs no network."""

@@ -51,10 +51,10 @@ function scoreParts(row) {
   ];
 }
 
-/** Each reason in plain words, with what was measured and what is usual where that is known. */
+/** Each reason in plain words, with what was measured and the reference range where it is known. */
 function reasonParts(row, block) {
   const parts = [];
-  if (row.abstained) parts.push(element("p", { className: "notice" }, "Not judged. ", ABSTAINED[row.abstained] ?? row.abstained));
+  if (row.abstained) parts.push(element("p", { className: "notice" }, "Not scored. ", ABSTAINED[row.abstained] ?? row.abstained));
   const items = row.reasons.map((code) => {
     const item = element("li", {}, element("strong", {}, reasonWords(code)));
     const found = (block.reasons ?? []).filter((reason) => reason.code === code);
@@ -73,12 +73,12 @@ function reasonParts(row, block) {
 }
 
 /** The sentence that a reason brings, or one on what was measured. */
-function measuredText({ text, habit, value, usual, unit }) {
+function measuredText({ text, measure, value, range, unit }) {
   if (text) return text;
-  const [low, high] = usual.map(numberText);
+  const [low, high] = range.map(numberText);
   const of = unit ? ` ${unit}` : "";
-  if (habit) return `${sentence(habit)}: ${numberText(value)}${of}; this account: ${low} to ${high}${of}.`;
-  return `Measured: ${numberText(value)}${of}; usual is ${low} to ${high}${of}.`;
+  if (measure) return `${sentence(measure)}: ${numberText(value)}${of}; this account: ${low} to ${high}${of}.`;
+  return `Measured: ${numberText(value)}${of}; legitimate sessions: ${low} to ${high}${of}.`;
 }
 
 function factParts(row, block) {
@@ -207,7 +207,7 @@ function seek(ms) {
   showFrame();
 }
 
-/** The model's picture, the session that was replayed, and the account's usual sessions. */
+/** The model's picture, the session that was replayed, and sessions of the account to compare with. */
 function showComparisons(row, block) {
   const parts = [];
   if (block.picture) {
@@ -219,9 +219,9 @@ function showComparisons(row, block) {
   }
   const drawn = [];
   if (block.original) drawn.push(["Repeated: ", block.original]);
-  const usual = block.account_block === null ? [] : blockOf(`account-${block.account_block}`).usual;
-  for (const session of usual.filter((session) => session.id !== row.id).slice(0, 4)) {
-    drawn.push([row.account === null ? "Not suspected: " : "Usual: ", session]);
+  const reference = block.account_block === null ? [] : blockOf(`account-${block.account_block}`).reference;
+  for (const session of reference.filter((session) => session.id !== row.id).slice(0, 4)) {
+    drawn.push([row.account === null ? "Not suspected: " : "Same account: ", session]);
   }
   const canvases = drawn.map(([what, session]) => comparison(what, session));
   byId("compare").replaceChildren(...parts, ...canvases);

@@ -1,4 +1,4 @@
-"""Rows of SCORES and what was gathered of their sessions in, the data blocks of a page out."""
+"""Make the data blocks of a report page from rows of SCORES and their sessions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from pipeline.reasons.registry import ACCOUNT_MEASURES, CODES, UNLIKE_PROFILE
 from pipeline.report.page import LONGEST_BESIDE, path_json
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
-N_REFERENCE_SESSIONS: Final = 4  # of an account's sessions, the latest
+N_REFERENCE_SESSIONS: Final = 4  # the latest of an account, to compare a case with
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Gathered:
 
     parts: list[Sessions] = field(default_factory=list)  # those that are shown
     labels: dict[str, int] = field(default_factory=dict)  # of every labelled session
-    usual: dict[str | None, list[dict[str, Any]]] = field(default_factory=dict)  # by account
+    reference: dict[str | None, list[dict[str, Any]]] = field(default_factory=dict)  # by account
     originals: dict[str, dict[str, Any]] = field(default_factory=dict)  # of replays, by session
 
     def sessions(self) -> Sessions | None:
@@ -37,7 +37,7 @@ class Gathered:
 
 
 def gather(parts: Iterable[Sessions], cases: pa.Table, suspected: set[str | None]) -> Gathered:
-    """Return what `parts` hold of `cases`; `suspected` sessions aren't an account's usual ones."""
+    """Return what `parts` hold of `cases`; `suspected` sessions are no reference."""
     wanted: set[str | None] = set(cases["session_id"].to_pylist())
     accounts: set[str | None] = set(cases["account_id"].to_pylist())
     replayed: set[str | None] = set(cases["replay_of"].drop_null().to_pylist())
@@ -51,9 +51,9 @@ def gather(parts: Iterable[Sessions], cases: pa.Table, suspected: set[str | None
         for i in np.flatnonzero(_is_in(sessions.session_id, replayed)):
             path = path_json(sessions, int(i), longest=LONGEST_BESIDE)
             found.originals[sessions.session_id[i]] = _beside(sessions, int(i)) | {"path": path}
-        is_usual = _is_in(sessions.account_id, accounts) & (sessions.label != 1)
-        for i in np.flatnonzero(is_usual & ~_is_in(sessions.session_id, suspected)):
-            _keep_latest(found.usual.setdefault(sessions.account_id[i], []), sessions, int(i))
+        is_reference = _is_in(sessions.account_id, accounts) & (sessions.label != 1)
+        for i in np.flatnonzero(is_reference & ~_is_in(sessions.session_id, suspected)):
+            _keep_latest(found.reference.setdefault(sessions.account_id[i], []), sessions, int(i))
     return found
 
 
@@ -79,7 +79,7 @@ def _began(session: dict[str, Any]) -> str:
 
 
 def _beside(sessions: Sessions, i: int) -> dict[str, Any]:
-    """Return what is said of a session that is shown for comparison."""
+    """Return what is shown of a session for comparison."""
     began = sessions.started_at[i]
     return {
         "id": sessions.session_id[i],
@@ -118,21 +118,21 @@ def code_words() -> dict[str, dict[str, str]]:
 
 
 def measured_reasons(
-    sessions: Sessions, usual: ReferenceRanges, ranges: AccountRanges | None
+    sessions: Sessions, reference: ReferenceRanges, ranges: AccountRanges | None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return by session what was measured for each of its reasons, and what is usual.
+    """Return by session what was measured for each of its reasons, and the reference range.
 
-    A habit that is compared with the account's own is named: there is more than one a reason.
+    A measure that is compared with the account's own is named: a reason has more than one.
     """
     measured: dict[str, list[dict[str, Any]]] = {}
-    for row in find_reasons(sessions, usual, ranges).to_pylist():
+    for row in find_reasons(sessions, reference, ranges).to_pylist():
         reason = {
             "code": row["code"],
-            "habit": ACCOUNT_MEASURES[row["measure"]].words
+            "measure": ACCOUNT_MEASURES[row["measure"]].words
             if row["code"] == UNLIKE_PROFILE
             else None,
             "value": row["value"],
-            "usual": [row["usual_low"], row["usual_high"]],
+            "range": [row["usual_low"], row["usual_high"]],
             "unit": row["unit"],
         }
         measured.setdefault(row["session_id"], []).append(reason)
@@ -146,13 +146,13 @@ def case_blocks(
     views: Mapping[str, Mapping[str, Any]],
     scores: Mapping[str, float],
 ) -> dict[str, dict[str, Any]]:
-    """Return a block a case, and one for each account with the sessions that are usual for it.
+    """Return a block a case, and one for each account with the sessions to compare with.
 
     `views` is what else is known by session, such as the picture of its highest window;
     `scores` the scores of sessions that are shown beside a case.
     """
     where = {} if sessions is None else {name: i for i, name in enumerate(sessions.session_id)}
-    accounts = [row["account_id"] for row in rows if row["account_id"] in gathered.usual]
+    accounts = [row["account_id"] for row in rows if row["account_id"] in gathered.reference]
     number = {name: i for i, name in enumerate(dict.fromkeys(accounts))}
     blocks: dict[str, dict[str, Any]] = {}
     for i, row in enumerate(rows):
@@ -169,7 +169,7 @@ def case_blocks(
         }
     for name, i in number.items():
         blocks[f"account-{i}"] = {
-            "usual": [_scored(session, scores) for session in gathered.usual[name]]
+            "reference": [_scored(session, scores) for session in gathered.reference[name]]
         }
     return blocks
 

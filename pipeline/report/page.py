@@ -1,4 +1,4 @@
-"""What a report shows in, HTML out: one file that runs without a network and without a server.
+"""Make a report page: one HTML file that runs without a network and without a server.
 
 Everything that comes from a log is data in a block of JSON, which no browser runs; the page's
 script puts it on the screen as text. The content security policy allows the one style and the
@@ -87,18 +87,18 @@ def day_json(scores: pd.DataFrame, date: str) -> dict[str, Any]:
     `scores` has `run_date`, `band`, `is_flagged` and `fraud_score` of every day.
     """
     is_now, is_earlier = scores["run_date"] == date, scores["run_date"] < date
-    judged = scores["fraud_score"].notna()
-    now = scores.loc[is_now & judged, "fraud_score"].to_numpy(np.float64)
-    earlier = scores.loc[is_earlier & judged, "fraud_score"].to_numpy(np.float64)
+    is_scored = scores["fraud_score"].notna()
+    now = scores.loc[is_now & is_scored, "fraud_score"].to_numpy(np.float64)
+    earlier = scores.loc[is_earlier & is_scored, "fraud_score"].to_numpy(np.float64)
     return {
         "date": date,
         "days": [_counts(str(name), part) for name, part in scores.groupby("run_date", sort=True)],
         "histogram": {"now": _bars(now), "earlier": _bars(earlier)},
-        "drift": drift(now, earlier),
+        "drift": score_drift(now, earlier),
     }
 
 
-def drift(
+def score_drift(
     now: Float[np.ndarray, " sessions"], earlier: Float[np.ndarray, " earlier"]
 ) -> dict[str, float] | None:
     """Return the population stability index, and what chance alone makes of it; None: no scores.

@@ -1,4 +1,4 @@
-"""Sessions in, the same sessions as one and the same plain recorder would have logged them, out.
+"""Resample sessions as one and the same plain recorder would have logged them.
 
 What a recorder adds of its own (its rate, positions between pixels, repeated positions, which
 buttons it writes) and what the task decides (how long somebody reads between two movements)
@@ -25,7 +25,7 @@ class Resampled:
     event: Int64[np.ndarray, " events"]
 
     def recorded(self, windows: Windows) -> Windows:
-        """Return `windows` of the standardised sessions as stretches of the recorded events."""
+        """Return `windows` of the resampled sessions in terms of the recorded events."""
         return Windows(windows.session, self.event[windows.start], self.event[windows.stop - 1] + 1)
 
 
