@@ -1,4 +1,4 @@
-"""What the program does, told on stderr: as text, or a line of JSON a message.
+"""Log to stderr: as text, or a line of JSON a message.
 
 A message whose arguments are a mapping, `log.info("scored %(n_sessions)d sessions", counts)`, has
 them as fields of its own: counts and units can be read without taking the sentence apart.

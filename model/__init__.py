@@ -1,1 +1,1 @@
-"""Points in, logits and their meaning out: network, training, calibration, evaluation."""
+"""Network, training, calibration, thresholds and evaluation."""

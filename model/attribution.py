@@ -1,4 +1,4 @@
-"""What raised a session's score: the weight of each cell of its print, and of each event.
+"""Attribute a session's score to cells of its print and to events.
 
 Weights of cells are integrated gradients (Sundararajan, Taly and Yan 2017, "Axiomatic attribution
 for deep networks", arXiv:1703.01365) of the logit along the straight line from the print of the

@@ -1,4 +1,4 @@
-"""What a report shows of each case: its picture, its print, and what raised its score."""
+"""Draw what a report shows of each case: its path, its print, and what raised its score."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""How JAX is set up for this machine. Call `prepare_jax` before JAX is imported."""
+"""Set up JAX for this machine. Call `prepare_jax` before JAX is imported."""
 
 import cProfile
 import ctypes

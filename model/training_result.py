@@ -1,4 +1,4 @@
-"""What a training gives, whichever its task: all that a RUN is published from."""
+"""The result of a training of either task: all that a RUN is published from."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

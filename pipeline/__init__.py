@@ -1,1 +1,1 @@
-"""Tables in, tables out: logs to sessions and windows, window logits to a scores table."""
+"""Read logs into sessions and windows; write window logits as a scores table."""

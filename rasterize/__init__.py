@@ -1,1 +1,1 @@
-"""Points in, images out: paths drawn with speed as colour, in one JAX function."""
+"""Draw points as images: panels for the network, paths for people."""

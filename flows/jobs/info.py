@@ -1,4 +1,4 @@
-"""What is installed, which devices there are, and what would be used."""
+"""Find out what is installed, which devices there are, and what would be used."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""A trained model in, a run on MLflow out: optional, and only where `mlflow_uri` says so."""
+"""Track a trained model in MLflow: optional, where `mlflow_uri` is set."""
 
 import json
 import os

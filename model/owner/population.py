@@ -1,4 +1,4 @@
-"""How people differ, and how surely a session and a profile are of one person.
+"""Fit how people differ, and compare a session with a profile (PLDA).
 
 Probabilistic linear discriminant analysis (Prince and Elder 2007, "Probabilistic linear
 discriminant analysis for inferences about identity", ICCV; with the two covariances of Brümmer and

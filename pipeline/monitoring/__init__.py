@@ -1,1 +1,1 @@
-"""What is watched: a model's reference distributions, and a day's drift from them."""
+"""Monitoring: a model's reference distributions, and a day's drift from them."""

@@ -1,6 +1,6 @@
-"""Scores in; who isn't judged, why, and who avoids it, out.
+"""Count abstentions by reason, and name accounts that abstain unusually often.
 
-Whoever sends too little to be judged is never flagged. So abstentions are counted by reason, an
+Whoever sends too little to be scored is never flagged. So abstentions are counted by reason, an
 account that abstains more often than chance and others explain is named, and each such session
 is for review unless somebody decided otherwise.
 """

@@ -1,4 +1,4 @@
-"""Window logits in, the scores table out: one row for every session, unscorable ones too."""
+"""Make the scores table from window logits: a row a session, abstained ones too."""
 
 from dataclasses import dataclass
 from datetime import datetime

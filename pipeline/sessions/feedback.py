@@ -1,4 +1,4 @@
-"""What people say about sessions in, labels for training out; the history of it is kept.
+"""Keep the labels that people feed back, with their history.
 
     STORE.feedback/part-<when>-<hash>.parquet       FEEDBACK, one part a file that was fed back
 

@@ -1,4 +1,4 @@
-"""A labels file in, a `LABELS` table out: `session_id,label[,account_id]`, CSV or Parquet.
+"""Read a labels file, CSV or Parquet: `session_id,label[,account_id]`.
 
 A file that people made, such as a report's verdicts, says `fraud`, `legitimate` or `unsure`, may
 have notes, and has a `'` before what a spreadsheet would take for a formula.

@@ -1,4 +1,4 @@
-"""Clean events in, `Sessions` out: many paths of unequal length, stored end to end."""
+"""`Sessions`: the events of many sessions of unequal length, stored end to end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""Sessions in, windows out: stretches of a path short enough to be one picture.
+"""Cut sessions into windows, each short enough to be one image.
 
 A window is two offsets into the sessions' events; nothing is copied until `pad_windows`
 lays a batch of them out as points of one shape.

@@ -1,1 +1,1 @@
-"""Where tables lie, how they are published, and how inputs are cut into shards."""
+"""Storage: paths, publishing, and shards of inputs."""

@@ -1,4 +1,4 @@
-"""Inputs in, shards out: what is scored as one, in a fixed order.
+"""Cut inputs into shards, in a fixed order.
 
 A shard is a run of row groups of a store's parts, or a run of raw logs. It is what a worker takes,
 and what needn't be done again after a crash; within it sessions still come some thousands at a

@@ -1,1 +1,1 @@
-"""What readers share: what a format is, files, cells, tables, JSON and limits."""
+"""What readers share: formats, files, cells, tables, JSON and limits."""

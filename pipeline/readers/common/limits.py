@@ -1,4 +1,4 @@
-"""How much of anything is taken in: every limit on what a log may cost, in one place.
+"""The limits on what a log may cost.
 
 Logs come from browsers that others control. A limit is far above what a mouse does and below
 what hurts a machine; what goes over it is rejected with a reason, or an error that names it.
