@@ -57,7 +57,7 @@ def _version() -> str:
 
 app = App(
     name="pointerprint",
-    help="Fraud detection that looks at how a mouse moves.",
+    help="Fraud detection from mouse movements.",
     help_format="plaintext",  # Markdown would cost a third of the time
     help_epilogue=EVERYWHERE,
     version=_version,
@@ -68,7 +68,7 @@ models_app = App(name="models", help="List trained models, and choose the one th
 
 Columns = Annotated[
     str | None,
-    Parameter(help="The log's names for ours: `session_id=sid,t_ms=ts`; t_s, t_us, t_iso too."),
+    Parameter(help="Column names of the log: `session_id=sid,t_ms=ts`; t_s, t_us, t_iso too."),
 ]
 Format = Annotated[FormatName, Parameter(help="The log's format; `auto` recognises it.")]
 RunDate = Annotated[str | None, Parameter(help="YYYY-MM-DD; default: today, UTC.")]
@@ -160,7 +160,7 @@ def simulate(
     per_session: Annotated[int, Parameter(help="Synthetic sessions for each session.")] = 1,
     seed: int = 0,
 ) -> None:
-    """Make bots in the likeness of a store's sessions: the same plan and clock, moved by a bot."""
+    """Make synthetic sessions from a store's: the same plan and clock, moved by a bot."""
     from flows.jobs.sessions import SimulateJob, simulate
     from pipeline.storage.paths import as_path
 
@@ -191,7 +191,9 @@ def train(
         list[Path] | None,
         Parameter(help="SCORES beside which labels were fed back; the stores' own count anyway."),
     ] = None,
-    resume: Annotated[bool, Parameter(negative=(), help="Go on where it was cut short.")] = False,
+    resume: Annotated[
+        bool, Parameter(negative=(), help="Continue an interrupted training.")
+    ] = False,
     config: Annotated[Path | None, Parameter(help="A TOML with settings of the training.")] = None,
     settings: Annotated[RunConfig, Parameter(name="*", show=False)] = RunConfig(),
 ) -> None:
@@ -256,7 +258,7 @@ def score(
         AbstainIs, Parameter(help="Whether sessions that abstain are for review.")
     ] = "review",
     profile: Annotated[
-        Path | None, Parameter(help="A folder for where the time went: a trace and a list.")
+        Path | None, Parameter(help="A folder for a profile: a trace, and a list of functions.")
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -312,9 +314,7 @@ def audit(
     scores: Annotated[
         Path | None, Parameter(help="SCORES of these sessions: adds the model's row.")
     ] = None,
-    task: Annotated[
-        Task | None, Parameter(help="Default: the one that most of the frauds stand for.")
-    ] = None,
+    task: Annotated[Task | None, Parameter(help="Default: decided by most of the frauds.")] = None,
     to: Annotated[
         Path | None, Parameter(help="A folder for figures, plot and the sessions decided.")
     ] = None,
@@ -348,7 +348,7 @@ def report(
     ] = None,
     limit: Annotated[int, Parameter(help="Cases, at most, the highest scores first.")] = 10_000,
 ) -> None:
-    """Make a page of a day's cases to look through: what moved how, why, and a verdict on each."""
+    """Make an HTML report of a day's cases: path, print and reasons of each; it takes verdicts."""
     _prepare()
     from flows.jobs.report import ReportJob, report
 
@@ -367,7 +367,7 @@ def label(
     ],
     json: AsJson = False,
 ) -> None:
-    """Feed labels back: the latest counts, `unsure` takes one away, all are kept."""
+    """Feed labels back: the latest counts, `unsure` removes it, the history is kept."""
     from flows.jobs.sessions import label
     from pipeline.sessions.feedback import feedback_folder
 
@@ -405,7 +405,7 @@ def promote(
     *,
     models: Models = None,
     settings: SettingsFile = None,
-    why: Annotated[str, Parameter(help="A word for the record.")] = "by hand",
+    why: Annotated[str, Parameter(help="The reason, kept with the change.")] = "by hand",
 ) -> None:
     """Make a model the champion: the one that scores."""
     from model.registry import add_run, promote
@@ -446,7 +446,7 @@ def backfill(
     settings: SettingsFile = None,
     set_: Sets = None,
 ) -> None:
-    """Do days again, or those that are missing: by the server if one is there, else here.
+    """Run days again, or the missing ones: on the Prefect server if there is one, else here.
 
     With a server each day and model is one run, however often it is asked for.
     """
@@ -533,7 +533,7 @@ def demo(
     sample_data: Annotated[Path, Parameter(help="The checkout's folder.")] = Path("sample_data"),
     to: Annotated[Path, Parameter(help="A folder for all that is made.")] = Path("out/demo"),
 ) -> None:
-    """Go the whole way on the recordings in sample_data/: pictures, training, scores, a report."""
+    """Run everything on sample_data/: pictures, training, scores, a report."""
     _prepare()
     from flows.jobs.demo import demo
 
@@ -542,7 +542,7 @@ def demo(
 
 @app.command
 def info(*, json: AsJson = False) -> None:
-    """Say what is installed, which devices there are, and what would be used."""
+    """Show what is installed, which devices there are, and what would be used."""
     _prepare()
     from flows.jobs.info import info_text, installation
 

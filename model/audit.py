@@ -16,7 +16,7 @@ from pipeline.audit.shortcuts import Shortcut, Shortcuts
 from pipeline.errors import DataError
 
 MODEL = "the model"
-"""The name of the row that looks at the path."""
+"""The name of the row that uses the path."""
 
 
 @dataclass(frozen=True)

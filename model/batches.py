@@ -51,7 +51,7 @@ Tree = TypeVar("Tree")
 def device_mesh(batch_size: int) -> Mesh | None:
     """Return the devices that share a batch, None if there is only one.
 
-    A batch is dealt out evenly: of eight devices a batch of 36 uses six.
+    A batch is split evenly: of eight devices a batch of 36 uses six.
     """
     n = len(jax.devices())
     while batch_size % n:

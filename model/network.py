@@ -1,4 +1,4 @@
-"""Points to logits: the print is drawn and looked at by a small CNN, in one compiled function.
+"""Points to logits: draw the print and run a small CNN on it, in one compiled function.
 
 Points, not images, travel to the device; training, scoring and the analyst's print come from the
 same kernel. The network sees nothing but the print.

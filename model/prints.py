@@ -2,7 +2,7 @@
 
 Both the counts and the images of windows are kept. Images are what is compared and learnt from: the
 mean of windows' images tells people apart better than the image of their counts' sum
-(docs/decisions/0013-print.md). Counts are what can be said in words: so many events lie there.
+(docs/decisions/0013-print.md). Counts can be put in words: so many events lie there.
 """
 
 from collections.abc import Iterator

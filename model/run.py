@@ -3,7 +3,7 @@
 RUN/config.json  calibration.json  policy.json                decide a score
 RUN/checkpoint/  or  profiles/                                too: the scorer's own files
 RUN/replay/                                                   too: what repeats by accident
-RUN/reasons.json  prints/people.npz                           what is usual of people: no score
+RUN/reasons.json  prints/people.npz                           reference distributions: no score
 RUN/manifest.json                                             hashes of all these
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
 """

@@ -7,7 +7,7 @@
     |   +-- ChangedLogError   written to, or gone, while it was read
     +-- SchemaError       a table of another kind or version
     +-- NotFoundError     a path, session or model that isn't there
-    +-- ConfigError       a setting that makes no sense, or a misspelt one
+    +-- ConfigError       an invalid setting, or a misspelt one
     +-- DataError         too little or contradictory data for what was asked
     +-- PublishError      a table that can't be written
     +-- StorageError      an object store that refuses, or doesn't answer
@@ -164,7 +164,7 @@ class NotFoundError(PointerprintError):
 
 
 class ConfigError(PointerprintError):
-    """A setting that makes no sense."""
+    """A setting with an invalid value."""
 
 
 class DataError(PointerprintError):

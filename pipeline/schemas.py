@@ -41,7 +41,7 @@ class Button(IntEnum):
 
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
-# What a reader gives: a row an event, in the order of the file. Null is "not said" or
+# What a reader gives: a row an event, in the order of the file. Null is "not given" or
 # "not readable": cleaning decides what becomes of it.
 EVENTS = pa.schema(
     [
@@ -125,7 +125,7 @@ SCORES = pa.schema(
     metadata={"schema": "scores", "version": "3"},
 )
 
-# A row a stretch of an enrolled session: what an account's own habits range over.
+# A row a sub-session of an enrolled session: what an account's own measures range over.
 SUB_SESSION = pa.struct(
     [
         pa.field("n_events", pa.int32(), nullable=False),
@@ -183,7 +183,7 @@ REASONS = pa.schema(
         pa.field("code", _DICTIONARY, nullable=False),  # pipeline/reasons/codes.py has the words
         pa.field("measure", _DICTIONARY, metadata={"since": "2"}),  # pipeline/reasons/measures.py
         pa.field("value", pa.float32(), nullable=False),  # in `unit`
-        pa.field("usual_low", pa.float32(), nullable=False),  # 98 % of people's stretches lie
+        pa.field("usual_low", pa.float32(), nullable=False),  # 98 % of people's sub-sessions lie
         pa.field("usual_high", pa.float32(), nullable=False),  # between; of the account's own 80 %
         pa.field("unit", _DICTIONARY, nullable=False),  # empty: a share or a ratio
         pa.field("strength", pa.float32(), nullable=False),  # 1: just beyond the limit
@@ -200,7 +200,7 @@ LABELS = pa.schema(
     metadata={"schema": "labels", "version": "1"},
 )
 
-# A row a thing said about a session by whoever looked at it; the latest counts.
+# A row a label that somebody fed back about a session; the latest counts.
 FEEDBACK = pa.schema(
     [
         pa.field("session_id", pa.string(), nullable=False),

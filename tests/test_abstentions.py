@@ -20,7 +20,7 @@ DAY = "2026-11-01"
 
 
 def day_of(*accounts: tuple[str | None, int, int]) -> pa.Table:
-    """Return the columns of a day: accounts with so many sessions, and so many not judged."""
+    """Return the columns of a day: accounts with so many sessions, and so many that abstained."""
     names = [name for name, n, _ in accounts for _ in range(n)]
     score = [None if i < k else 0.5 for _, n, k in accounts for i in range(n)]
     return pa.table(
@@ -159,7 +159,7 @@ def test_no_session_is_lost_and_the_summary_says_who_was_not_judged(saved_run, l
     assert [found["account_id"] for found in manifest["abstaining_accounts"]] == ["sly"]
     assert manifest["n_review"] == rows["needs_review"].sum() == manifest["n_flagged"] + 8
     told = "\n".join(summary_lines(manifest))
-    assert "not judged: 8 (no_moves 4, too_few_events 4)" in told
+    assert "abstained: 8 (no_moves 4, too_few_events 4)" in told
     assert "account sly abstains unusually often: 8 of 8 sessions, others 0.0%" in told
 
 

@@ -72,7 +72,7 @@ def run(capsys):
         ("evaluate scores --labels no.csv", "there are no scores here"),
         ("demo --sample-data no", "no sample data here"),
         ("label store --from no.csv", "no.csv: there is no such file"),
-        ("models promote x", "no model 'x' among 0"),
+        ("models promote x", "unknown model 'x'; there are 0"),
         ("models rollback", "there is no earlier champion"),
         ("settings --set stor=a", "did you mean store?"),
         ("settings --settings no.toml", "no.toml: there is no such file"),

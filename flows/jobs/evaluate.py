@@ -61,7 +61,7 @@ class AuditJob:
         stores: Stores of the sessions.
         labels: session_id,label; they count before the stores' own.
         scores: SCORES of these sessions: adds the model's row.
-        task: Default: the one that most of the frauds stand for.
+        task: Default: decided by most of the frauds.
         to: A folder for figures, plot and the sessions decided.
         seed: Seed of everything random.
     """

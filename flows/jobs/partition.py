@@ -193,13 +193,13 @@ def summary_json(partition: object, manifest: Mapping[str, Any]) -> dict[str, An
 
 
 def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
-    """Return what was flagged, what wasn't judged and why, and what is no session at all."""
+    """Return what was flagged, what abstained and why, and what is no session at all."""
     lines = [
         f"{manifest['n_sessions']:,} sessions: {manifest['n_flagged']:,} flagged, "
         f"{manifest['n_review']:,} for review"
     ]
     if manifest["n_abstained"]:
-        lines.append(f"not judged: {manifest['n_abstained']:,} ({_listed(manifest['abstained'])})")
+        lines.append(f"abstained: {manifest['n_abstained']:,} ({_listed(manifest['abstained'])})")
     lines += _accounts(manifest["abstaining_accounts"])
     logs = manifest["logs"] or {}
     if manifest["n_quarantined"]:

@@ -281,8 +281,8 @@ def _worst_ms(sessions: Sessions, cases: pa.Table) -> np.ndarray:
 def _agreement(table: pa.Table, known: Mapping[str, int | None]) -> dict[str, Any] | None:
     """Return how the day's scores agree with the labels that are known."""
     scored = table.filter(ds.field("fraud_score").is_valid())
-    said = [known.get(name) for name in scored["session_id"].to_pylist()]
-    label = np.array([-1 if one is None else one for one in said], np.int8)
+    given = [known.get(name) for name in scored["session_id"].to_pylist()]
+    label = np.array([-1 if one is None else one for one in given], np.int8)
     score = scored["fraud_score"].to_numpy().astype(np.float64)
     return curves_json(score[label >= 0], label[label >= 0]) if (label >= 0).any() else None
 

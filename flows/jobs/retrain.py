@@ -74,8 +74,8 @@ def retrain(job: RetrainJob) -> Generator[Epoch, None, Retrained]:
     if is_promoted:
         promote(models, model_id, why)
     log.info(
-        "trained %(model_id)s, %(outcome)s: %(why)s",
-        {"model_id": model_id, "outcome": "promoted" if is_promoted else "kept aside", "why": why},
+        "trained %(model_id)s, %(result)s: %(why)s",
+        {"model_id": model_id, "result": "promoted" if is_promoted else "kept aside", "why": why},
     )
     return Retrained(model_id, target, is_promoted, why, comparison)
 
@@ -84,7 +84,7 @@ def retrain(job: RetrainJob) -> Generator[Epoch, None, Retrained]:
 def _challenger(models: StoragePath) -> Iterator[Path]:
     """Give the folder where the challenger is made, alone: beside the models, or on this disk.
 
-    After a failure beside the models it stays, to be looked at, until the next one is made.
+    After a failure beside the models it stays, to be examined, until the next one is made.
     """
     run = staging_folder(models) / "challenger"
     with lock(run):
@@ -103,7 +103,7 @@ def _compare(
 ) -> tuple[Comparison | None, str]:
     """Compare two models on sessions held out from both; None, and why, if it can't be done."""
     if not SCORERS[job.config.task].can_be_compared:
-        return None, f"models of the {job.config.task} task aren't compared: promote by hand"
+        return None, f"models of the {job.config.task} task aren't compared: promote one yourself"
     try:
         old, new = load_model(champion), load_model(challenger)
         if old.config.task != job.config.task:

@@ -48,7 +48,7 @@ class ScoreJob:
     to: StoragePath  # the SCORES table
     date: str  # of the partition, YYYY-MM-DD
     format: str = AUTO  # of raw logs
-    columns: Mapping[str, str] = field(default_factory=dict)  # the logs' names for ours
+    columns: Mapping[str, str] = field(default_factory=dict)  # the logs' column names
     history: Sequence[StoragePath] = ()  # earlier sessions that may have been replayed; not scored
     replays: bool = True  # compare sessions with each other and with the history
     workers: int = 1  # processes that score at the same time

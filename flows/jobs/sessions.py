@@ -99,7 +99,7 @@ def _owner_scorer(run: StoragePath) -> "OwnerScorer":
 
 @dataclass(frozen=True)
 class SimulateJob:
-    """Which bots to simulate in the likeness of which sessions.
+    """Which synthetic sessions to make, from which sessions.
 
     Attributes:
         store: The store of people's sessions.
@@ -129,6 +129,6 @@ def simulate(job: SimulateJob) -> int:
             n_synthetic += len(synthetic)
     if not n_synthetic:
         raise DataError(
-            job.store, "it holds no legitimate session", "bots are made in their likeness"
+            job.store, "it holds no legitimate session", "legitimate sessions are needed"
         )
     return n_synthetic

@@ -42,7 +42,7 @@ class Case:
 
 
 def find_case(sessions: Sessions, task: Task | None = None) -> Case:
-    """Return the case for a task; without one, the task that most of the frauds stand for.
+    """Return the case for a task; without one, the task decided by most of the frauds.
 
     A fraud that claims an account of which the store has other sessions asks whether it is
     the owner. A simulated one, or one whose account is its fraudster, asks what class it is.

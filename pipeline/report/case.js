@@ -1,10 +1,10 @@
-// One case: why, what moved how, what to compare with, and on how much evidence.
+// One case: why, what moved how, what to compare with, and what the score rests on.
 
 const player = { path: null, look: null, events: [], now: 0, isPlaying: false, at: 0 };
 const LONG_REST_MS = 1000; // shortened to this when rests are shortened
 
 const ABSTAINED = {
-  too_few_events: "There are too few events, or no stretch of them long enough, to judge.",
+  too_few_events: "There are too few events, or too few in a row, to score.",
   no_moves: "The pointer never moves: only clicks, keys or a script that fires events were recorded.",
   no_profile: "This account has no profile yet: enrol its legitimate sessions.",
   immature_profile: "This account's profile rests on too few sessions: enrol more of them.",
@@ -36,7 +36,7 @@ function accountLine(row) {
 
 function scoreParts(row) {
   const chip = element("span", { className: `chip band-${row.band}` }, row.band);
-  if (row.score === null) return [chip, element("p", {}, "not judged")];
+  if (row.score === null) return [chip, element("p", {}, "not scored")];
   const meter = svg("svg", { viewBox: "0 0 200 18", preserveAspectRatio: "none", role: "img",
     "aria-label": `Score ${scoreText(row.score)}, threshold ${row.threshold.toFixed(3)}` });
   meter.append(
@@ -86,7 +86,7 @@ function factParts(row, block) {
   const size = path && path.viewport[0] ? `${path.viewport[0]} × ${path.viewport[1]} px` : "not in the log";
   const facts = [
     ["Events", row.n_events.toLocaleString("en")],
-    ["Windows looked at", row.n_windows.toLocaleString("en")],
+    ["Windows scored", row.n_windows.toLocaleString("en")],
     ["Lasted", path ? seconds(path.duration_ms) : "not known"],
     ["Page", size],
     ["Highest window", block.worst_ms === null ? "none" : `from ${seconds(block.worst_ms)}`],
@@ -98,11 +98,11 @@ function factParts(row, block) {
 }
 
 function showVerdict(row) {
-  const said = verdicts.get(row.id) ?? { verdict: "", note: "" };
+  const given = verdicts.get(row.id) ?? { verdict: "", note: "" };
   for (const button of document.querySelectorAll("[data-verdict]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.verdict === said.verdict));
+    button.setAttribute("aria-pressed", String(button.dataset.verdict === given.verdict));
   }
-  byId("note").value = said.note;
+  byId("note").value = given.note;
 }
 
 /** Decide the open case; deciding the same again takes it back. */

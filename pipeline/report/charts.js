@@ -121,10 +121,10 @@ function rocChart(found) {
 }
 
 function calibrationChart(found) {
-  const points = found.predicted.map((said, i) => [across(said), up(found.observed[i])]);
+  const points = found.predicted.map((score, i) => [across(score), up(found.observed[i])]);
   const dots = points.map(([cx, cy], i) => {
     const dot = svg("circle", { cx, cy, r: 3.5, class: "dot" });
-    dot.append(svg("title", {}, `said ${found.predicted[i]}, were ${found.observed[i]} of ${found.n_in_bin[i]}`));
+    dot.append(svg("title", {}, `predicted ${found.predicted[i]}, were ${found.observed[i]} of ${found.n_in_bin[i]}`));
     return dot;
   });
   const right = polyline([[across(0), up(0)], [across(1), up(1)]], "guide");

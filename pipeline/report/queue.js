@@ -64,16 +64,16 @@ function wanted() {
 }
 
 function fits(row, want) {
-  const said = verdicts.get(row.id);
+  const given = verdicts.get(row.id);
   const day = row.started_at?.slice(0, 10) ?? "";
   const text = () =>
-    [row.id, row.account ?? "", ...row.reasons, ...row.reasons.map(reasonWords), row.abstained ?? "", said?.note ?? ""]
+    [row.id, row.account ?? "", ...row.reasons, ...row.reasons.map(reasonWords), row.abstained ?? "", given?.note ?? ""]
       .join("\n").toLowerCase();
   return (
     want.bands.has(row.band) &&
     (!want.reason || row.reasons.includes(want.reason)) &&
     (!want.account || row.account === want.account) &&
-    (!want.verdict || (said?.verdict || "none") === want.verdict) &&
+    (!want.verdict || (given?.verdict || "none") === want.verdict) &&
     (!want.from || day >= want.from) &&
     (!want.to || (day !== "" && day <= want.to)) &&
     (!want.text || text().includes(want.text))

@@ -6,7 +6,7 @@ let isStored = true;
 
 function loadVerdicts() {
   try {
-    for (const [id, said] of JSON.parse(localStorage.getItem(STORAGE_KEY) ?? "[]")) verdicts.set(id, said);
+    for (const [id, given] of JSON.parse(localStorage.getItem(STORAGE_KEY) ?? "[]")) verdicts.set(id, given);
   } catch {
     isStored = false; // a private window, or storage is turned off
   }
@@ -18,8 +18,8 @@ function sayWhereKept() {
 }
 
 function setVerdict(id, change) {
-  const said = { verdict: "", note: "", ...verdicts.get(id), ...change };
-  if (said.verdict || said.note) verdicts.set(id, said);
+  const given = { verdict: "", note: "", ...verdicts.get(id), ...change };
+  if (given.verdict || given.note) verdicts.set(id, given);
   else verdicts.delete(id);
   try {
     localStorage.setItem(STORAGE_KEY, JSON.stringify([...verdicts]));
@@ -30,7 +30,7 @@ function setVerdict(id, change) {
   showDecided();
 }
 
-const decided = () => [...verdicts].filter(([, said]) => said.verdict);
+const decided = () => [...verdicts].filter(([, given]) => given.verdict);
 
 function showDecided() {
   byId("decided").textContent = count(decided().length, "verdict");
@@ -47,8 +47,8 @@ function csvCell(text) {
 }
 
 function verdictsCsv() {
-  const rows = decided().map(([id, said]) =>
-    [csvCell(id), said.verdict, csvCell(said.note.replace(/\s+/g, " ").trim())].join(),
+  const rows = decided().map(([id, given]) =>
+    [csvCell(id), given.verdict, csvCell(given.note.replace(/\s+/g, " ").trim())].join(),
   );
   return ["session_id,label,note", ...rows, ""].join("\n");
 }

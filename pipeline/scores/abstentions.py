@@ -33,7 +33,7 @@ class AbstainingAccount:
     n_sessions: int
     n_abstained: int
     share_of_others: float  # of the other accounts' sessions that day, 0 to 1
-    p_value: float  # of so many by chance, for all accounts of the day together
+    p_value: float  # of so many by accident, for all accounts of the day together
 
 
 def with_review(scores: pa.Table, abstain_is: AbstainIs) -> pa.Table:

@@ -25,11 +25,11 @@ _MOVING = (Kind.MOVE, Kind.DRAG, Kind.TOUCH)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What turns a score into a row: from which score on, on how much evidence, by whom."""
+    """What turns a score into a row: thresholds, least events, model and run."""
 
     threshold: float  # flagged, and band `high`, from here on
     medium_threshold: float  # band `medium` from here on
-    min_events: int  # a shorter session is not judged
+    min_events: int  # a shorter session abstains
     model_id: str
     run_id: str
     scored_at: datetime  # UTC
@@ -44,14 +44,15 @@ def pool_logits(
 ) -> Float64[np.ndarray, " sessions"]:
     """Return one logit a session, NaN for a session without windows.
 
-    `mean`: evidence adds up, and one odd window among many is forgiven. `max`: one is
+    `mean`: all windows count, and one odd window among many is forgiven. `max`: one is
     enough. `top_mean`: the mean of the highest `top_share` of its windows, at least one.
     `logmeanexp`: a smooth maximum; a mean inside the logarithm, not a sum, so that a
     session is not suspicious for being long.
     """
     _check_logits(window_logits)
     if pooling not in get_args(Pooling):
-        raise ConfigError("pooling", f"no {pooling!r}", f"one of {', '.join(get_args(Pooling))}")
+        hint = f"use one of {', '.join(get_args(Pooling))}"
+        raise ConfigError("pooling", f"unknown pooling {pooling!r}", hint)
     logits = window_logits.astype(np.float64)
     if pooling == "mean":
         return _mean(logits, session_of_window, n_sessions)
@@ -99,11 +100,11 @@ def abstain_reasons(
     min_events: int,
     other: Shaped[np.ndarray, " sessions"] | None = None,
 ) -> Shaped[np.ndarray, " sessions"]:
-    """Return why each session can't be judged, None for one that can. The first that applies:
+    """Return why each session abstains, None for one that is scored. The first that applies:
 
     1. `too_few_events`: fewer than `min_events`, whatever they are
     2. `no_moves`: no move, drag or touch among them, or they lead no farther than `TARGET_PX`
-    3. `too_few_events`: enough in all, but no stretch long enough for a window
+    3. `too_few_events`: enough in all, but not in a row for a window
     4. what `other` says, such as `no_profile`
     """
     n_windows = np.bincount(windows.session, minlength=len(sessions))
@@ -150,7 +151,7 @@ def scores_table(
         "model_id": pa.repeat(verdict.model_id, n),
         "run_id": pa.repeat(verdict.run_id, n),
         "scored_at": pa.repeat(pa.scalar(verdict.scored_at, SCORES.field("scored_at").type), n),
-        "needs_review": pa.nulls(n, pa.bool_()),  # said last: replays may flag it yet
+        "needs_review": pa.nulls(n, pa.bool_()),  # set last: replays may flag it yet
     }
     return pa.table([columns[name] for name in SCORES.names], schema=SCORES)
 

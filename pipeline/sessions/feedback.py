@@ -3,7 +3,7 @@
     STORE.feedback/part-<when>-<hash>.parquet       FEEDBACK, one part a file that was fed back
 
 The same beside SCORES, for whoever has no store at hand. Parts are only ever added: of what is
-said about a session the latest word counts, and one that is unsure takes its label away.
+fed back on a session the latest label counts, and `unsure` removes it.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class FeedbackReport:
     fraud: int
     legitimate: int
     unsure: int
-    n_same: int  # rows that say what was said before: nothing was added for them
+    n_same: int  # rows that repeat the latest label: nothing was added for them
     unknown: tuple[str, ...]  # sessions that aren't there: nothing was added for them either
     guesses: tuple[str, ...]  # what the first unknown one may have been meant to be
 
@@ -97,11 +97,11 @@ def add_feedback(table: StoragePath, file: StoragePath, given_at: datetime) -> F
         if len(new):
             part = pa.Table.from_pandas(new, schema=FEEDBACK, preserve_index=False)
             write_parquet(part, feedback_folder(table) / _part_name(given_at, file))
-    said = [label for _, label, _ in _plain(new)]
+    given = [label for _, label, _ in _plain(new)]
     return FeedbackReport(
-        fraud=said.count(1),
-        legitimate=said.count(0),
-        unsure=said.count(None),
+        fraud=given.count(1),
+        legitimate=given.count(0),
+        unsure=given.count(None),
         n_same=int(is_known.sum()) - len(new),
         unknown=tuple(unknown),
         guesses=tuple(did_you_mean(unknown[0], known)) if unknown else (),
@@ -110,11 +110,11 @@ def add_feedback(table: StoragePath, file: StoragePath, given_at: datetime) -> F
 
 def _what_is_new(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that change a session's latest label or note."""
-    said = {session_id: word for session_id, *word in _plain(before)}
+    given = {session_id: word for session_id, *word in _plain(before)}
     is_new = []
     for session_id, *word in _plain(rows):
-        is_new.append(said.get(session_id) != word)
-        said[session_id] = word
+        is_new.append(given.get(session_id) != word)
+        given[session_id] = word
     return rows.loc[np.array(is_new, bool)]
 
 
@@ -145,7 +145,7 @@ def session_ids(table: StoragePath) -> set[str]:
 
 
 def read_feedback(table: StoragePath) -> pa.Table:
-    """Return all that was said about the sessions of a STORE or SCORES, the latest last."""
+    """Return all labels fed back on the sessions of a STORE or SCORES, the latest last."""
     parts = [FEEDBACK.empty_table()]
     for path in sorted(feedback_folder(table).glob("part-*.parquet")):
         with open_parquet(path) as parquet:
@@ -157,10 +157,10 @@ def read_feedback(table: StoragePath) -> pa.Table:
 
 
 def latest_labels(tables: Iterable[StoragePath]) -> dict[str, int | None]:
-    """Return the latest label of each session that something was said about; None: unsure."""
-    said = pa.concat_tables([FEEDBACK.empty_table(), *map(read_feedback, tables)])
-    said = said.sort_by([("given_at", "ascending"), ("line", "ascending")])
-    return dict(zip(said["session_id"].to_pylist(), said["label"].to_pylist(), strict=True))
+    """Return the latest label of each session that has one; None: unsure."""
+    given = pa.concat_tables([FEEDBACK.empty_table(), *map(read_feedback, tables)])
+    given = given.sort_by([("given_at", "ascending"), ("line", "ascending")])
+    return dict(zip(given["session_id"].to_pylist(), given["label"].to_pylist(), strict=True))
 
 
 def labelled_sessions(
@@ -180,8 +180,8 @@ def relabelled(sessions: Sessions, latest: Mapping[str, int | None]) -> Sessions
     """
     if not latest:
         return sessions
-    said = zip(sessions.session_id, sessions.label.tolist(), strict=True)
-    labels = [latest.get(session_id, label) for session_id, label in said]
+    given = zip(sessions.session_id, sessions.label.tolist(), strict=True)
+    labels = [latest.get(session_id, label) for session_id, label in given]
     sure = np.array([label is not None for label in labels], bool)
     label = np.array([-1 if label is None else label for label in labels], np.int8)
     return replace(sessions, label=label).take(sure)

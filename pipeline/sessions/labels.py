@@ -65,9 +65,9 @@ def _spelt_as_numbers(table: pa.Table) -> pa.Table:
     """Return `table` with words for labels as 1 and 0, without the rows that are unsure."""
     if not pa.types.is_string(table["label"].type):
         return table
-    said = table["label"].to_pandas().str.strip().str.lower()
-    is_sure = (said != "unsure").to_numpy(bool)
-    numbers = pa.array(said.replace(WORDS)[is_sure], pa.string())
+    given = table["label"].to_pandas().str.strip().str.lower()
+    is_sure = (given != "unsure").to_numpy(bool)
+    numbers = pa.array(given.replace(WORDS)[is_sure], pa.string())
     return table.filter(is_sure).set_column(
         table.column_names.index("label"), "label", pa.chunked_array([numbers])
     )

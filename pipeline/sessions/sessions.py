@@ -142,9 +142,9 @@ def _first_said(
         return np.full(len(offsets) - 1, missing, object)
     if not column.null_count:
         return _chosen(column, offsets[:-1])
-    said = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-    first = np.searchsorted(said, offsets[:-1])
-    row = np.append(said, -1)[first]
+    given = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+    first = np.searchsorted(given, offsets[:-1])
+    row = np.append(given, -1)[first]
     has_one = (row >= 0) & (row < offsets[1:])
     values = np.full(len(offsets) - 1, missing, object)
     values[has_one] = _chosen(column, row[has_one])

@@ -81,11 +81,11 @@ def cut_windows(sessions: Sessions, config: WindowConfig = WindowConfig()) -> Wi
 
 
 def _split_long(
-    start: Int64[np.ndarray, " stretches"], n_events: int, longest: int
+    start: Int64[np.ndarray, " pieces"], n_events: int, longest: int
 ) -> Int64[np.ndarray, " windows"]:
-    """Split stretches of more than `longest` events into equal parts, give all starts.
+    """Split pieces of more than `longest` events into equal parts, give all starts.
 
-    Equal parts rather than full ones and a rest: no stretch ends in a crumb.
+    Equal parts rather than full ones and a rest: no piece ends in a crumb.
     """
     length = np.diff(np.append(start, n_events))
     parts = -(-length // longest)

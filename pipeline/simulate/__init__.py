@@ -1,1 +1,1 @@
-"""Synthetic bots in the likeness of people's sessions."""
+"""Synthetic sessions, made from people's."""

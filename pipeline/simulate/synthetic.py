@@ -1,4 +1,4 @@
-"""Simulate bots in the likeness of people: a session's plan and clock, a generator's path."""
+"""Make synthetic sessions: a person's plan and clock, a generator's path."""
 
 import hashlib
 from collections.abc import Sequence

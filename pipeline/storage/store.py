@@ -6,7 +6,7 @@
 
 A part holds whole files, and its hash is made of theirs. It is written in the order
 quarantine, manifest, sessions: a part whose manifest promises sessions that aren't there
-was cut short, and is taken away before the next is written.
+was interrupted, and is removed before the next is written.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ def check_date(day: str) -> str:
         if date.fromisoformat(day).isoformat() == day:
             return day
     except ValueError:
-        pass  # said below, as for 20261101, which Python reads and the folders don't
+        pass  # reported below, as for 20261101, which Python reads and the folders don't
     raise ConfigError("date", f"{day!r} is not a date", "YYYY-MM-DD, such as 2026-11-01")
 
 
@@ -139,7 +139,7 @@ def group_bounds(offsets: Int64[np.ndarray, " bounds"]) -> list[int]:
 
 
 def drop_unfinished(store: StoragePath) -> None:
-    """Take away what is left of parts that were cut short."""
+    """Remove what is left of interrupted parts."""
     folder = quarantine_folder(store)
     for path in folder.glob("ingest_date=*/part-*.parquet"):
         if not _part_beside(store, path).manifest.exists():
