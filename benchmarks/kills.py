@@ -261,7 +261,7 @@ def score_by_rule(store: Path, target: Path, model_id: str) -> Path:
         run_id, scored_at = begun["run_id"], datetime.fromisoformat(begun["scored_at"])
         verdict = Verdict(0.9, 0.5, 8, model_id, run_id, scored_at)
         for shard in shards:
-            if staged.read_note(shard.number) is not None:
+            if staged.read_result(shard.number) is not None:
                 continue
             tables = [label_scores(sessions, verdict) for sessions in read_shard(shard)]
             write_parquet(pa.concat_tables(tables), staged.part(shard.number))

@@ -66,7 +66,9 @@ def on_each_device(tree: Tree, mesh: Mesh | None) -> Tree:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def dealt_out(chosen: Int64[np.ndarray, " batch"], mesh: Mesh | None) -> Int[Array, " batch"]:
+def split_over_devices(
+    chosen: Int64[np.ndarray, " batch"], mesh: Mesh | None
+) -> Int[Array, " batch"]:
     """Return the windows of a step, a share of them on each device."""
     if mesh is None:
         return jnp.asarray(chosen)

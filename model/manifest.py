@@ -60,7 +60,7 @@ def write_manifest(run: StoragePath, unfinished: Mapping[str, StoragePath] | Non
 def check_manifest(run: StoragePath, where: StoragePath | None = None) -> None:
     """Raise `SchemaError` unless every file that decides a score is as the manifest has it.
 
-    Read once more if it isn't: profiles may have been extended between two looks. `where` is
+    Read once more if it isn't: profiles may have been extended meanwhile. `where` is
     what to call the RUN, if `run` is a copy.
     """
     if _differences(run, _read(run)):

@@ -55,7 +55,7 @@ class TrainedModel:
     scorer: Scorer
     calibration: Calibration
     policy: Policy
-    null_model: NullModel | None = None  # None: replays are not looked for
+    null_model: NullModel | None = None  # None: replays are not searched for
     reference_ranges: ReferenceRanges | None = None  # None: no reasons. It decides no score
     people: Prints | None = None  # one row: those trained on, each alike. It decides no score
 

@@ -20,7 +20,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Int64, PRNGKeyArray, Shaped
 
 from model.augment import augment
-from model.batches import dealt_out, device_mesh, on_each_device, on_one_device
+from model.batches import device_mesh, on_each_device, on_one_device, split_over_devices
 from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
 from model.network import Network, new_network, predict
@@ -175,7 +175,14 @@ def fit(
         for step, pick in enumerate(picks):
             key = jax.random.fold_in(jax.random.key(config.seed), number * len(picks) + step)
             weights, optimizer_state, loss = train_step(
-                graph, config, weights, optimizer_state, paths, labels, dealt_out(pick, mesh), key
+                graph,
+                config,
+                weights,
+                optimizer_state,
+                paths,
+                labels,
+                split_over_devices(pick, mesh),
+                key,
             )
             losses.append(loss)
         network = nnx.merge(graph, *on_one_device(weights, mesh))

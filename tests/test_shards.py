@@ -84,8 +84,8 @@ def test_staged_shards_of_other_runs_of_the_day_are_taken_away(tmp_path):
     old.finish(0, {"n_sessions": 3})
 
     again, begun = open_staged(day, "old", {"run_id": "3"})
-    assert again.read_note(0) == {"n_sessions": 3}
-    assert again.read_note(1) is None
+    assert again.read_result(0) == {"n_sessions": 3}
+    assert again.read_result(1) is None
     assert begun == {"run_id": "1"}  # it goes on, it doesn't begin
     new, begun = open_staged(day, "new", {"run_id": "4"})
     assert begun == {"run_id": "4"}

@@ -70,8 +70,8 @@ def publish_scores(
     staged.partition.mkdir(parents=True)
     write_parquet(counted(), staged.partition / PART)
     n_quarantined = _write_quarantine(staged, shards, kept)
-    notes = [staged.read_note(shard.number) or {} for shard in shards]
-    logs = [note["logs"] for note in notes if note.get("logs")]
+    results = [staged.read_result(shard.number) or {} for shard in shards]
+    logs = [result["logs"] for result in results if result.get("logs")]
     published = {
         **manifest,
         **{name: counts[name] for name in _COUNTS},
@@ -111,7 +111,7 @@ def _rejected(
 ) -> Iterator[pa.Table]:
     """Give the rejected rows of each shard's raw logs, some thousands at a time."""
     for shard, is_kept in zip(shards, kept, strict=True):
-        logs = (staged.read_note(shard.number) or {}).get("logs")
+        logs = (staged.read_result(shard.number) or {}).get("logs")
         if logs is None:
             continue
         if logs["n_rejected"]:

@@ -38,7 +38,7 @@ def mark_replays(
     blocks = list(_blocks(staged, n_shards))
     if len(blocks) > 1:
         log.warning(
-            "too many movements to compare all with each other: replays are looked for in "
+            "too many movements to compare all with each other: replays are searched for in "
             "%d blocks of %d shards and more", len(blocks), min(map(len, blocks)),
         )  # fmt: skip
     for block in blocks:
@@ -70,7 +70,7 @@ def _blocks(staged: StagedShards, n_shards: int) -> Iterator[list[int]]:
     block: list[int] = []
     n_movements = 0
     for number in range(n_shards):
-        n_own = (staged.read_note(number) or {}).get("n_movements", 0)
+        n_own = (staged.read_result(number) or {}).get("n_movements", 0)
         if block and n_movements + n_own > MOST_MOVEMENTS:
             yield block
             block, n_movements = [], 0

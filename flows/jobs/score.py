@@ -140,8 +140,8 @@ def _score_missing(
     job: ScoreJob, run: ScoringRun, model: TrainedModel, shards: Sequence[Shard]
 ) -> Iterator[Progress]:
     """Score the shards that aren't finished, here, in processes or on a cluster."""
-    notes = {shard.number: run.staged.read_note(shard.number) for shard in shards}
-    missing = [shard for shard in shards if notes[shard.number] is None]
+    results = {shard.number: run.staged.read_result(shard.number) for shard in shards}
+    missing = [shard for shard in shards if results[shard.number] is None]
     if not missing:
         return
     if len(missing) < len(shards):
@@ -152,7 +152,7 @@ def _score_missing(
         scored = score_by_processes(run, missing, job.workers)
     else:
         scored = (n for shard in missing for n in score_shard(run, shard, model))
-    n_done = sum(note["n_sessions"] for note in notes.values() if note)
+    n_done = sum(result["n_sessions"] for result in results.values() if result)
     is_known = all(shard.is_of_store for shard in shards)
     n_all = sum(shard.n_sessions for shard in shards) if is_known else 0
     for n_sessions in scored:
@@ -167,8 +167,8 @@ def _refuse_sources_without_logs(job: ScoreJob, run: ScoringRun, shards: Sequenc
         if not shard.is_of_store:
             by_source.setdefault(shard.source, []).append(shard)
     for own in by_source.values():
-        notes = [run.staged.read_note(shard.number) for shard in own]
-        if not any(note and note["n_groups"] for note in notes):
+        results = [run.staged.read_result(shard.number) for shard in own]
+        if not any(result and result["n_groups"] for result in results):
             refuse_no_logs(own[0].logs, job.format, job.columns)
 
 

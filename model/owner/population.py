@@ -187,8 +187,8 @@ def _means_of_runs(
 ) -> Float32[np.ndarray, "runs pixels"]:
     """Return the means of up to `_WINDOWS_A_MEAN` successive windows of one session."""
     first = np.searchsorted(session_of_window, session_of_window)
-    place = np.arange(len(images)) - first
-    begins = np.flatnonzero(place % _WINDOWS_A_MEAN == 0)
+    rank = np.arange(len(images)) - first
+    begins = np.flatnonzero(rank % _WINDOWS_A_MEAN == 0)
     length = np.diff(np.append(begins, len(images)))
     means = np.zeros((len(begins), images.shape[1]), np.float32)
     for i in range(_WINDOWS_A_MEAN):

@@ -171,7 +171,7 @@ class StagedShards:
         """Return the path of the rows of a shard's raw logs that were rejected."""
         return self.folder / f"shard-{number:05}.rejected.parquet"
 
-    def note(self, number: int) -> StoragePath:
+    def result(self, number: int) -> StoragePath:
         """Return the path of the file that says that a shard is finished."""
         return self.folder / f"shard-{number:05}.json"
 
@@ -180,13 +180,13 @@ class StagedShards:
         """Return the path of the partition in the making."""
         return self.folder / "partition"
 
-    def finish(self, number: int, note: Mapping[str, object]) -> None:
+    def finish(self, number: int, result: Mapping[str, object]) -> None:
         """Write down that a shard is finished, and what is to be known of it."""
-        write_json(note, self.note(number))
+        write_json(result, self.result(number))
 
-    def read_note(self, number: int) -> dict | None:
+    def read_result(self, number: int) -> dict | None:
         """Return what `finish` wrote; None: the shard isn't finished."""
-        path = self.note(number)
+        path = self.result(number)
         return json.loads(path.read_text()) if path.exists() else None
 
 
