@@ -1,4 +1,4 @@
-"""Say in a sentence how the events of a panel differ from those of a reference print."""
+"""Describe in a sentence how the events of a panel differ from those of a reference print."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Make everything in sample_data/ from the human recordings; README.md beside it tells more."""
+"""Make everything in sample_data/ from the human recordings; README.md there describes it."""
 
 import gzip
 import hashlib

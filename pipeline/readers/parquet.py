@@ -21,14 +21,16 @@ MAGIC = b"PAR1"
 
 @contextmanager
 def _opened(path: StoragePath) -> Iterator[pq.ParquetFile]:
-    """Give a Parquet file; whatever Arrow says of it, then or later, is a `LogError`."""
+    """Give a Parquet file; every error of Arrow, then or later, becomes a `LogError`."""
     content = log_files.read_unpacked(path)
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as parquet:
             _check_size(parquet.metadata.num_rows, len(content), path)
             yield parquet
     except (pa.ArrowException, OSError) as error:
-        raise LogError(path, f"it is no Parquet file: {error}", "is the file complete?") from error
+        raise LogError(
+            path, f"it is not a whole Parquet file: {error}", "is the file complete?"
+        ) from error
 
 
 def _check_size(n_rows: int, n_bytes: int, path: StoragePath) -> None:

@@ -59,7 +59,7 @@ def words(column: pa.ChunkedArray) -> pa.DictionaryArray:
 def _as_text(encoded: pa.DictionaryArray) -> pa.DictionaryArray:
     """Return words with a replacement character for each byte that is not UTF-8.
 
-    Arrow takes whatever a JSON line or a Parquet file says is text, and Python then stumbles.
+    Arrow believes a JSON line or a Parquet file that calls bytes text; Python then fails.
     """
     try:
         encoded.dictionary.validate(full=True)
@@ -173,7 +173,7 @@ def sizes(column: pa.ChunkedArray) -> pa.Array:
 
 
 def labels(column: pa.ChunkedArray) -> tuple[pa.Array, Bool[np.ndarray, " rows"]]:
-    """Return labels as int8, and where a cell says something other than 0 or 1."""
+    """Return labels as int8, and where a cell holds something other than 0 or 1."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     label = numbers(column).fill_null(np.nan).to_numpy()

@@ -231,7 +231,9 @@ def session_file_format(
         def choose(found: list[str]) -> Mapping[str, str]:
             if missing := set(names.values()) - set(found):
                 raise UnknownFormatError(
-                    file.path, f"it is no {name} log: it has no column {', '.join(sorted(missing))}"
+                    file.path,
+                    f"it is not a {name} log: missing column(s) {', '.join(sorted(missing))}",
+                    f"found {', '.join(found)}",
                 )
             return names
 

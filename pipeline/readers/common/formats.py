@@ -137,7 +137,7 @@ def find_format(name: str, path: StoragePath) -> Format:
         near = did_you_mean(name, formats())
         raise UnknownFormatError(
             path,
-            f"there is no log format {name!r}",
+            f"unknown log format {name!r}",
             f"did you mean {near[0]}?" if near else f"formats: {', '.join([AUTO, *formats()])}",
         )
     return formats()[name]

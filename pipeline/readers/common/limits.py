@@ -94,11 +94,11 @@ def from_environment(environment: Mapping[str, str]) -> Limits:
         if name not in known:
             near = did_you_mean(name, known)
             nearest = f"did you mean {LIMIT_VARIABLES}{near[0].upper()}?" if near else ""
-            raise ConfigError(
-                variable, "there is no such limit", nearest or "docs/limits.md lists them"
-            )
+            raise ConfigError(variable, "unknown limit", nearest or "docs/limits.md lists them")
         if not text.isascii() or not text.isdigit():
-            raise ConfigError(variable, f"{text!r} is no whole number", "such as 1000000")
+            raise ConfigError(
+                variable, f"{text!r} is not a whole number", "use one such as 1000000"
+            )
         changes[name] = int(text)
     return replace(Limits(), **changes)
 

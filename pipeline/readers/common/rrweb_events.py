@@ -37,14 +37,14 @@ RECORDED: Final = pa.schema(
     [
         pa.field("line", pa.int64(), nullable=False),  # line of the file, or the event's number
         pa.field("session_id", pa.string(), nullable=False),
-        pa.field("event", pa.large_string()),  # JSON, or what stands in its place
+        pa.field("event", pa.large_string()),  # JSON, or other text
     ]
 )
 
 
 @dataclass(frozen=True)
 class PointerEvent:
-    """One of rrweb's events that say something about the pointer, and what it is to us."""
+    """A kind of rrweb's pointer events, and what it is in our events."""
 
     source: int  # rrweb's IncrementalSource
     interaction: int | None  # rrweb's MouseInteractions, where the source is 2, MouseInteraction
@@ -150,7 +150,7 @@ _PARSED_SQL = """
         AND (interaction IS NULL OR interaction = data.type)
 """
 
-# Of what a session says more than once about its viewport, the first word counts.
+# The first size of its viewport that a session records counts.
 _EVENTS_SQL = """
     WITH viewports AS (
         SELECT session_id, arg_min(width, row) AS viewport_width,

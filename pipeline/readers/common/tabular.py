@@ -138,7 +138,7 @@ def _times_us(given: Mapping[str, pa.ChunkedArray], where: object, is_beginning:
         raise LogError(
             where,
             f"column t should hold ISO 8601 times and holds {given[name][0].as_py()!r}",
-            "for numbers say their unit: --columns t_ms=t, t_s=t or t_us=t",
+            "for numbers, name their unit: --columns t_ms=t, t_s=t or t_us=t",
         )
     return times
 
@@ -158,6 +158,8 @@ def parse_columns(text: str | None) -> dict[str, str]:
     wrong = [ours for ours, equals, theirs in pairs if not (ours and equals and theirs)]
     if wrong:
         raise ConfigError(
-            "--columns", f"{wrong[0]!r} has no name on both sides", "such as session_id=sid,t_ms=ts"
+            "--columns",
+            f"{wrong[0]!r} has no name on both sides",
+            "write it like session_id=sid,t_ms=ts",
         )
     return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
