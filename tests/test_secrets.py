@@ -151,10 +151,10 @@ def test_no_command_says_a_secret(said_and_kept):
         assert not [secret for secret in SECRETS if secret in text], f"{command}:\n{text}"
 
 
-def test_what_the_site_shows_is_all_but_the_password(said_and_kept):
+def test_what_the_settings_show_is_all_but_the_password(said_and_kept):
     said, folder = said_and_kept
-    shown = json.loads(said[f"site --settings {folder / 'pointerprint.toml'} --json"][1])
-    assert shown["server"]["database_url"] == DATABASE.replace(PASSWORD, "***")
+    shown = json.loads(said[f"settings --settings {folder / 'pointerprint.toml'} --json"][1])
+    assert shown["server.database_url"]["value"] == DATABASE.replace(PASSWORD, "***")
 
 
 def test_nothing_that_is_written_holds_a_secret(said_and_kept):
