@@ -77,7 +77,7 @@ def test_labels_among_the_logs_break_no_run(logs, store, format_):
 
 
 def test_a_format_that_no_file_has_is_an_error(logs, store):
-    with pytest.raises(UnknownFormatError, match="no balabit log: it has no column"):
+    with pytest.raises(UnknownFormatError, match="is not a balabit log: missing column"):
         ingest(logs, store, format="balabit")
     with pytest.raises(UnknownFormatError, match="did you mean balabit"):
         ingest(logs, store, format="balabitt")

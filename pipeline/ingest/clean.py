@@ -47,7 +47,7 @@ from pipeline.schemas import EVENTS, Kind
 NOWHERE_PX: Final = 65_535
 FARTHEST_PX: Final = 32_767
 
-REASONS: Final = (
+REJECTION_REASONS: Final = (
     "",  # the row is fine
     "no_session_id",
     "not_a_number",
@@ -148,7 +148,7 @@ def _row_faults(
     y: Float32[np.ndarray, " events"],
     is_lost: Bool[np.ndarray, " events"],
 ) -> Int8[np.ndarray, " events"]:
-    """Return why each row can't stay, as an index into `REASONS`; the first reason counts."""
+    """Return why each row is rejected, as an index into `REJECTION_REASONS`; the first counts."""
     reason = np.zeros(len(session), np.int8)
     if events["t_us"].null_count or not (_are_near(x) and _are_near(y)):
         has_time = events["t_us"].is_valid().to_numpy()
@@ -268,7 +268,9 @@ def _rejected(events: pa.Table, reason: Int8[np.ndarray, " events"]) -> pa.Table
     row = np.flatnonzero(reason)
     if not len(row):
         return REJECTED.empty_table()
-    why = pa.DictionaryArray.from_arrays(pa.array(reason[row].astype(np.int32)), list(REASONS))
+    why = pa.DictionaryArray.from_arrays(
+        pa.array(reason[row].astype(np.int32)), list(REJECTION_REASONS)
+    )
     return pa.table(
         [
             pa.array(events["line"].to_numpy()[row]),

@@ -28,7 +28,7 @@ SEPARATORS: Final = ",;\t"
 
 _SCROLL: Final = "Scroll"
 
-Columns = Mapping[str, tuple[str, pa.DataType]]
+ColumnTypes = Mapping[str, tuple[str, pa.DataType]]
 """The columns to read: our name -> the log's name, and the type its cells should have."""
 
 Rows = tuple[pa.Table, Int64[np.ndarray, " kept"], pa.Table]
@@ -88,7 +88,7 @@ def read_delimited(
     yield from log_files.each_block(read, chain([body], blocks))
 
 
-def _read_rows(block: TextBlock, header: Header, columns: Columns) -> Rows:
+def _read_rows(block: TextBlock, header: Header, columns: ColumnTypes) -> Rows:
     """Return every row of a block of text, which lies below the header.
 
     Where a cell isn't of its type all of the columns come as strings.
@@ -104,7 +104,7 @@ def _read_rows(block: TextBlock, header: Header, columns: Columns) -> Rows:
     return _read_as_text(block, header, columns, line)
 
 
-def _read_typed(text: bytes, header: Header, columns: Columns) -> pa.Table | None:
+def _read_typed(text: bytes, header: Header, columns: ColumnTypes) -> pa.Table | None:
     """Return the table if every cell is of its type, else None.
 
     Words are taken as bytes and compared afterwards: mostly many rows have the same one, one after
@@ -138,7 +138,7 @@ def _words(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _read_as_text(
-    block: TextBlock, header: Header, columns: Columns, line: Int64[np.ndarray, " rows"]
+    block: TextBlock, header: Header, columns: ColumnTypes, line: Int64[np.ndarray, " rows"]
 ) -> Rows:
     """Return the columns as strings; rows with another number of cells are rejected.
 
@@ -174,7 +174,7 @@ def _without_long_lines(
 def _parse_evenly(
     body: pa.Buffer,
     header: Header,
-    types: Columns,
+    types: ColumnTypes,
     quote: Literal['"', False],
 ) -> tuple[pa.Table, list[int]]:
     """Return the rows with as many cells as the header, and the numbers of the others, from 0."""
@@ -193,7 +193,7 @@ def _parse_evenly(
 def _parse(
     body: pa.Buffer,
     header: Header,
-    types: Columns,
+    types: ColumnTypes,
     options: arrow_csv.ParseOptions,
 ) -> pa.Table:
     """Return the columns in `types` under our names."""

@@ -24,7 +24,7 @@ _HALF_CHARACTER = re.compile(
 )
 
 
-def read_json(path: StoragePath) -> bytes:
+def read_json_text(path: StoragePath) -> bytes:
     """Return the text of a file such that a JSON parser refuses no more of it than it must."""
     return log_files.as_utf8(mend_half_characters(log_files.read_text(path)))
 

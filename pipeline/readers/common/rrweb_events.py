@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from pipeline.errors import printable
 from pipeline.readers.common import log_files
 from pipeline.readers.common.formats import REJECTED, Log, LogFile, rejected_file
-from pipeline.readers.common.json_parser import connect, mend_half_characters, read_json
+from pipeline.readers.common.json_parser import connect, mend_half_characters, read_json_text
 from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, Button, Kind
 from pipeline.storage.paths import relative_path
@@ -189,7 +189,7 @@ def read_rrweb_events(
     `split` gives the events in a file's text, with the columns of `RECORDED`. Its last argument
     names sessions that have no name: the file's path below the folder that the user named.
     """
-    text = read_json(file.path)
+    text = read_json_text(file.path)
     if not text.strip():
         yield rejected_file("empty_file")
         return
