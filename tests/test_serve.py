@@ -205,7 +205,7 @@ def test_the_form_shows_help_limits_and_choices_and_refuses_nonsense(served):
     properties = found["parameter_openapi_schema"]["properties"]
     budget = next(kind for kind in properties["budget"]["anyOf"] if kind["type"] == "number")
 
-    assert "Share of legitimate sessions flagged" in properties["budget"]["description"]
+    assert "share of legitimate sessions flagged" in properties["budget"]["description"]
     assert (budget["exclusiveMinimum"], budget["exclusiveMaximum"]) == (0, 1)
     assert next(k for k in properties["date"]["anyOf"] if "format" in k)["format"] == "date"
     assert {"auto", "cpu", "gpu"} in [set(k.get("enum", ())) for k in properties["device"]["anyOf"]]
