@@ -4,6 +4,11 @@
        \\-> QUARANTINE
 
 A schema's metadata names it and its version; a reader refuses a newer version.
+
+To add a column, raise the schema's version and mark the field `since` that version: older files are
+read without it. To rename or remove a column, raise the version too, and add a migration, which
+gives an older file's columns their new names, where the table is read. What version 0.1.0 wrote
+lies in `tests/made_by_0_1_0/` and must stay readable.
 """
 
 from enum import IntEnum
