@@ -38,7 +38,7 @@ def test_uvs_own_variables_win_over_pips():
     assert environ["UV_NO_INDEX"] == "1"
 
 
-@pytest.mark.parametrize("failing", ["--quiet", "uv"])
+@pytest.mark.parametrize("failing", ["-qq", "uv"])
 def test_pip_installs_where_uv_cant_be_had_or_fails(failing, monkeypatch):
     commands = []
 

@@ -53,7 +53,7 @@ def uv_environment(settings: dict[str, str], environ: dict[str, str]) -> dict[st
 def install_with_uv(arguments: list[str]) -> bool:
     """Bring uv, install with it, and say whether that went well."""
     say("pip brings uv")
-    brought = [*PIP, "install", "--quiet", "--only-binary=uv", "--constraint=constraints.txt", "uv"]
+    brought = [*PIP, "install", "-qq", "--only-binary=uv", "--constraint=constraints.txt", "uv"]
     if subprocess.run(brought, check=False).returncode:
         return False
     listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=False)
