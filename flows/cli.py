@@ -33,7 +33,7 @@ from pipeline.readers import AUTO, format_names
 from rasterize.canvas import Canvas
 
 if TYPE_CHECKING:  # it takes time to import
-    from flows.settings import Found, Settings
+    from flows.settings import FoundSettings, Settings
     from pipeline.storage.paths import StoragePath
 
     FormatName = str
@@ -66,11 +66,11 @@ app = App(
 )
 models_app = App(name="models", help="List trained models, and choose the one that scores.")
 
-Columns = Annotated[
+ColumnNames = Annotated[
     str | None,
     Parameter(help="Column names of the log: `session_id=sid,t_ms=ts`; t_s, t_us, t_iso too."),
 ]
-Format = Annotated[FormatName, Parameter(help="The log's format; `auto` recognises it.")]
+FormatChoice = Annotated[FormatName, Parameter(help="The log's format; `auto` recognises it.")]
 RunDate = Annotated[str | None, Parameter(help="YYYY-MM-DD; default: today, UTC.")]
 AsJson = Annotated[bool, Parameter(negative=(), help="Print JSON instead of a table.")]
 SettingsFile = Annotated[
@@ -89,8 +89,8 @@ Models = Annotated[
 def ingest(
     *logs: Path,
     to: Path,
-    format: Format = AUTO,
-    columns: Columns = None,
+    format: FormatChoice = AUTO,
+    columns: ColumnNames = None,
     labels: Annotated[Path | None, Parameter(help="CSV or Parquet: session_id,label.")] = None,
     date: RunDate = None,
     strict: Annotated[bool, Parameter(negative=(), help="Any bad row is an error.")] = False,
@@ -118,8 +118,8 @@ def draw(
         list[str] | None,
         Parameter(negative=(), help="Only this one, with all its windows; --print: one or two."),
     ] = None,
-    format: Format = AUTO,
-    columns: Columns = None,
+    format: FormatChoice = AUTO,
+    columns: ColumnNames = None,
     limit: Annotated[int, Parameter(help="Pictures on the sheet, at most.")] = 12,
     model: Annotated[
         Path | None,
@@ -140,7 +140,7 @@ def draw(
 ) -> None:
     """Draw sessions of a log or store to a PNG with a legend: their paths, or a print."""
     _prepare()
-    from flows.jobs.draw import DrawJob, draw_paths, draw_print
+    from flows.jobs.draw import DrawJob, draw_paths, draw_prints
 
     if print_ and large:
         raise ConfigError("draw", "--print and --large", "choose one of them")
@@ -148,7 +148,7 @@ def draw(
         source, to, tuple(session or ()), format, _columns(columns), limit, model, large, canvas,
         window,
     )  # fmt: skip
-    _print(draw_print(job) if print_ else draw_paths(job))
+    _print(draw_prints(job) if print_ else draw_paths(job))
 
 
 @app.command
@@ -239,8 +239,8 @@ def score(
     ] = None,
     to: Annotated[Path, Parameter(help="The SCORES folder.")],
     date: RunDate = None,
-    format: Format = AUTO,
-    columns: Columns = None,
+    format: FormatChoice = AUTO,
+    columns: ColumnNames = None,
     history: Annotated[
         list[Path] | None,
         Parameter(help="Earlier sessions that may have been replayed; they aren't scored."),
@@ -582,7 +582,7 @@ def _prepare(device: Any = "auto") -> None:
     prepare_jax(device)
 
 
-def _load(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, Found]":
+def _load(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, FoundSettings]":
     """Return the settings, checked, and where each came from."""
     from flows.settings import check_settings, find_settings
 
@@ -590,7 +590,7 @@ def _load(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, Fou
     return check_settings(found), found
 
 
-def _start(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, Found]":
+def _start(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, FoundSettings]":
     """Return the settings, with logs and JAX set up as they say."""
     from flows.logs import set_up_logs
 

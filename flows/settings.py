@@ -233,7 +233,7 @@ class Setting:
     source: str
 
 
-Found = dict[str, Setting]
+FoundSettings = dict[str, Setting]
 """Settings by dotted name, such as server.port."""
 
 
@@ -242,7 +242,7 @@ def load_settings(file: Path | None = None, sets: Sequence[str] = ()) -> Setting
     return check_settings(find_settings(file, sets))
 
 
-def find_settings(file: Path | None = None, sets: Sequence[str] = ()) -> Found:
+def find_settings(file: Path | None = None, sets: Sequence[str] = ()) -> FoundSettings:
     """Return every setting by its dotted name, with its value and source.
 
     Args:
@@ -261,7 +261,7 @@ def find_settings(file: Path | None = None, sets: Sequence[str] = ()) -> Found:
     return found | (_from_file(path) if path else {}) | _from_environment() | _from_flags(sets)
 
 
-def find_run_settings(config: Path | None = None) -> Found:
+def find_run_settings(config: Path | None = None) -> FoundSettings:
     """Return what the file and the environment set of [run], by its names within [run].
 
     `config` is a settings file, whose [run] counts, or a TOML that holds only what is in [run].
@@ -284,7 +284,7 @@ def settings_file(file: Path | None, named_by: str = "settings") -> Path | None:
     return path.absolute() if path.is_file() else None
 
 
-def check_settings(found: Found) -> Settings:
+def check_settings(found: FoundSettings) -> Settings:
     """Return the settings as a `Settings`; what no source sets has its default."""
     try:
         return TypeAdapter(Settings).validate_python(
@@ -294,7 +294,7 @@ def check_settings(found: Found) -> Settings:
         raise _readable(error, found) from error
 
 
-def as_environment(found: Found) -> dict[str, str]:
+def as_environment(found: FoundSettings) -> dict[str, str]:
     """Return variables that give a process in another folder the settings that are in no file.
 
     Without a file the default paths go along too: from another folder they would lead elsewhere.
@@ -349,7 +349,7 @@ class _SourceBase(BaseSettings):
     )
 
 
-def _from_file(path: Path, is_run: bool = False) -> Found:
+def _from_file(path: Path, is_run: bool = False) -> FoundSettings:
     """Return what a TOML sets; with `is_run`, one without a table [run] is a [run] itself."""
     try:
         content = TomlConfigSettingsSource(_source_type(), path).toml_data
@@ -364,7 +364,7 @@ def _from_file(path: Path, is_run: bool = False) -> Found:
     return found
 
 
-def _from_environment() -> Found:
+def _from_environment() -> FoundSettings:
     """Return what variables set; one that looks like a misspelt setting is an error."""
     known = {variable(name): name for name in known_settings()}
     before = {key.replace("__", "_"): key for key in known}  # how they were called in 0.1
@@ -386,7 +386,7 @@ def _near_variable(key: str, known: Iterable[str]) -> list[str]:
     return [PREFIX + name for name in near]
 
 
-def _from_flags(sets: Sequence[str]) -> Found:
+def _from_flags(sets: Sequence[str]) -> FoundSettings:
     found = {}
     for text in sets:
         name, equals, value = text.partition("=")
@@ -477,7 +477,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) or value is None else str(value)
 
 
-def _readable(error: ValidationError, found: Found) -> PointerprintError:
+def _readable(error: ValidationError, found: FoundSettings) -> PointerprintError:
     """Return the first fault as an error that names its source, and what was expected."""
     first = error.errors()[0]
     context = first.get("ctx", {})
@@ -492,7 +492,7 @@ def _readable(error: ValidationError, found: Found) -> PointerprintError:
     return ConfigError(source, f"{first['input']!r}: {first['msg'].lower()}", hint)
 
 
-def settings_json(settings: Settings, found: Found) -> dict[str, dict[str, Any]]:
+def settings_json(settings: Settings, found: FoundSettings) -> dict[str, dict[str, Any]]:
     """Return value, source and description of each setting, by its dotted name."""
     return {
         name: {
@@ -505,7 +505,7 @@ def settings_json(settings: Settings, found: Found) -> dict[str, dict[str, Any]]
     }
 
 
-def settings_toml(settings: Settings, found: Found) -> str:
+def settings_toml(settings: Settings, found: FoundSettings) -> str:
     """Return each setting as TOML, with its description and source; it can be used again."""
     lines, section = [], ""
     for name in sorted(known_settings(), key=lambda name: name.rpartition(".")[0]):

@@ -16,7 +16,7 @@ from pipeline.errors import SchemaError
 from pipeline.storage.paths import StoragePath, relative_path
 from pipeline.storage.records import parse_record, read_json, write_record
 
-MANIFEST: Final = "manifest.json"
+RUN_MANIFEST: Final = "manifest.json"
 VERSION: Final = 1
 ENCODING: Final = 2
 """What parameters are fitted to: how sessions are resampled, cut, drawn and embedded.
@@ -54,7 +54,7 @@ def write_manifest(run: StoragePath, unfinished: Mapping[str, StoragePath] | Non
     files: dict[str, tuple[str, ...]] = {name: (digest,) for name, digest in _hashes(run)}
     for name, path in (unfinished or {}).items():
         files[name] = tuple(sorted({*files.get(name, ()), _sha256(path)}))
-    write_record(RunManifest("run", VERSION, ENCODING, files), run / MANIFEST)
+    write_record(RunManifest("run", VERSION, ENCODING, files), run / RUN_MANIFEST)
 
 
 def check_manifest(run: StoragePath, where: StoragePath | None = None) -> None:
@@ -81,7 +81,7 @@ def _differences(run: StoragePath, files: Mapping[str, Sequence[str]]) -> list[s
 
 def _read(run: StoragePath) -> Mapping[str, Sequence[str]]:
     """Return the hashes in a manifest that this version can take."""
-    path = run / MANIFEST
+    path = run / RUN_MANIFEST
     found = read_json(path, f"it is no whole model: {_AGAIN}")
     if (found.get("schema"), found.get("version")) != ("run", VERSION):
         what = (

@@ -38,7 +38,7 @@ CONFIG: Final = "config.json"
 CALIBRATION: Final = "calibration.json"
 POLICY: Final = "policy.json"
 NULL_MODEL: Final = Path("replay", "chance.json")
-REFERENCE: Final = Path("replay", "reference.parquet")
+NULL_REFERENCE: Final = Path("replay", "reference.parquet")
 PEOPLE: Final = Path("prints", "people.npz")
 _AGAIN: Final = "train the model again"
 _OTHER_VERSION: Final = (
@@ -95,7 +95,7 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     write_record(model.policy, folder / POLICY)
     if model.null_model is not None:
         write_json(null_model_json(model.null_model), folder / NULL_MODEL)
-        write_parquet(reference_table(model.null_model), folder / REFERENCE)
+        write_parquet(reference_table(model.null_model), folder / NULL_REFERENCE)
     if model.reference_ranges is not None:
         write_json(model.reference_ranges.to_json(), folder / REFERENCE_RANGES_FILE)
     if model.people is not None:
@@ -147,7 +147,7 @@ def _read_config(folder: StoragePath, where: StoragePath) -> RunConfig:
 
 
 def _load_null_model(folder: Path) -> NullModel:
-    path = folder / REFERENCE
+    path = folder / NULL_REFERENCE
     if not path.is_file():
         raise SchemaError(path, "it is missing", _AGAIN)
     return null_model_from(read_json(folder / NULL_MODEL, _AGAIN), pq.read_table(path), path)

@@ -1,9 +1,11 @@
 """Promises about imports and the layout, kept by tests."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,31 @@ def test_no_module_loads_what_could_run():
     for package in ("pipeline", "rasterize", "model", "flows", "benchmarks"):
         for path in (ROOT / package).rglob("*.py"):
             assert not unsafe.search(path.read_text()), path
+
+
+def public_names(path: Path) -> set[str]:
+    """Return the public names that a module defines at its top."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return {name for name in found if not name.startswith("_")}
+
+
+def test_no_public_name_is_defined_twice():
+    conventional = {"FORMAT", "Result", "log"}  # a reader's format, a type variable, a logger
+    commands = {"cli", "flows"}  # a command and a flow are named like the job that they call
+    modules = defaultdict(list)
+    for package in ("pipeline", "rasterize", "model", "flows"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for name in public_names(path) - conventional:
+                modules[name].append(path)
+    twice = {
+        name: [path.relative_to(ROOT).as_posix() for path in paths]
+        for name, paths in modules.items()
+        if len([path for path in paths if path.stem not in commands or name[0].isupper()]) > 1
+    }
+    assert twice == {}

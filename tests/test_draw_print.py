@@ -9,7 +9,7 @@ from PIL import Image
 from tiny import TINY, untrained
 
 import flows.jobs.draw
-from flows.jobs.draw import DrawJob, draw_print
+from flows.jobs.draw import DrawJob, draw_prints
 from model.fraud import FraudScorer
 from model.prints import print_of_people, session_prints
 from model.run import input_config, save_model
@@ -46,7 +46,7 @@ def drawn(monkeypatch):
 
 
 def test_without_a_model_there_are_all_panels_as_recorded(log, drawn, tmp_path):
-    draw_print(DrawJob(log, tmp_path / "a.png", ["one"]))
+    draw_prints(DrawJob(log, tmp_path / "a.png", ["one"]))
     with Image.open(tmp_path / "a.png") as sheet:
         assert sheet.width > 1000
     (((session,), panels, _),) = drawn
@@ -62,7 +62,7 @@ def test_without_a_model_there_are_all_panels_as_recorded(log, drawn, tmp_path):
 
 
 def test_two_sessions_are_drawn_in_the_order_asked_for(log, drawn, tmp_path):
-    draw_print(DrawJob(log, tmp_path / "a.png", ["two", "one"]))
+    draw_prints(DrawJob(log, tmp_path / "a.png", ["two", "one"]))
     ((sessions, _, _),) = drawn
     assert [(one.name, one.caption) for one in sessions] == [("A", "two"), ("B", "one")]
     assert (sessions[0].points.y_px != sessions[1].points.y_px).any()
@@ -80,7 +80,7 @@ def test_two_sessions_are_drawn_in_the_order_asked_for(log, drawn, tmp_path):
 )
 def test_what_cannot_be_drawn_is_said(log, tmp_path, ids, error, message):
     with pytest.raises(error, match=message):
-        draw_print(DrawJob(log, tmp_path / "a.png", ids))
+        draw_prints(DrawJob(log, tmp_path / "a.png", ids))
     assert not (tmp_path / "a.png").exists()
 
 
@@ -88,7 +88,7 @@ def test_with_a_model_a_session_is_compared_with_people(log, drawn, tmp_path):
     people = make_sessions([(20 * i, 9 * i, 3 * (i % 7)) for i in range(60)])
     of_people = print_of_people(input_config(TINY), people, np.array(["somebody"], object))
     save_model(replace(untrained(), people=of_people), tmp_path / "run")
-    draw_print(DrawJob(log, tmp_path / "a.png", ["one"], model=tmp_path / "run"))
+    draw_prints(DrawJob(log, tmp_path / "a.png", ["one"], model=tmp_path / "run"))
 
     (((session,), panels, canvas),) = drawn
     assert panels == TINY.panels.panels
@@ -112,7 +112,7 @@ def test_an_enrolled_account_is_compared_with_itself(log, drawn, tmp_path, monke
             for i, line in enumerate(LOG.splitlines())
         )
     )
-    draw_print(DrawJob(log, tmp_path / "a.png", ["one", "two"], model=tmp_path / "run"))
+    draw_prints(DrawJob(log, tmp_path / "a.png", ["one", "two"], model=tmp_path / "run"))
 
     (((one, two), _, _),) = drawn
     assert one.caption == "one (account ann)"

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 from tiny import untrained
 
-from model.manifest import ENCODING, MANIFEST, check_manifest, write_manifest
+from model.manifest import ENCODING, RUN_MANIFEST, check_manifest, write_manifest
 from model.run import load_model, save_model
 from pipeline.errors import NotFoundError, SchemaError
 
@@ -20,18 +20,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def edit_manifest(run, **changes):
-    path = run / MANIFEST
+    path = run / RUN_MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def parts(run):
     """Return the files that a manifest knows."""
-    return sorted(json.loads((run / MANIFEST).read_text())["files"])
+    return sorted(json.loads((run / RUN_MANIFEST).read_text())["files"])
 
 
 def test_every_file_that_decides_a_score_is_in_the_manifest(run):
     names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
-    assert set(parts(run)) == names - {MANIFEST}
+    assert set(parts(run)) == names - {RUN_MANIFEST}
     assert {"config.json", "calibration.json", "policy.json"} < set(parts(run))
     check_manifest(run)
 
@@ -77,10 +77,10 @@ def test_a_model_for_another_version_is_refused_with_what_to_do(run, changes, me
 
 @pytest.mark.parametrize("content", ["", "{}", "[" * 100_000, "null", "\x80"])
 def test_a_model_without_a_whole_manifest_is_refused(run, content):
-    (run / MANIFEST).write_bytes(content.encode("latin1"))
+    (run / RUN_MANIFEST).write_bytes(content.encode("latin1"))
     with pytest.raises(SchemaError, match=r"can't be read|expected a JSON object|version None"):
         load_model(run)
-    (run / MANIFEST).unlink()
+    (run / RUN_MANIFEST).unlink()
     with pytest.raises(SchemaError, match="no whole model: train the model again"):
         load_model(run)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.jobs.draw import DrawJob, draw_paths, draw_print
+from flows.jobs.draw import DrawJob, draw_paths, draw_prints
 from flows.jobs.inputs import IngestJob, ingest, label_by_session, today
 from flows.jobs.progress import finish
 from flows.jobs.report import ReportJob, report
@@ -20,7 +20,7 @@ from pipeline.storage.paths import require_local
 from rasterize.canvas import Canvas
 
 # The recordings are short hops on one person's screen: a finer canvas, and few steps.
-CONFIG = RunConfig(
+DEMO_CONFIG = RunConfig(
     canvas=Canvas(cell_px=8.0),
     simulate=SimulateConfig(per_session=6),
     train=TrainConfig(epochs=20, steps_per_epoch=50),
@@ -38,18 +38,18 @@ def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
     store, run, scores = to / "store", to / "run", to / "scores"
     labels = sample_data / "labels.csv"
     ingest(IngestJob((sample_data / "logs",), store, today(), labels=labels))
-    canvas = replace(CONFIG.canvas, placement="box")
+    canvas = replace(DEMO_CONFIG.canvas, placement="box")
     picture = draw_paths(DrawJob(store, to / "sessions.png", canvas=canvas))
-    evaluation = finish(train(TrainJob((store,), run, CONFIG, simulate=True)), progress)
+    evaluation = finish(train(TrainJob((store,), run, DEMO_CONFIG, simulate=True)), progress)
     partition = require_local(finish(score(ScoreJob([store], run, scores, today()))), "scores")
     compared = person_and_bot(partition, label_by_session(labels))
-    prints = draw_print(DrawJob(store, to / "prints.png", compared, model=run))
+    prints = draw_prints(DrawJob(store, to / "prints.png", compared, model=run))
     (page,) = report(ReportJob(scores, to / "report.html", limit=N_CASES))
     return "\n".join(
         [
             "On recordings held out, and synthetic sessions by generators held out:",
             evaluation_text(evaluation),
-            f"\nHighest scores:\n{top_scores(partition)}",
+            f"\nHighest scores:\n{_highest_scores(partition)}",
             f"\npaths     {picture}\nprints    {prints}\nmodel     {run}/MODEL_CARD.md",
             f"scores    {partition}",
             f"report    {page}",
@@ -69,7 +69,7 @@ def person_and_bot(partition: Path, labels: Mapping[str, int]) -> tuple[str, str
     return str(name[lowest]), str(name[highest])
 
 
-def top_scores(partition: Path, n: int = 8) -> str:
+def _highest_scores(partition: Path, n: int = 8) -> str:
     """Return the highest scores of a partition as a table for a terminal."""
     import pandas as pd
 

@@ -192,7 +192,7 @@ def _find_session(sessions: Sessions, session_id: str, path: StoragePath) -> int
     return int(found[0])
 
 
-def draw_print(job: DrawJob) -> StoragePath:
+def draw_prints(job: DrawJob) -> StoragePath:
     """Draw the path and the print of one session, or of two to compare.
 
     Without a model there are all panels, of the session as it was recorded. With one, there are

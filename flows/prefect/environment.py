@@ -10,7 +10,7 @@ from flows.settings import (
     FILE_VARIABLE,
     NOT_SETTINGS,
     PREFIX,
-    Found,
+    FoundSettings,
     ServerConfig,
     Settings,
     as_environment,
@@ -77,7 +77,7 @@ def is_healthy(url: str) -> bool:
 
 
 def process_environment(
-    settings: Settings, found: Found, url: str, file: Path | None
+    settings: Settings, found: FoundSettings, url: str, file: Path | None
 ) -> dict[str, str]:
     """Return the environment of Prefect's processes: the server's address, and the settings.
 

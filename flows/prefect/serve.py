@@ -16,7 +16,7 @@ from typing import IO, Final
 
 from flows.prefect.deployments import register
 from flows.prefect.environment import ROOT, configured_url, is_healthy, own_url, process_environment
-from flows.settings import Found, Settings
+from flows.settings import FoundSettings, Settings
 from pipeline.errors import WorkerError
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,9 @@ _START_S: Final = 240  # for a server's first start, which makes its database
 _STOP_S: Final = 30  # for a process to end by itself
 
 
-def serve(settings: Settings, found: Found, file: Path | None, show: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings, found: FoundSettings, file: Path | None, show: Callable[[str], None]
+) -> None:
     """Serve the deployments until SIGTERM or Ctrl-C; `show` is called with what happens."""
     settings.check_logs()
     named = configured_url(settings)

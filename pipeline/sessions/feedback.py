@@ -28,7 +28,7 @@ from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import lock, write_parquet
 from pipeline.storage.store import known_sessions, load_sessions
 
-WORDS: Final[Mapping[str, int | None]] = {
+VERDICT_WORDS: Final[Mapping[str, int | None]] = {
     "fraud": 1,
     "legitimate": 0,
     "unsure": None,
@@ -196,19 +196,19 @@ def read_feedback_file(path: StoragePath, given_at: datetime) -> pd.DataFrame:
     if missing:
         raise MissingColumnsError(path, missing, rows.columns)
     words = rows["label"].str.strip().str.lower()
-    wrong = rows.index[~words.isin(WORDS)]
+    wrong = rows.index[~words.isin(VERDICT_WORDS)]
     if len(wrong):
         row = wrong[0]
         raise DataError(
             path,
             f"line {rows['line'][row]}: label {rows['label'][row]!r} of {rows['session_id'][row]!r}"
             f" ({len(wrong)} such rows)",
-            f"one of {', '.join(WORDS)}",
+            f"one of {', '.join(VERDICT_WORDS)}",
         )
     if "" in set(rows["session_id"]):
         raise DataError(path, "a row has no session_id")
     notes = rows["note"] if "note" in rows else pd.Series("", rows.index)
-    label = [WORDS[word] for word in words]
+    label = [VERDICT_WORDS[word] for word in words]
     return pd.DataFrame(
         {
             "session_id": rows["session_id"],

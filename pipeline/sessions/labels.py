@@ -20,7 +20,7 @@ from pipeline.readers.parquet import MAGIC
 from pipeline.schemas import LABELS
 from pipeline.storage.paths import StoragePath, as_path
 
-WORDS: Final = {"fraud": "1", "legitimate": "0"}
+LABEL_WORDS: Final = {"fraud": "1", "legitimate": "0"}
 """What people say for a label; a session that they are `unsure` of has none."""
 
 _SHIELDED = r"^'('*[=+\-@\t\r\n＝＋－＠])"
@@ -67,7 +67,7 @@ def _spelt_as_numbers(table: pa.Table) -> pa.Table:
         return table
     given = table["label"].to_pandas().str.strip().str.lower()
     is_sure = (given != "unsure").to_numpy(bool)
-    numbers = pa.array(given.replace(WORDS)[is_sure], pa.string())
+    numbers = pa.array(given.replace(LABEL_WORDS)[is_sure], pa.string())
     return table.filter(is_sure).set_column(
         table.column_names.index("label"), "label", pa.chunked_array([numbers])
     )
