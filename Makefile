@@ -17,7 +17,7 @@ setup: $(READY) ## Make .venv with everything pinned (constraints.txt), with uv 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found (hint: make PYTHON=/path/to/python3.11)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python tools/install.py '.[dev]'
+	$(BIN)/python .ci/install.py '.[dev]'
 	@touch $(READY)
 
 demo: setup ## Go the whole way on sample_data/: pictures, training, scores in Parquet, a report
@@ -30,7 +30,7 @@ test-all: setup browser ## Run every test, with the slow proofs: 60 kills, 400 f
 	$(PYTEST)
 
 browser: setup ## Install Chromium for the report's tests, where there is none (make test does so)
-	@$(BIN)/python tools/browser.py
+	@$(BIN)/python .ci/browser.py
 
 check: setup ## Check format, lint, types, import contracts, and the docs: links, commands, tables
 	$(BIN)/ruff format --check .
@@ -44,7 +44,7 @@ bench: $(PEERS) ## Time ours and its peers in one process (benchmarks/README.md)
 
 $(PEERS): $(READY) benchmarks/requirements.txt
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python tools/install.py '.[dev]' --requirement benchmarks/requirements.txt
+	.venv-bench/bin/python .ci/install.py '.[dev]' --requirement benchmarks/requirements.txt
 	@touch $(PEERS)
 
 figures: setup ## Measure accuracy on recordings in POINTERPRINT_DATA; what needs absent ones says so and skips

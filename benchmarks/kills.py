@@ -37,7 +37,7 @@ import pyarrow.parquet as pq
 from flows.jobs.partition import publish_scores, staged_scores
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import SESSIONS
-from pipeline.scores.table import Verdict, scores_table
+from pipeline.scores.table import ScorePolicy, scores_table
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import WindowConfig, cut_windows
 from pipeline.storage.publish import MANIFEST, REPLACED, SUCCESS, write_parquet
@@ -259,7 +259,7 @@ def score_by_rule(store: Path, target: Path, model_id: str) -> Path:
     with alone_with(target):
         staged, begun = open_staged(target, digest, new)
         run_id, scored_at = begun["run_id"], datetime.fromisoformat(begun["scored_at"])
-        verdict = Verdict(0.9, 0.5, 8, model_id, run_id, scored_at)
+        verdict = ScorePolicy(0.9, 0.5, 8, model_id, run_id, scored_at)
         for shard in shards:
             if staged.read_result(shard.number) is not None:
                 continue
@@ -278,7 +278,7 @@ def split(shard: Shard) -> list[Shard]:
     return [Shard(number, shard.source, (piece,), 0) for number, piece in enumerate(shard.pieces)]
 
 
-def label_scores(sessions: Sessions, verdict: Verdict) -> pa.Table:
+def label_scores(sessions: Sessions, verdict: ScorePolicy) -> pa.Table:
     """Return scores that depend on the paths, and on the model by its name."""
     windows = cut_windows(sessions, WindowConfig(max_events=32))
     logits = np.array([float(sessions.x_px[i] % 7) - 3 for i in windows.start], np.float32)

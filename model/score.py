@@ -8,7 +8,7 @@ import pyarrow as pa
 from model.attribution import print_reasons
 from model.run import TrainedModel
 from pipeline.reasons.find import reason_lists
-from pipeline.scores.table import Verdict, scores_table
+from pipeline.scores.table import ScorePolicy, scores_table
 from pipeline.sessions.sessions import Sessions
 
 
@@ -18,7 +18,7 @@ def score_sessions(
     """Return a row of the `SCORES` table for each session, in their order."""
     found = model.scorer.predict(sessions)
     score = model.calibration.apply(found.of_session, found.events_of_session)
-    verdict = Verdict(
+    verdict = ScorePolicy(
         threshold=model.policy.threshold,
         medium_threshold=model.policy.medium_threshold,
         min_events=model.config.score.min_events,

@@ -18,7 +18,7 @@ from conftest import ROOT, make_sessions
 from model.manifest import write_manifest
 from pipeline.ingest.parse import parse_logs
 from pipeline.reasons.reference import REFERENCE_RANGES_FILE, fit_reference_ranges
-from pipeline.scores.table import Verdict, scores_table
+from pipeline.scores.table import ScorePolicy, scores_table
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import WindowConfig, cut_windows
 from pipeline.simulate.generators import BOT_NAMES
@@ -96,7 +96,7 @@ def human() -> Sessions:
 def publish_scores(sessions: Sessions, scores: Path, day: str) -> None:
     """Publish a partition with scores of sessions."""
     windows = cut_windows(sessions, WindowConfig())
-    verdict = Verdict(0.9, 0.5, min_events=3, model_id="m1", run_id="r1", scored_at=NOON)
+    verdict = ScorePolicy(0.9, 0.5, min_events=3, model_id="m1", run_id="r1", scored_at=NOON)
     table = scores_table(
         sessions, windows, np.zeros(len(windows)), np.full(len(sessions), 0.5), verdict
     )

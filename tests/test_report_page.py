@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from browser import HINT, find_chromium
 from report_day import DAY, HOSTILE, a_day, block, owners_day
 from report_print import BESIDE, CELLS, CROWDED, LIFTED, TO_THE_RIGHT, a_print, print_page
 
@@ -17,7 +18,6 @@ from flows.jobs.report import ReportJob, report
 from pipeline.sessions.feedback import add_feedback
 from pipeline.sessions.labels import read_labels
 from rasterize.palette import SHARE_SCALE, WEIGHT_SCALE
-from tools.browser import HINT, find_chromium
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="no Playwright: pip install -e .[dev]"

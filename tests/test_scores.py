@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError
 from pipeline.schemas import SCORES, Kind
 from pipeline.scores.table import (
-    Verdict,
+    ScorePolicy,
     abstain_reasons,
     bands_of,
     pool_logits,
@@ -25,7 +25,7 @@ LOGITS = np.array([1.0, 5.0, 3.0, -2.0], np.float32)
 OWNER = np.array([0, 0, 0, 2])  # session 1 has no window
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
-VERDICT = Verdict(0.9, 0.5, min_events=3, model_id="m1", run_id="r1", scored_at=NOON)
+VERDICT = ScorePolicy(0.9, 0.5, min_events=3, model_id="m1", run_id="r1", scored_at=NOON)
 
 WALK = [(0, 0, 0), (100, 9, 12), (200, 18, 24), (300, 27, 36)]
 STILL = [(0, 5, 5), (100, 5, 5), (200, 5, 5), (300, 5, 5)]

@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
+import browser
+import install
 import pytest
 from conftest import ROOT
-
-from tools import browser, install
 
 LISTED = """\
 :env:.find-links='/wheels'

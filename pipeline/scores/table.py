@@ -24,7 +24,7 @@ _MOVING = (Kind.MOVE, Kind.DRAG, Kind.TOUCH)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ScorePolicy:
     """What turns a score into a row: thresholds, least events, model and run."""
 
     threshold: float  # flagged, and band `high`, from here on
@@ -119,7 +119,7 @@ def scores_table(
     windows: Windows,
     window_logits: Float[np.ndarray, " windows"],
     score: Float[np.ndarray, " sessions"],
-    verdict: Verdict,
+    verdict: ScorePolicy,
     other_abstain: Shaped[np.ndarray, " sessions"] | None = None,
     reasons: pa.ListArray | None = None,
 ) -> pa.Table:

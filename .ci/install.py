@@ -1,6 +1,6 @@
 """Install this checkout into the running environment: with uv where it can be had, else with pip.
 
-    .venv/bin/python tools/install.py '.[dev]' [--requirement FILE]
+    .venv/bin/python .ci/install.py '.[dev]' [--requirement FILE]
 
 Both read constraints.txt. uv takes a quarter of pip's time, but knows nothing of pip's settings:
 they are handed over, so that a mirror set up for pip serves uv too. uv's own variables win.

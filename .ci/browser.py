@@ -1,6 +1,6 @@
 """Bring a Chromium for the tests of the report, where the machine has none and lets us.
 
-    .venv/bin/python tools/browser.py
+    .venv/bin/python .ci/browser.py
 
 As root on Debian it is the distribution's package, elsewhere Playwright's own build. Failing is no
 error: the tests that need a browser are then skipped, and named at the end of the run.

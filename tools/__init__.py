@@ -1,1 +1,0 @@
-"""Scripts behind the Makefile's targets; they run before the project is installed."""
