@@ -592,7 +592,7 @@ def _load(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, Fou
 
 def _start(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, FoundSettings]":
     """Return the settings, with logs and JAX set up as they say."""
-    from flows.logs import set_up_logs
+    from flows.console import set_up_logs
 
     loaded, found = _load(file, sets)
     set_up_logs(loaded.log.format, loaded.log.level)

@@ -1,5 +1,7 @@
-"""Show on stderr how far a job is: a bar on a terminal, few lines elsewhere, nothing if quiet."""
+"""What the program says on stderr: log lines as text or JSON, progress, notes; and a clean stop."""
 
+import json
+import logging
 import resource
 import signal
 import sys
@@ -8,13 +10,68 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
+from datetime import UTC, datetime
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flows.jobs.progress import Progress, ignore
+from pipeline.errors import without_secrets
 
 if TYPE_CHECKING:  # it would load JAX
     from model.train import Epoch
+
+OURS: Final = ("pipeline", "rasterize", "model", "flows")
+_FLOW: Final = ("flow_run_id", "flow_run_name", "task_run_id", "task_run_name")
+
+
+class Lines(logging.Formatter):
+    """A message as text, without secrets: other programs' errors are quoted in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, with what went wrong behind it."""
+        return without_secrets(super().format(record))
+
+
+class JsonLines(logging.Formatter):
+    """A line of JSON a message; `fields` holds the mapping it was given."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message as one line."""
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if isinstance(record.args, dict):
+            line["fields"] = record.args
+        line |= {name: getattr(record, name) for name in _FLOW if getattr(record, name, None)}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return without_secrets(json.dumps(line, default=str))
+
+
+def set_levels(level: str) -> None:
+    """Have the program's own loggers tell what is of `level` or above; others keep theirs."""
+    for name in OURS:
+        logging.getLogger(name).setLevel(level.upper())
+
+
+def set_up_logs(format: str, level: str) -> None:
+    """Have the program's own loggers say on stderr what they do."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonLines() if format == "json" else Lines("%(levelname)s %(name)s: %(message)s")
+    )
+    for name in OURS:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+    set_levels(level)
+
 
 QUIET: Final[ContextVar[bool]] = ContextVar("QUIET", default=False)
 """Whether --quiet was asked for."""

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
-from model.arrays import load_arrays
 from model.batches import map_windows
 from model.config import InputConfig
 from model.network import count_print
@@ -21,6 +20,7 @@ from pipeline.errors import SchemaError
 from pipeline.sessions.resample import Resampled, resample
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows, cut_windows, subsample_windows
+from pipeline.storage.records import load_arrays
 from rasterize.draw import density
 
 _WINDOWS_A_SESSION = 16  # at most, spread evenly: the print of people is no sharper for more

@@ -33,7 +33,7 @@ from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.sessions.labels import read_labels
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.sessions.windows import Windows
-from pipeline.splits.folds import Folds, make_folds
+from pipeline.splits.assign import Folds, make_folds
 from pipeline.splits.groups import Groups
 from pipeline.storage.store import Part, write_part
 

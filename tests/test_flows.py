@@ -254,7 +254,7 @@ def test_importing_the_flows_modules_writes_no_environment():
     """Only the module that Prefect itself imports does, and only what nobody has set."""
     script = (
         "import os; before = dict(os.environ)\n"
-        "import flows.cli, flows.settings, flows.logs, flows.prefect.environment\n"
+        "import flows.cli, flows.settings, flows.console, flows.prefect.environment\n"
         "import flows.prefect.serve, flows.prefect.deployments, flows.prefect.backfill\n"
         "print(sorted(os.environ.keys() - before.keys()))"
     )

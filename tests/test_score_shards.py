@@ -13,7 +13,7 @@ from tiny import easy_store, score_now
 from flows.jobs import score as job
 from flows.jobs.progress import Progress
 from pipeline.errors import DataError, LogError, WorkerError
-from pipeline.scores.duplicates import short_hashes
+from pipeline.scores.table import short_hashes
 from pipeline.storage.shards import alone_with
 
 DAY = "2026-11-01"

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from tiny import untrained
 
-from flows.logs import JsonLines, Lines
+from flows.console import JsonLines, Lines
 from model.run import save_model
 from pipeline.errors import ConfigError, LogError, PointerprintError, has_secret, without_secrets
 from pipeline.storage.paths import as_path

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.schemas import QUARANTINE
-from pipeline.scores.duplicates import repeated_hashes, short_hashes
+from pipeline.scores.table import repeated_hashes, short_hashes
 from pipeline.storage import shards as module
 from pipeline.storage.overlap import overlapped
 from pipeline.storage.shards import drop_staged, inputs_digest, open_staged, plan_shards, read_shard

@@ -20,7 +20,7 @@ from pipeline.errors import DataError, printable
 from pipeline.ingest.report import DUPLICATE, duplicates_table, join_shard_reports
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
-from pipeline.scores.duplicates import repeated_hashes, short_hashes
+from pipeline.scores.table import repeated_hashes, short_hashes
 from pipeline.storage.paths import StoragePath, open_parquet, remove_tree
 from pipeline.storage.publish import parquet_writer, publish_partition, seal, write_parquet
 from pipeline.storage.shards import Shard, StagedShards

@@ -35,7 +35,7 @@ def logging_environment(format: str, level: str) -> dict[str, str]:
     if format == "json":
         variables |= {
             "PREFECT_LOGGING_HANDLERS_CONSOLE_FORMATTER": "json",
-            "PREFECT_LOGGING_FORMATTERS_JSON_CLASS": "flows.logs.JsonLines",
+            "PREFECT_LOGGING_FORMATTERS_JSON_CLASS": "flows.console.JsonLines",
         }
     return variables
 

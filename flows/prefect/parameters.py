@@ -20,7 +20,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.runtime import flow_run
 from pydantic import Field, WithJsonSchema
 
-from flows.logs import set_levels
+from flows.console import set_levels
 from flows.settings import Settings, descriptions, load_settings
 from model.device import prepare_jax
 from pipeline.errors import PointerprintError, PublishError, WorkerError

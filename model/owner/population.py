@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64, Shaped
 
-from model.arrays import load_arrays
 from model.config import OwnerConfig
 from pipeline.errors import DataError, SchemaError
+from pipeline.storage.records import load_arrays
 
 TYPICAL_WINDOWS = 8.0  # of a session that is compared: the axes are chosen for such
 _LEAST_NOISE = 0.01  # between windows, where all noise together is 1

@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.features.intervals import Intervals
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.sessions import Sessions
-from pipeline.splits.folds import Folds
+from pipeline.splits.assign import Folds
 
 N_NEAREST: Final = 10  # of a class, whose mean distance counts
 MAX_LEARNT: Final = 2000  # of a class and fold, to learn from: more take long and add little

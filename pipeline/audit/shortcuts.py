@@ -26,7 +26,7 @@ from pipeline.features.best_feature import away_from_account, best_feature
 from pipeline.features.kinematics import KINEMATIC_FEATURES, MOTION_FEATURES, session_features
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import WindowConfig, cut_windows
-from pipeline.splits.folds import Folds, make_folds
+from pipeline.splits.assign import Folds, make_folds
 
 _NEAREST = f"nearer to {N_NEAREST} frauds than to {N_NEAREST} legitimate sessions, of other groups"
 

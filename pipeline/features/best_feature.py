@@ -8,7 +8,7 @@ from jaxtyping import Float, Float32, Float64, Int, Int8, Real, Shaped
 
 from pipeline.errors import DataError
 from pipeline.features.kinematics import KINEMATIC_FEATURES
-from pipeline.splits.folds import Folds
+from pipeline.splits.assign import Folds
 
 
 def roc_auc(scores: Real[np.ndarray, " rows"], labels: Int[np.ndarray, " rows"]) -> float:

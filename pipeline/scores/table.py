@@ -1,18 +1,39 @@
 """Make the scores table from window logits: a row a session, abstained ones too."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
+from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped, UInt64
 
 from pipeline.config import Pooling
 from pipeline.errors import ConfigError
 from pipeline.schemas import SCORES, Kind
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows
+
+
+def short_hashes(session_ids: Iterable[str]) -> UInt64[np.ndarray, " sessions"]:
+    """Return a number for each id, the same for the same id and hardly ever for two."""
+    joined = b"".join(
+        hashlib.blake2b(session_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        for session_id in session_ids
+    )
+    return np.frombuffer(joined, np.uint64)
+
+
+def repeated_hashes(hashes: UInt64[np.ndarray, " sessions"]) -> UInt64[np.ndarray, " repeated"]:
+    """Return the hashes that occur more than once.
+
+    Their ids must be compared: whoever makes two ids share a hash makes nobody drop a session.
+    """
+    ordered = np.sort(hashes)
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
 
 BANDS = ("low", "medium", "high", "abstained")
 

@@ -7,9 +7,11 @@ infinity are refused, with the file and the field in the error.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -128,3 +130,17 @@ def _listed(values: np.ndarray) -> list[Any]:
     kept = values.astype(object)
     kept[np.isnan(values)] = None
     return kept.tolist()
+
+
+def load_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """Return the arrays of these names; they are numbers, and all of them finite."""
+    hint = "train the model again"
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            arrays = [found[name] for name in names]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise SchemaError(path, f"it can't be read: {error}", hint) from error
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise SchemaError(path, f"a number of {name} is not finite", hint)
+    return arrays
