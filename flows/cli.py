@@ -99,12 +99,13 @@ def ingest(
     """Read logs, clean them, and add their sessions to the store `--to`."""
     from flows.jobs.inputs import IngestJob, today
     from flows.jobs.inputs import ingest as ingest_logs
+    from flows.jobs.progress import finish
     from pipeline.storage.paths import as_path
 
     _require(logs, "ingest", "LOG")
     job = IngestJob(logs, to, date or today(), format, _columns(columns), labels, strict)
     with shown_progress("reading") as show:
-        report = ingest_logs(job, show)
+        report = finish(ingest_logs(job), show)
     text = "\n".join([*report.summary(), str(as_path(to))])
     _print(report.to_json() if json else text)
 
@@ -350,11 +351,12 @@ def report(
 ) -> None:
     """Make an HTML report of a day's cases: path, print and reasons of each; it takes verdicts."""
     _prepare()
+    from flows.jobs.progress import finish
     from flows.jobs.report import ReportJob, report
 
     job = ReportJob(scores, to, date, labels, tuple(store or ()), model, limit)
     with shown_progress("drawing") as show:
-        pages = report(job, show)
+        pages = finish(report(job), show)
     _print("\n".join(map(str, pages)))
 
 

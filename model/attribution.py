@@ -74,7 +74,7 @@ def _onto_recorded(
     seen: Float64[np.ndarray, " seen"], resampled: Resampled, sessions: Sessions
 ) -> Float32[np.ndarray, " events"]:
     """Give events that the plain recorder left out an equal share of the next one's weight."""
-    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    owner = sessions.session_of_event
     next_seen = np.searchsorted(resampled.event, np.arange(len(owner)))
     is_led_up = next_seen < len(resampled.event)
     next_seen = np.minimum(next_seen, max(len(resampled.event) - 1, 0))

@@ -1,6 +1,6 @@
 """Draw what a report shows of each case: its path, its print, and what raised its score."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Generator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -31,12 +31,11 @@ def highest_windows(
     worst_ms: Float64[np.ndarray, " sessions"],
     inputs: InputConfig,
     canvas: Canvas,
-    progress: Callable[[int, int], None] = lambda n_done, n_all: None,
-) -> dict[str, dict[str, Any]]:
+) -> Generator[tuple[int, int], None, dict[str, dict[str, Any]]]:
     """Return by session the picture of its highest window, and from when to when that lasted.
 
     `worst_ms` is where the window starts, as SCORES says; NaN: its first window is drawn. It is
-    drawn as the model is given it.
+    drawn as the model is given it. Yield how many are drawn, and of how many.
     """
     resampled, windows = input_windows(inputs, sessions)
     recorded = resampled.recorded(windows)
@@ -54,7 +53,7 @@ def highest_windows(
                 "picture": picture_uri(picture),
                 "window": [int(begin_ms[start + j]), int(end_ms[start + j])],
             }
-        progress(start + len(some), len(chosen))
+        yield start + len(some), len(chosen)
     return views
 
 

@@ -183,7 +183,7 @@ def choose_held_out(
     chosen, rule = (fresh, NEW_TO_BOTH) if min(n_each) >= min_each else (untrained, UNTRAINED)
     made_by = first_known(split.groups.generator, split.groups.person, sessions.session_id)
     person = first_known(split.groups.person, sessions.session_id)
-    group = np.where(sessions.label == 1, made_by, person)
+    group = np.where(sessions.is_fraud, made_by, person)
     label = sessions.label[chosen].astype(np.int64)
     return sessions.take(chosen), HeldOut(label, group[chosen], rule)
 

@@ -52,7 +52,7 @@ def train_fraud(
     sessions, split = training_sessions(labelled, config, simulate)
     split.check_no_crossing()
     network, history = yield from fit_split(sessions, split, config, state_dir, resume)
-    chosen = np.flatnonzero(split.is_in("train") & (sessions.label == 0))
+    chosen = np.flatnonzero(split.is_in("train") & sessions.is_legitimate)
     legitimate, person = sessions.take(chosen), split.groups.person[chosen]
     model = calibrate_network(network, config, sessions, split)
     model = replace(

@@ -40,13 +40,13 @@ def training_sessions(
     known = _generators(sessions)
     bots = config.simulate.bots or BOT_NAMES
     if len(known) < ENOUGH_GENERATORS:
-        sessions, _ = _with_synthetic(sessions, sessions.label == 0, bots, config)
+        sessions, _ = _with_synthetic(sessions, sessions.is_legitimate, bots, config)
         return sessions, split_sessions(sessions, settings)
     split = split_sessions(sessions, settings)
     unseen = [name for name in bots if name not in known]
     if not unseen:
         return sessions, split
-    is_parent = split.is_in("train") & (sessions.label == 0)
+    is_parent = split.is_in("train") & sessions.is_legitimate
     sessions, parent = _with_synthetic(sessions, is_parent, unseen, config)
     return sessions, split.extended(sessions, parent)
 
@@ -54,7 +54,7 @@ def training_sessions(
 def _generators(sessions: Sessions) -> set[str]:
     """Return what made the frauds among `sessions`."""
     groups = group_sessions(
-        sessions.session_id, sessions.account_id, sessions.label == 1, sessions.source
+        sessions.session_id, sessions.account_id, sessions.is_fraud, sessions.source
     )
     return {name for name in groups.generator if name is not None}
 

@@ -37,7 +37,7 @@ def training_reference(
     `scored` are the partitions to score; with none the scores have no reference (the owner task:
     nobody is enrolled yet).
     """
-    legitimate = sessions.label != 1
+    legitimate = ~sessions.is_fraud
     people = sessions.take(legitimate)
     reference = summarise(session_measures(people), split.groups.person[legitimate])
     chosen = split.indices(*scored)

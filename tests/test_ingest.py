@@ -157,12 +157,8 @@ def test_a_part_holds_some_files_and_its_sessions_keep_their_order(tmp_path, sto
     monkeypatch.setattr(ingest_module, "PART_FILES", 2)
     for name in "abc":
         (tmp_path / f"{name}.csv").write_text(f"{HEADER}\n{name},0,1,2\n")
-    seen = []
-    ingest(
-        [tmp_path / f"{name}.csv" for name in "abc"],
-        store,
-        progress=lambda n_done, n_files: seen.append((n_done, n_files)),
-    )
+    paths = [tmp_path / f"{name}.csv" for name in "abc"]
+    seen = list(ingest_module.ingest_steps(paths, store, ingest_date=DAY))
     assert len(list(store.glob("*/part-*.parquet"))) == 2
     assert sorted(load_sessions([store]).session_id) == ["a", "b", "c"]
     assert seen == [(1, 3), (2, 3), (3, 3)]

@@ -13,6 +13,7 @@ from report_day import DAY, EARLIER, HOSTILE, a_day, a_store, block, owners_day,
 from tiny import TINY, score_now, untrained
 
 import flows.jobs.report as job
+from flows.jobs.progress import finish
 from flows.jobs.report import ReportJob, report
 from model.attribution import Attribution
 from model.case_views import case_prints, highest_windows, raised_by_session
@@ -41,7 +42,7 @@ def scores(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(scores):
     """Return the report of the last day."""
-    (path,) = report(ReportJob(scores, scores.parent / "report.html"))
+    (path,) = finish(report(ReportJob(scores, scores.parent / "report.html")))
     return path.read_text()
 
 
@@ -192,8 +193,12 @@ def test_the_picture_is_that_of_the_highest_window():
     steps = [(slow, 1)] * 32 + [(fast, 30)] * 32
     t_ms, x = np.cumsum([(0, 0), *steps], axis=0).T
     sessions = make_sessions([(t, x, 0) for t, x in zip(t_ms, x, strict=True)])
-    first = highest_windows(sessions, np.array([0.0]), input_config(TINY), TINY.canvas)["s0"]
-    other = highest_windows(sessions, np.array([1280.0]), input_config(TINY), TINY.canvas)["s0"]
+    first = finish(highest_windows(sessions, np.array([0.0]), input_config(TINY), TINY.canvas))[
+        "s0"
+    ]
+    other = finish(highest_windows(sessions, np.array([1280.0]), input_config(TINY), TINY.canvas))[
+        "s0"
+    ]
 
     assert first["window"][0] == 0
     assert other["window"][0] > 600
@@ -204,7 +209,7 @@ def test_the_picture_is_of_a_window_as_the_task_cuts_it():
     sessions = make_sessions([(10 * i, 9 * i, i % 7) for i in range(64)])
     owner = replace(TINY, task="owner", owner=OwnerConfig(window=WindowConfig(max_events=16)))
 
-    found = highest_windows(sessions, np.array([0.0]), input_config(owner), owner.canvas)
+    found = finish(highest_windows(sessions, np.array([0.0]), input_config(owner), owner.canvas))
     assert found["s0"]["window"] == [0, 150]  # 16 events
 
 
@@ -250,7 +255,7 @@ def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
     save_model(model, tmp_path / "run")
     store, _ = a_store(tmp_path, ["a", "b"])
     score_now([store], tmp_path / "run", tmp_path / "scores", DAY)
-    (path,) = report(ReportJob(tmp_path / "scores", tmp_path / "report.html"))
+    (path,) = finish(report(ReportJob(tmp_path / "scores", tmp_path / "report.html")))
     page = path.read_text()
 
     for i, row in enumerate(block(page, "report")["queue"]):
@@ -268,7 +273,7 @@ def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
 
 
 def test_reasons_of_the_accounts_own_measures_name_two(tmp_path):
-    (path,) = report(ReportJob(owners_day(tmp_path), tmp_path / "report.html"))
+    (path,) = finish(report(ReportJob(owners_day(tmp_path), tmp_path / "report.html")))
     page = path.read_text()
     for i, row in enumerate(block(page, "report")["queue"]):
         reasons = block(page, f"case-{i}").get("reasons", [])
@@ -282,7 +287,7 @@ def test_reasons_of_the_accounts_own_measures_name_two(tmp_path):
 
 def test_more_cases_than_a_page_holds_are_on_pages_beside_it(scores, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "PAGE_CASES", 10)
-    pages = report(ReportJob(scores, tmp_path / "report.html", limit=23))
+    pages = finish(report(ReportJob(scores, tmp_path / "report.html", limit=23)))
 
     assert [path.name for path in pages] == ["report.html", "report-2.html", "report-3.html"]
     found = [block(path.read_text(), "report") for path in pages]
@@ -293,7 +298,9 @@ def test_more_cases_than_a_page_holds_are_on_pages_beside_it(scores, tmp_path, m
 
 def test_labels_of_a_file_count_before_the_stores(scores, tmp_path):
     (tmp_path / "labels.csv").write_text("session_id,label,note\ns0,fraud,\ns1,unsure,?\ns2,0,\n")
-    (path,) = report(ReportJob(scores, tmp_path / "report.html", labels=tmp_path / "labels.csv"))
+    (path,) = finish(
+        report(ReportJob(scores, tmp_path / "report.html", labels=tmp_path / "labels.csv"))
+    )
     known = {row["id"]: row["label"] for row in block(path.read_text(), "report")["queue"]}
     assert (known["s0"], known["s2"]) == (1, 0)
 
@@ -302,17 +309,17 @@ def test_what_was_fed_back_counts_before_the_stores_labels(tmp_path):
     scores = a_day(tmp_path, ["a", "b", "c", "d"])
     (tmp_path / "labels.csv").write_text("session_id,label\na,legitimate\nb,fraud\nc,unsure\n")
     add_feedback(scores, tmp_path / "labels.csv", datetime(2026, 11, 3, tzinfo=UTC))
-    (path,) = report(ReportJob(scores, tmp_path / "report.html"))
+    (path,) = finish(report(ReportJob(scores, tmp_path / "report.html")))
     known = {row["id"]: row["label"] for row in block(path.read_text(), "report")["queue"]}
 
     assert known == {"a": 0, "b": 1, "c": None, "d": None}  # the store says a is 1 and c is 0
 
 
 def test_another_day_can_be_asked_for(scores, tmp_path):
-    (path,) = report(ReportJob(scores, tmp_path / "report.html", date=EARLIER))
+    (path,) = finish(report(ReportJob(scores, tmp_path / "report.html", date=EARLIER)))
     assert block(path.read_text(), "report")["day"]["date"] == EARLIER
     with pytest.raises(NotFoundError, match=r"no scores of 2026-10-01.*2026-11-01, 2026-11-02"):
-        report(ReportJob(scores, tmp_path / "report.html", date="2026-10-01"))
+        finish(report(ReportJob(scores, tmp_path / "report.html", date="2026-10-01")))
 
 
 def test_sessions_that_moved_are_asked_for(tmp_path):
@@ -320,15 +327,15 @@ def test_sessions_that_moved_are_asked_for(tmp_path):
     moved = (tmp_path / "store").rename(tmp_path / "elsewhere")
 
     with pytest.raises(NotFoundError, match=r"store isn't there.*--store STORE"):
-        report(ReportJob(scores, tmp_path / "report.html"))
-    (path,) = report(ReportJob(scores, tmp_path / "report.html", stores=[moved]))
+        finish(report(ReportJob(scores, tmp_path / "report.html")))
+    (path,) = finish(report(ReportJob(scores, tmp_path / "report.html", stores=[moved])))
     assert block(path.read_text(), "report")["n_missing"] == 0
 
 
 def test_a_case_whose_session_is_not_found_is_shown_without_a_path(tmp_path):
     scores = a_day(tmp_path, ["a", "b", "c"])
     other, _ = a_store(tmp_path / "other", ["c", "d"])
-    (path,) = report(ReportJob(scores, tmp_path / "report.html", stores=[other]))
+    (path,) = finish(report(ReportJob(scores, tmp_path / "report.html", stores=[other])))
     page = path.read_text()
 
     summary = block(page, "report")
@@ -339,7 +346,7 @@ def test_a_case_whose_session_is_not_found_is_shown_without_a_path(tmp_path):
 
 def test_a_log_without_accounts_is_compared_with_anybody(tmp_path):
     scores = a_day(tmp_path, [f"s{i}" for i in range(20)], accounts=False)
-    (path,) = report(ReportJob(scores, tmp_path / "report.html"))
+    (path,) = finish(report(ReportJob(scores, tmp_path / "report.html")))
     page = path.read_text()
 
     bands = {row["id"]: row["band"] for row in block(page, "report")["queue"]}
@@ -351,4 +358,4 @@ def test_a_log_without_accounts_is_compared_with_anybody(tmp_path):
 
 def test_no_cases_are_no_limit(scores, tmp_path):
     with pytest.raises(ConfigError, match="limit is 0"):
-        report(ReportJob(scores, tmp_path / "report.html", limit=0))
+        finish(report(ReportJob(scores, tmp_path / "report.html", limit=0)))

@@ -14,6 +14,7 @@ from browser import HINT, find_chromium
 from report_day import DAY, HOSTILE, a_day, block, owners_day
 from report_print import BESIDE, CELLS, CROWDED, LIFTED, TO_THE_RIGHT, a_print, print_page
 
+from flows.jobs.progress import finish
 from flows.jobs.report import ReportJob, report
 from pipeline.sessions.feedback import add_feedback
 from pipeline.sessions.labels import read_labels
@@ -59,8 +60,8 @@ def browser():
 def hostile(tmp_path_factory):
     """Return a report of sessions whose names mean harm."""
     folder = tmp_path_factory.mktemp("hostile")
-    (path,) = report(
-        ReportJob(a_day(folder, [*HOSTILE, "s15", "s16", "s17"]), folder / "report.html")
+    (path,) = finish(
+        report(ReportJob(a_day(folder, [*HOSTILE, "s15", "s16", "s17"]), folder / "report.html"))
     )
     return path
 
@@ -208,7 +209,7 @@ def test_filters_leave_what_fits(opened):
 def test_a_session_unlike_its_account_shows_two_measures_and_the_accounts_range(
     open_page, tmp_path
 ):
-    (path,) = report(ReportJob(owners_day(tmp_path), tmp_path / "report.html"))
+    (path,) = finish(report(ReportJob(owners_day(tmp_path), tmp_path / "report.html")))
     opened = open_page(path)
     opened.page.get_by_label("Reason").select_option("unlike_profile")
 
@@ -553,7 +554,7 @@ def test_panels_have_names_and_fit_a_narrow_screen(prints):
 def test_a_thousand_cases_open(open_page, tmp_path, capsys):
     names = [f"s{i}" for i in range(N_MANY)]
     scores = a_day(tmp_path, names, n_events=200)
-    (path,) = report(ReportJob(scores, tmp_path / "report.html"))
+    (path,) = finish(report(ReportJob(scores, tmp_path / "report.html")))
     began = time.monotonic()
     opened = open_page(path)
     took_s = time.monotonic() - began

@@ -37,14 +37,14 @@ def demo(sample_data: Path, to: Path, progress: Callable[[Epoch], None]) -> str:
         raise NotFoundError(sample_data, "no sample data here", "run the demo in a checkout")
     store, run, scores = to / "store", to / "run", to / "scores"
     labels = sample_data / "labels.csv"
-    ingest(IngestJob((sample_data / "logs",), store, today(), labels=labels))
+    finish(ingest(IngestJob((sample_data / "logs",), store, today(), labels=labels)))
     canvas = replace(DEMO_CONFIG.canvas, placement="box")
     picture = draw_paths(DrawJob(store, to / "sessions.png", canvas=canvas))
     evaluation = finish(train(TrainJob((store,), run, DEMO_CONFIG, simulate=True)), progress)
     partition = require_local(finish(score(ScoreJob([store], run, scores, today()))), "scores")
     compared = person_and_bot(partition, label_by_session(labels))
     prints = draw_prints(DrawJob(store, to / "prints.png", compared, model=run))
-    (page,) = report(ReportJob(scores, to / "report.html", limit=N_CASES))
+    (page,) = finish(report(ReportJob(scores, to / "report.html", limit=N_CASES)))
     return "\n".join(
         [
             "On recordings held out, and synthetic sessions by generators held out:",

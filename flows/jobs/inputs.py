@@ -1,11 +1,11 @@
 """Read what jobs take: logs into a store, and the sessions of stores or raw logs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from flows.jobs.progress import Progress, ignore
-from pipeline.ingest.ingest import ingest_logs
+from flows.jobs.progress import Progress, counted
+from pipeline.ingest.ingest import ingest_steps
 from pipeline.ingest.parse import NO_COLUMNS, parse_logs
 from pipeline.ingest.report import IngestReport
 from pipeline.readers import AUTO
@@ -43,9 +43,9 @@ class IngestJob:
     strict: bool = False
 
 
-def ingest(job: IngestJob, show: Callable[[Progress], None] = ignore) -> IngestReport:
-    """Read logs, clean them, and add their sessions to the store."""
-    return ingest_logs(
+def ingest(job: IngestJob) -> Generator[Progress, None, IngestReport]:
+    """Read logs, clean them, and add their sessions to the store; return what became of them."""
+    steps = ingest_steps(
         job.logs,
         job.to,
         format=job.format,
@@ -53,8 +53,8 @@ def ingest(job: IngestJob, show: Callable[[Progress], None] = ignore) -> IngestR
         labels=label_by_session(job.labels) if job.labels else None,
         ingest_date=job.date,
         strict=job.strict,
-        progress=lambda done, total: show(Progress(done, total, "files")),
     )
+    return (yield from counted(steps, "files"))
 
 
 def label_by_session(path: StoragePath) -> dict[str, int]:

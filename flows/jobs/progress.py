@@ -33,6 +33,20 @@ def ignore(event: object) -> None:
     """Show nothing."""
 
 
+def counted(
+    steps: Generator[tuple[int, int], None, Result], unit: str
+) -> Generator[Progress, None, Result]:
+    """Yield `Progress` for each step's (done, total), and return what the steps return."""
+    try:
+        while True:
+            done, total = next(steps)
+            yield Progress(done, total, unit)
+    except StopIteration as end:
+        return end.value
+    finally:
+        steps.close()
+
+
 def finish(
     events: Generator[Event, None, Result], show: Callable[[Event], object] = ignore
 ) -> Result:

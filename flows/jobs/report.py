@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from flows.jobs.inputs import each_sessions, label_by_session
-from flows.jobs.progress import Progress, ignore
+from flows.jobs.progress import Progress, counted
 from model.attribution import Attribution, attribute, panel_words, print_reasons
 from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import RunConfig
@@ -70,7 +70,7 @@ class ReportJob:
     limit: int = 10 * PAGE_CASES
 
 
-def report(job: ReportJob, show: Callable[[Progress], None] = ignore) -> list[StoragePath]:
+def report(job: ReportJob) -> Generator[Progress, None, list[StoragePath]]:
     """Write the cases of a day, highest score first, and return the pages."""
     if job.limit < 1:
         raise ConfigError("report", f"limit is {job.limit}", "1 or more cases")
@@ -97,7 +97,7 @@ def report(job: ReportJob, show: Callable[[Progress], None] = ignore) -> list[St
     model = None if folder is None else load_model(folder)
     views = {}
     if sessions is not None:
-        views = _views(sessions, cases, model, show)
+        views = yield from _views(sessions, cases, model)
     summary = {
         "day": day_json(days.to_pandas(), day),
         "agreement": _agreement(table, known),
@@ -194,16 +194,13 @@ def _views(
     sessions: Sessions,
     cases: pa.Table,
     model: TrainedModel | None,
-    show: Callable[[Progress], None],
-) -> dict[str, dict[str, Any]]:
+) -> Generator[Progress, None, dict[str, dict[str, Any]]]:
     """Return each session's picture and print, what raised its score, and its reasons."""
     config = RunConfig() if model is None else model.config
     inputs = input_config(config)
     worst_ms = _worst_ms(sessions, cases)
-    views = highest_windows(
-        sessions, worst_ms, inputs, config.canvas,
-        lambda done, total: show(Progress(done, total, "cases")),
-    )  # fmt: skip
+    drawing = highest_windows(sessions, worst_ms, inputs, config.canvas)
+    views = yield from counted(drawing, "cases")
     suspects, weights = _what_raised(sessions, cases, model)
     by_name = dict(zip(map(str, suspects.session_id), weights.cells, strict=True))
     shown = {

@@ -121,7 +121,7 @@ def simulate(job: SimulateJob) -> int:
     to, bots, n_synthetic = as_path(job.to), job.bots or BOT_NAMES, 0
     with lock(to):
         for number, sessions in enumerate(read_sessions(job.store)):
-            legitimate = sessions.take(sessions.label != 1)
+            legitimate = sessions.take(~sessions.is_fraud)
             synthetic = simulate_sessions(legitimate, bots, job.per_session, job.seed)
             decides = f"{number} {job.seed} {job.per_session} {bots}"
             part = Part(to, today(), part_hash([*sessions.source_sha256, decides]))

@@ -128,7 +128,7 @@ class OwnerScorer:
 
         Frauds, sessions without an account and those too short for a window are left out.
         """
-        usable = sessions.label != 1
+        usable = ~sessions.is_fraud
         usable &= np.array([account is not None for account in sessions.account_id], bool)
         sessions = sessions.take(np.flatnonzero(usable))
         prints = session_prints(self.inputs, sessions)

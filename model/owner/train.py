@@ -90,7 +90,7 @@ def train_owner(
 def owned_sessions(sessions: Sessions) -> Sessions:
     """Return the sessions that are their account's own: those with an account, and no frauds."""
     named = np.array([account is not None for account in sessions.account_id], bool)
-    owned = sessions.take(np.flatnonzero(named & (sessions.label != 1)))
+    owned = sessions.take(np.flatnonzero(named & ~sessions.is_fraud))
     if not len(owned):
         raise DataError(
             "train",

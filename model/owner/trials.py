@@ -28,7 +28,7 @@ def with_pseudo_speakers(sessions: Sessions, config: OwnerConfig) -> Sessions:
 
 def _mirrored(sessions: Sessions) -> Sessions:
     """Return sessions with left and right swapped, each within its own extent."""
-    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    owner = sessions.session_of_event
     of_session = Grouping(owner, len(sessions))
     x_px = sessions.x_px.astype(np.float64)
     middle = of_session.max(x_px) - of_session.max(-x_px)  # twice: right edge + left edge

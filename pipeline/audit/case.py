@@ -33,7 +33,7 @@ class Case:
     @property
     def is_fraud(self) -> Bool[np.ndarray, " sessions"]:
         """Mark the sessions of label 1."""
-        return self.sessions.label == 1
+        return self.sessions.is_fraud
 
     def clusters(self) -> Shaped[np.ndarray, " sessions"]:
         """Return what an interval draws anew: accounts; of a fraud without one, who made it."""
@@ -47,11 +47,11 @@ def find_case(sessions: Sessions, task: Task | None = None) -> Case:
     A fraud that claims an account of which the store has other sessions asks whether it is
     the owner. A simulated one, or one whose account is its fraudster, asks what class it is.
     """
-    is_fraud = sessions.label == 1
-    if not is_fraud.any() or not (sessions.label == 0).any():
+    is_fraud = sessions.is_fraud
+    if not is_fraud.any() or not sessions.is_legitimate.any():
         raise DataError(
             "audit",
-            f"{is_fraud.sum():,} sessions of label 1 and {(sessions.label == 0).sum():,} of 0",
+            f"{is_fraud.sum():,} sessions of label 1 and {sessions.is_legitimate.sum():,} of 0",
             "both are needed: 1 is fraud, 0 is legitimate; --labels FILE gives them",
         )
     twice = pd.Series(sessions.session_id, dtype=object).duplicated()
@@ -73,7 +73,7 @@ def _owner_case(sessions: Sessions) -> Case:
     is_named = names.notna().to_numpy()
     enrolled = set(names[is_named & ~is_labelled])
     is_reference = is_named & np.where(
-        names.isin(enrolled).to_numpy(), ~is_labelled, sessions.label == 0
+        names.isin(enrolled).to_numpy(), ~is_labelled, sessions.is_legitimate
     )
     n_references = names.map(names[is_reference].value_counts()).fillna(0).to_numpy()
     n_others = n_references - (is_reference & is_labelled)  # no session is a reference of itself

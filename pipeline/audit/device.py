@@ -42,7 +42,7 @@ class DeviceFeatures:
 
 def device_features(sessions: Sessions) -> DeviceFeatures:
     """Return the clock and the screen of each session."""
-    of_session = Grouping(np.repeat(np.arange(len(sessions)), sessions.n_events), len(sessions))
+    of_session = Grouping(sessions.session_of_event, len(sessions))
     reach_px = [of_session.max(axis.astype(np.float64)) for axis in (sessions.x_px, sessions.y_px)]
     clock = Intervals.of_sessions(sessions).clock_shares()
     return DeviceFeatures(clock, np.stack(reach_px, axis=1))

@@ -42,7 +42,7 @@ class Intervals:
     @classmethod
     def of_sessions(cls, sessions: Sessions) -> "Intervals":
         """Return the intervals of each session."""
-        owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+        owner = sessions.session_of_event
         is_within = owner[1:] == owner[:-1]
         us = np.diff(sessions.t_us)[is_within]
         return cls(Grouping(owner[1:][is_within], len(sessions)), us)

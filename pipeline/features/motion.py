@@ -90,7 +90,7 @@ def measure_motion(sessions: Sessions) -> SessionMotion:
     """Return the motion of `sessions`. A rest ends a movement, and so does a detour."""
     intervals = Intervals.of_sessions(sessions)
     seen = resample(sessions, RECORDER).sessions
-    owner = np.repeat(np.arange(len(seen)), seen.n_events)
+    owner = seen.session_of_event
     first = np.flatnonzero(np.diff(owner) == 0)
     session = owner[first]
     position = seen.x_px.astype(np.float64) + 1j * seen.y_px
@@ -176,7 +176,7 @@ def far_click_share(motion: SessionMotion) -> Measured:
 def hold_ms(motion: SessionMotion) -> Measured:
     """Return how long a button is held, the middle time of all."""
     sessions = motion.recorded
-    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    owner = sessions.session_of_event
     press = np.flatnonzero(sessions.kind == Kind.DOWN)
     releases = np.flatnonzero(sessions.kind == Kind.UP)
     place = np.searchsorted(releases, press)
@@ -193,7 +193,7 @@ def _clicks(sessions: Sessions) -> tuple[Int64[np.ndarray, " clicks"], Grouping]
 
     Touches need no approach: a session with touches has no clicks here.
     """
-    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    owner = sessions.session_of_event
 
     def has(kind: Kind) -> Bool[np.ndarray, " sessions"]:
         return np.bincount(owner[sessions.kind == kind], minlength=len(sessions)) > 0

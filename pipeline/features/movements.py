@@ -81,7 +81,7 @@ def _rests(sessions: Sessions, config: MovementConfig) -> Bool[np.ndarray, " eve
     n = len(sessions.t_us)
     if n == 0:
         return np.zeros(0, bool)
-    session = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    session = sessions.session_of_event
     median_ms = Intervals.of_sessions(sessions).median_ms
     rest_us = 1000 * rest_limit_ms(median_ms, config.rest_ms, config.rest_intervals)
     is_gap = (np.diff(session) > 0) | (np.diff(sessions.t_us) > rest_us[session[1:]])

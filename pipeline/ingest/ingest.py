@@ -1,9 +1,9 @@
 """Add log files to a store: each file once, each row to the store or to the quarantine."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -35,11 +35,17 @@ _FileResult = ParsedLog | LargeLog | NotALog | None
 """What is in a file; None: the store has it."""
 
 
-def _no_progress(n_done: int, n_files: int) -> None:
-    """Say nothing."""
+def ingest_logs(paths: Sequence[StoragePath], store: StoragePath, **options: Any) -> IngestReport:
+    """Do all of `ingest_steps`, which has the same parameters, and return the report."""
+    steps = ingest_steps(paths, store, **options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
-def ingest_logs(
+def ingest_steps(
     paths: Sequence[StoragePath],
     store: StoragePath,
     *,
@@ -48,13 +54,12 @@ def ingest_logs(
     labels: Mapping[str, int] | None = None,
     ingest_date: str,
     strict: bool = False,
-    progress: Callable[[int, int], None] = _no_progress,
-) -> IngestReport:
+) -> Generator[tuple[int, int], None, IngestReport]:
     """Add the logs in `paths` to `store`, under `ingest_date`, and report what became of them.
 
     A file that the store has, known by its hash, is skipped. With `strict` one rejected row
     is an error and nothing is written: the files are read once more, first, to see.
-    `progress` is called with the number of files that are done and of all.
+    After each file its number and that of all files are yielded.
     """
     store = as_path(store)
     check_date(ingest_date)
@@ -65,9 +70,9 @@ def ingest_logs(
         known = _Known(known_files(store), known_sessions(store))
         if strict:
             trial = _Known(set(known.files), set(known.sessions))
-            _refuse_rejected(_parse_new(files, trial, format, columns, _no_progress))
-        results = _parse_new(files, known, format, columns, progress)
-        return _write_parts(results, store, ingest_date, labels or {})
+            _refuse_rejected(_parse_new(files, trial, format, columns))
+        results = _parse_new(files, known, format, columns)
+        return (yield from _write_parts(results, len(files), store, ingest_date, labels or {}))
 
 
 @dataclass
@@ -83,10 +88,9 @@ def _parse_new(
     known: _Known,
     format: str,
     columns: Mapping[str, str],
-    progress: Callable[[int, int], None],
 ) -> Iterator[_FileResult]:
     """Read each file that is not `known`, and add it and its sessions there."""
-    for i, found in enumerate(files):
+    for found in files:
         result: _FileResult = refused(found)
         if result is None and not _is_known(found, known.files):
             result = open_log(found, format, columns, known.sessions)
@@ -97,7 +101,6 @@ def _parse_new(
             known.files.add(result.sha256)
             known.sessions.update(result.sessions.session_id.tolist())
         yield result
-        progress(i + 1, len(files))
 
 
 def _is_known(found: FoundFile, files: Set[str]) -> bool:
@@ -131,16 +134,17 @@ def _refuse_rejected(results: Iterator[_FileResult]) -> None:
 
 def _write_parts(
     results: Iterator[_FileResult],
+    n_files: int,
     store: StoragePath,
     ingest_date: str,
     labels: Mapping[str, int],
-) -> IngestReport:
-    """Write the logs part by part, and report what became of all."""
+) -> Generator[tuple[int, int], None, IngestReport]:
+    """Write the logs part by part, yield how many files are done, and report on all."""
     reports: list[FileReport] = []
     not_logs: list[NotALog] = []
     n_skipped = 0
     logs: list[ParsedLog] = []
-    for result in results:
+    for n_done, result in enumerate(results, 1):
         if result is None:
             n_skipped += 1
         elif isinstance(result, NotALog):
@@ -152,6 +156,7 @@ def _write_parts(
         if _is_full(logs):
             reports += _write_part(logs, store, ingest_date)
             logs = []
+        yield n_done, n_files
     if logs:
         reports += _write_part(logs, store, ingest_date)
     if not_logs and not reports and not n_skipped:

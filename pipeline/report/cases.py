@@ -51,7 +51,7 @@ def gather(parts: Iterable[Sessions], cases: pa.Table, suspected: set[str | None
         for i in np.flatnonzero(_is_in(sessions.session_id, replayed)):
             path = path_json(sessions, int(i), longest=LONGEST_BESIDE)
             found.originals[sessions.session_id[i]] = _beside(sessions, int(i)) | {"path": path}
-        is_reference = _is_in(sessions.account_id, accounts) & (sessions.label != 1)
+        is_reference = _is_in(sessions.account_id, accounts) & ~sessions.is_fraud
         for i in np.flatnonzero(is_reference & ~_is_in(sessions.session_id, suspected)):
             _keep_latest(found.reference.setdefault(sessions.account_id[i], []), sessions, int(i))
     return found

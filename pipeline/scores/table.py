@@ -204,7 +204,7 @@ def _is_top(
 def goes_somewhere(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
     """Return in which sessions a pointer moves, and farther than across a target."""
     is_moving = np.isin(sessions.kind, _MOVING)
-    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    owner = sessions.session_of_event
     goes = np.zeros(len(sessions), bool)
     has_any = sessions.n_events > 0
     begins = sessions.offsets[:-1][has_any]

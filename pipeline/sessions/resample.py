@@ -35,7 +35,7 @@ def resample(sessions: Sessions, config: ResampleConfig = ResampleConfig()) -> R
     Events are left out, never made up: between two events of a slow recorder nobody knows
     where the pointer was, and a straight line there would look like a script's.
     """
-    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    owner = sessions.session_of_event
     if config.grid_px:
         x_px, y_px = (
             (np.rint(column / config.grid_px) * config.grid_px).astype(np.float32)
@@ -57,7 +57,7 @@ def resample(sessions: Sessions, config: ResampleConfig = ResampleConfig()) -> R
 
 def throttle_sessions(sessions: Sessions, period_ms: Float64[np.ndarray, " sessions"]) -> Sessions:
     """Return each session as a recorder that writes once in `period_ms` would have logged it."""
-    owner = np.repeat(np.arange(len(sessions)), sessions.n_events)
+    owner = sessions.session_of_event
     kept = _is_last_in_tick(sessions.t_us, owner, period_ms[owner])
     return _take_events(sessions, owner, np.flatnonzero(kept))
 

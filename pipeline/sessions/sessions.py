@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float32, Int8, Int32, Int64, Shaped
+from jaxtyping import Bool, Float32, Int8, Int32, Int64, Shaped
 
 from pipeline.readers.common.cells import one_dictionary, run_starts
 from pipeline.schemas import SESSIONS, check_schema
@@ -45,6 +45,21 @@ class Sessions:
     def n_events(self) -> Int64[np.ndarray, " sessions"]:
         """Return the number of events of each session."""
         return np.diff(self.offsets)
+
+    @property
+    def session_of_event(self) -> Int64[np.ndarray, " events"]:
+        """Return the number of the session that each event is of."""
+        return np.repeat(np.arange(len(self)), self.n_events)
+
+    @property
+    def is_fraud(self) -> Bool[np.ndarray, " sessions"]:
+        """Mark the sessions that are labelled as fraud."""
+        return self.label == 1
+
+    @property
+    def is_legitimate(self) -> Bool[np.ndarray, " sessions"]:
+        """Mark the sessions that are labelled as legitimate; others may have no label."""
+        return self.label == 0
 
     def take(self, indices: Shaped[np.ndarray, " chosen"]) -> "Sessions":
         """Return the sessions at `indices` (or where a boolean mask is true), in that order."""

@@ -60,7 +60,7 @@ class Split:
 
     def extended(self, sessions: Sessions, parent: Int64[np.ndarray, " synthetic"]) -> "Split":
         """Return the split with synthetic sessions appended, each in its `parent`'s partition."""
-        is_fraud = sessions.label == 1
+        is_fraud = sessions.is_fraud
         groups = group_sessions(sessions.session_id, sessions.account_id, is_fraud, sessions.source)
         kept = {kind: np.append(names, names[parent]) for kind, names in self.kept.items()}
         if "generator" in kept:
@@ -112,7 +112,7 @@ def split_sessions(sessions: Sessions, config: SplitConfig = SplitConfig()) -> S
     A session goes where its groups of all these kinds agree, and is left out (and counted)
     where they don't. With few groups that leaves little: fewer kinds then keep more.
     """
-    is_fraud = sessions.label == 1
+    is_fraud = sessions.is_fraud
     is_used = (sessions.label >= 0) | (config.task == "owner")
     groups = group_sessions(sessions.session_id, sessions.account_id, is_fraud, sessions.source)
     kept = _kept_apart(sessions, groups, config)
@@ -178,7 +178,7 @@ def _assign(
     assigned by itself it would mostly land elsewhere, and its sessions would be left out.
     """
     recording = _recording(sessions)
-    only_fraud = (sessions.label == 1).astype(np.int64)
+    only_fraud = sessions.is_fraud.astype(np.int64)
     owner = first_known(groups.person, sessions.account_id, recording).astype(str)
     accounts, account = np.unique(owner, return_inverse=True)
     # Known accounts, new sessions: each account has to be in every partition it can fill.
@@ -242,7 +242,7 @@ def _notes(
 ) -> tuple[str, ...]:
     """Say what the partitions have in common all the same."""
     notes = []
-    is_fraud = sessions.label == 1
+    is_fraud = sessions.is_fraud
     unnamed = pd.isna(sessions.account_id) & ~is_fraud
     if unnamed.any():
         notes.append(
