@@ -28,7 +28,7 @@ from model.owner.trials import with_pseudo_speakers
 from model.prints import session_prints
 from model.run import input_config
 from pipeline.audit.case import find_case
-from pipeline.audit.device import device_matched
+from pipeline.audit.device import device_fit
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.features.kinematics import KINEMATIC_FEATURES, MOTION_FEATURES, kinematic_features
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
@@ -185,7 +185,7 @@ def shortcuts(enrolled: Sessions, claims: Sessions, seed: int) -> dict[str, Scor
 
 def matched(enrolled: Sessions, claims: Sessions) -> Bool[np.ndarray, " claims"]:
     """Mark the claims that their device doesn't decide."""
-    return device_matched(claims, enrolled)
+    return ~device_fit(claims, enrolled).is_decided
 
 
 def table(

@@ -21,7 +21,6 @@ from pipeline.audit.device import (
     DeviceRule,
     device_features,
     device_fit,
-    device_matched,
     distance_to_account,
 )
 from pipeline.audit.shortcuts import find_shortcuts
@@ -170,23 +169,23 @@ def test_a_session_fits_if_its_clock_and_its_screen_fit_a_reference_of_its_accou
     assert fit.clock_overlap[:2] == pytest.approx([1, 1])
     assert fit.beyond_px[:5].tolist() == [0, 0, 0, 10, 0]
     assert np.isnan([fit.clock_overlap[5], fit.beyond_px[5]]).all()  # eve has no reference
-    assert device_matched(claims, references).tolist() == [True, True, False, False, True, True]
+    assert fit.is_decided.tolist() == [False, False, True, True, False, False]
 
 
 def test_a_session_is_no_reference_of_itself():
     same = replace(make_sessions(path(16), path(110)), account_id=words("ann", "ann"))
-    assert not device_matched(same, same).any()
-    assert device_matched(replace(same, session_id=words("x", "y")), same).all()
+    assert device_fit(same, same).is_decided.all()
+    assert not device_fit(replace(same, session_id=words("x", "y")), same).is_decided.any()
 
 
 def test_what_counts_as_another_device_can_be_set():
     references = replace(make_sessions(path(16, 100)), account_id=words("ann"))
     claims = replace(references, session_id=words("x"), x_px=references.x_px + 5)
 
-    assert not device_matched(claims, references).any()
-    assert device_matched(claims, references, DeviceRule(tolerance_px=5.0)).all()
+    assert device_fit(claims, references).is_decided.all()
+    assert not device_fit(claims, references, DeviceRule(tolerance_px=5.0)).is_decided.any()
     short = replace(make_sessions(path(110, 100, n=8)), account_id=words("ann"))
-    assert device_matched(replace(short, session_id=words("x")), references).all()
+    assert not device_fit(replace(short, session_id=words("x")), references).is_decided.any()
     with pytest.raises(ConfigError, match="not a share"):
         DeviceRule(min_overlap=1.5)
 

@@ -142,13 +142,6 @@ class DeviceFit:
         return self.other_clock | self.other_screen
 
 
-def device_matched(
-    sessions: Sessions, references: Sessions, rule: DeviceRule = DeviceRule()
-) -> Bool[np.ndarray, " sessions"]:
-    """Mark the sessions that the rule leaves open: the device fits, or nobody can tell."""
-    return ~device_fit(sessions, references, rule).is_decided
-
-
 def device_fit(
     sessions: Sessions, references: Sessions, rule: DeviceRule = DeviceRule()
 ) -> DeviceFit:

@@ -4,10 +4,9 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Float32, Float64, Int, Int8, Real, Shaped
+from jaxtyping import Float, Float64, Int, Int8, Real, Shaped
 
 from pipeline.errors import DataError
-from pipeline.features.kinematics import KINEMATIC_FEATURES
 from pipeline.splits.assign import Folds
 
 
@@ -42,24 +41,6 @@ def feature_aucs(
     is_labelled = (labels == 0) | (labels == 1)
     labels = labels[is_labelled]
     return np.array([roc_auc(column[is_labelled], labels) for column in features.T], np.float64)
-
-
-def best_single_feature(
-    features: Float32[np.ndarray, "rows features"],
-    labels: Int8[np.ndarray, " rows"],
-    among: tuple[str, ...] = KINEMATIC_FEATURES,
-) -> tuple[str, float]:
-    """Return which feature separates the labels best by itself, and its AUC.
-
-    `features` has a column for each of `KINEMATIC_FEATURES`; only those named in `among`
-    are looked at. High or low may mean fraud, so the AUC is at least 0.5. A model has to
-    beat this to be worth its trouble.
-    """
-    columns = [KINEMATIC_FEATURES.index(name) for name in among]
-    auc = feature_aucs(features[:, columns], labels)
-    either_way = np.maximum(auc, 1 - auc)
-    best = int(np.argmax(either_way))
-    return among[best], float(either_way[best])
 
 
 def best_feature(
