@@ -25,7 +25,7 @@ pytestmark = pytest.mark.prefect
 DAY = "2026-11-01"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prefect(tmp_path_factory):
     """Start a server with a database of its own; Prefect is imported only now: it takes long."""
     with pytest.MonkeyPatch.context() as patch:
@@ -53,7 +53,7 @@ def store(tmp_path_factory) -> Path:
     return easy_store(tmp_path_factory.mktemp("flows") / "store")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model(prefect, store) -> Path:
     """Return what the train flow made, its settings given as a deployment gives them."""
     return flow_of("train")(

@@ -10,7 +10,7 @@ from flows.jobs.inputs import each_sessions
 from pipeline.schemas import Kind
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
-SAMPLE = Path("sample_data", "logs")
+SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "logs"
 DAY = "2026-11-01"
 
 
