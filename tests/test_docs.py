@@ -144,8 +144,8 @@ def test_every_reason_and_its_measure_are_described_as_the_code_has_them():
         assert f"| `{reason.code}` | {reason.words} | {reason.misleads} |" in page
     for measure in MEASURES.values():
         assert f"| `{measure.name}` | {measure.summary} | {measure.unit or '-'} |" in page
-    for habit in ACCOUNT_MEASURES.values():
-        assert f"| `{habit.name}` | {habit.summary} | {habit.unit or '-'} | {habit.words} |" in page
+    for known in ACCOUNT_MEASURES.values():
+        assert f"| `{known.name}` | {known.summary} | {known.unit or '-'} | {known.words} |" in page
 
 
 def test_every_page_that_the_code_names_exists():

@@ -243,7 +243,7 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
         Measure(
             "nonstop_s",
             motion.nonstop_s,
-            "time in motion / stretches between rests of 120 ms or more",
+            "time in motion / movements between rests of 120 ms or more",
             unit="s",
             scale="log",
             min_items=30,
