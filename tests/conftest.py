@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from flows.prefect.environment import set_prefect_defaults
 from model.device import compilation_cache
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.publish import lock
@@ -28,7 +29,12 @@ settings.load_profile("pointerprint")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what JAX compiles, for the other workers and the next run, before it is imported."""
+    """Set the environment before anything is imported that reads it.
+
+    What JAX compiles is kept for the other workers and the next run. Prefect reads its settings when
+    a test first imports it, whichever test that is, and keeps what it made of them.
+    """
+    set_prefect_defaults()
     kept = config.cache.mkdir("jax") / compilation_cache(version("jaxlib")).name
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -32,11 +32,6 @@ def prefect(tmp_path_factory):
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.chdir(tmp_path_factory.mktemp("work"))  # no pointerprint.toml there
-        from flows.prefect.environment import DEFAULTS
-
-        for name, value in DEFAULTS.items():  # as `set_prefect_defaults` does
-            patch.setenv(name, os.environ.get(name, value))
-
         from prefect.testing.utilities import prefect_test_harness
 
         with prefect_test_harness(server_startup_timeout=180):
