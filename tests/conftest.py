@@ -31,8 +31,8 @@ settings.load_profile("pointerprint")
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before anything is imported that reads it.
 
-    What JAX compiles is kept for the other workers and the next run. Prefect reads its settings when
-    a test first imports it, whichever test that is, and keeps what it made of them.
+    What JAX compiles is kept for the other workers and the next run. Prefect reads its settings
+    when a test first imports it, whichever test that is, and keeps what it made of them.
     """
     set_prefect_defaults()
     kept = config.cache.mkdir("jax") / compilation_cache(version("jaxlib")).name
