@@ -92,6 +92,9 @@ def ingest(
     format: FormatChoice = AUTO,
     columns: ColumnNames = None,
     labels: Annotated[Path | None, Parameter(help="CSV or Parquet: session_id,label.")] = None,
+    recorder: Annotated[
+        str, Parameter(help="A name for what wrote the logs. Default: found or estimated.")
+    ] = "",
     date: RunDate = None,
     strict: Annotated[bool, Parameter(negative=(), help="Any bad row is an error.")] = False,
     json: AsJson = False,
@@ -103,7 +106,9 @@ def ingest(
     from pipeline.storage.paths import as_path
 
     _require(logs, "ingest", "LOG")
-    job = IngestJob(logs, to, date or today(), format, _columns(columns), labels, strict)
+    job = IngestJob(
+        logs, to, date or today(), format, _columns(columns), labels, recorder, strict
+    )  # fmt: skip
     with shown_progress("reading") as show:
         report = finish(ingest_logs(job), show)
     text = "\n".join([*report.summary(), str(as_path(to))])

@@ -126,6 +126,7 @@ class Settings:
         logs: Files or folders of logs; files that are in the store already are skipped.
         format: Format of the logs.
         columns: The logs' names of columns: session_id=sid,t_ms=ts.
+        recorder: Name of what wrote the logs; empty: found or estimated.
         store: The store of sessions.
         scores: The SCORES table.
         models: The folder of models, whose champion scores; or one model.
@@ -150,6 +151,7 @@ class Settings:
     logs: tuple[Location, ...] = (Path("logs"),)
     format: str = "auto"
     columns: str = ""
+    recorder: str = ""
     store: Location = Path("store")
     scores: Location = Path("scores")
     models: Location = Path("models")

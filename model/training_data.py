@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final, Literal
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Float32, Int8, Int64, Shaped
 
 from model.config import AugmentConfig, RunConfig
@@ -12,7 +14,12 @@ from pipeline.sessions.resample import throttle_sessions
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.simulate.generators import BOT_NAMES
 from pipeline.simulate.synthetic import simulate_sessions
-from pipeline.splits.groups import group_sessions
+from pipeline.splits.groups import (
+    distinct_names,
+    group_recorders,
+    group_sessions,
+    parse_synthetic,
+)
 from pipeline.splits.split import Split, split_sessions
 
 ENOUGH_GENERATORS = 8
@@ -28,8 +35,8 @@ def training_sessions(
 
     With `simulate`, sessions without a label count as legitimate. Where enough generators of
     labelled frauds are known, only these frauds validate, calibrate and test; synthetic sessions by
-    all other generators are added to the train partition. Otherwise synthetic sessions are split
-    like other frauds.
+    all other generators are added to the train partition. Otherwise, or where whole recorders are
+    kept apart, of which each needs its frauds, synthetic sessions are split like other frauds.
     """
     if not len(sessions):
         raise DataError("train", "the stores hold no sessions", "ingest some first")
@@ -39,7 +46,7 @@ def training_sessions(
     sessions = replace(sessions, label=np.maximum(sessions.label, 0))
     known = _generators(sessions)
     bots = config.simulate.bots or BOT_NAMES
-    if len(known) < ENOUGH_GENERATORS:
+    if len(known) < ENOUGH_GENERATORS or "recorder" in settings.by:
         sessions, _ = _with_synthetic(sessions, sessions.is_legitimate, bots, config)
         return sessions, split_sessions(sessions, settings)
     split = split_sessions(sessions, settings)
@@ -65,42 +72,98 @@ def _with_synthetic(
     bots: Sequence[str],
     config: RunConfig,
 ) -> tuple[Sessions, Int64[np.ndarray, " synthetic"]]:
-    """Append synthetic sessions modelled on the parents; return all, and each new one's parent."""
-    n_each = config.simulate.per_session
-    synthetic = simulate_sessions(sessions.take(is_parent), bots, n_each, config.seed)
+    """Append synthetic sessions modelled on the parents; return all, and each new one's parent.
+
+    Each recorder gets as many, from its own people, however many these are: `per_session` is the
+    mean. But a session is taken no more often than there are bots, unless `per_session` is more.
+    """
+    recorder = group_recorders(sessions.session_id, sessions.recorder)
+    per_session, most = config.simulate.per_session, max(len(bots), config.simulate.per_session)
+    names = sorted(distinct_names(recorder[is_parent]))
+    n_each = per_session * is_parent.sum() / max(len(names), 1)
+    added, parents = [], [np.zeros(0, np.int64)]
+    for name in names:
+        own = np.flatnonzero(is_parent & (recorder == name))
+        n = int(np.clip(round(n_each / len(own)), 1, most))
+        added.append(simulate_sessions(sessions.take(own), bots, n, config.seed))
+        parents.append(np.repeat(own, n))
+    synthetic, parent = (
+        concatenate_sessions([sessions.take(parents[0]), *added]),
+        np.concatenate(parents),
+    )
     # A store that `simulate` made may hold some of them already.
     is_new = ~np.isin(synthetic.session_id.astype(str), sessions.session_id.astype(str))
-    parent = np.repeat(np.flatnonzero(is_parent), n_each)
     return concatenate_sessions([sessions, synthetic.take(is_new)]), parent[is_new]
 
 
+BALANCED: Final = np.dtype([("recorder", object), ("group", object), ("is_synthetic", np.bool_)])
+"""What a session is balanced in; the group is a fraud's generator, else the person."""
+
+
 def balance_groups(split: Split) -> Shaped[np.ndarray, " sessions"]:
-    """Return the group that each session is balanced in: a fraud's generator, else the person."""
-    fraud = split.is_fraud & np.array([name is not None for name in split.groups.generator], bool)
-    return np.where(fraud, split.groups.generator, split.groups.person)
+    """Return what each session is balanced in, a record of `BALANCED`."""
+    parent, _ = parse_synthetic(split.session_id)
+    by_generator = split.is_fraud & pd.notna(split.groups.generator)
+    group = np.where(by_generator, split.groups.generator, split.groups.person)
+    return balance_records(split.recorder, group, split.is_fraud & pd.notna(parent))
+
+
+def balance_records(
+    recorder: Shaped[np.ndarray, " sessions"],
+    group: Shaped[np.ndarray, " sessions"],
+    is_synthetic: Bool[np.ndarray, " sessions"],
+) -> Shaped[np.ndarray, " sessions"]:
+    """Return records of `BALANCED` from their columns."""
+    records = np.empty(len(group), BALANCED)
+    records["recorder"], records["group"], records["is_synthetic"] = recorder, group, is_synthetic
+    return records
 
 
 def window_weights(
     session_of_window: Int64[np.ndarray, " windows"],
     label: Int8[np.ndarray, " sessions"],
-    group: Shaped[np.ndarray, " sessions"],
+    groups: Shaped[np.ndarray, " sessions"],
 ) -> Float32[np.ndarray, " windows"]:
-    """Return how often each window is to be drawn: classes alike, then groups, then sessions.
+    """Return how often each window is to be drawn: classes alike, then recorders, groups, sessions.
 
-    Without this, a person who was recorded for an hour would be all that the network learns.
+    Without this, a person who was recorded for an hour would be all that the network learns, or a
+    recorder with more people than all others. A recorder of one person counts half: nothing tells
+    the two apart. Where there are recorded frauds and synthetic ones, each kind is half of them.
+    Among synthetic frauds a recorder counts as much as among people, so that it doesn't tell which
+    of the two a window is.
     """
-    used = np.unique(session_of_window)
-    per_window = 1 / np.bincount(session_of_window, minlength=len(label))[session_of_window]
-    _, code = np.unique(
-        [f"{c}|{g}" for c, g in zip(label, group, strict=True)], return_inverse=True
-    )
-    sessions_in_group = np.bincount(code[used], minlength=code.max() + 1)
-    class_of_group = np.zeros(code.max() + 1, np.int64)
-    class_of_group[code] = label
-    groups_in_class = np.bincount(class_of_group[np.unique(code[used])], minlength=2)
-    session_share = 1 / (sessions_in_group[code] * groups_in_class[label]).clip(1)
-    weights = per_window * session_share[session_of_window]
+    used, n_windows = np.unique(session_of_window, return_counts=True)
+    frame = pd.DataFrame({name: groups[name][used] for name in BALANCED.fields or ()})
+    frame["label"], frame["group"] = label[used], frame["group"].fillna("")
+    kind = ["label", "is_synthetic"]
+    recorder = [*kind, "recorder"]
+    counts = _recorder_counts(frame)
+    frame["counts"] = counts / _of_groups(frame, recorder, "label", "size")
+    share = counts / _of_groups(frame, kind, "counts", "sum")  # of the recorder in its kind
+    share /= _of_groups(frame, recorder, "group", "nunique")
+    share /= _of_groups(frame, [*recorder, "group"], "label", "size")
+    share /= _of_groups(frame, ["label"], "is_synthetic", "nunique")
+    of_session = np.zeros(len(label))
+    of_session[used] = share / n_windows
+    weights = of_session[session_of_window]
     return (weights / weights.sum()).astype(np.float32)
+
+
+def _of_groups(
+    frame: pd.DataFrame, by: Sequence[str], column: str, how: Literal["size", "sum", "nunique"]
+) -> Float[np.ndarray, " rows"]:
+    """Return a number of each row's group."""
+    return np.asarray(frame.groupby(list(by))[column].transform(how), np.float64)
+
+
+def _recorder_counts(frame: pd.DataFrame) -> Float[np.ndarray, " rows"]:
+    """Return how much the recorder of each row counts: half if it recorded one person.
+
+    If it recorded nobody, generators stand for people.
+    """
+    n = frame.groupby("recorder")["group"].nunique().to_dict()
+    n |= frame[frame["label"] == 0].groupby("recorder")["group"].nunique().to_dict()
+    return np.array([min(n[name], 2) / 2 for name in frame["recorder"]])
 
 
 def draw_sub_sessions(

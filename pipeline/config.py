@@ -14,7 +14,7 @@ Task = Literal["fraud", "owner"]
 AbstainIs = Literal["review", "pass"]
 Pooling = Literal["mean", "max", "top_mean", "logmeanexp"]
 
-GroupKind = Literal["person", "generator", "account", "session", "source_file", "time"]
+GroupKind = Literal["person", "generator", "account", "session", "source_file", "recorder", "time"]
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,9 @@ SESSIONS = pa.schema(
         pa.field("session_id", pa.string(), nullable=False),
         pa.field("account_id", pa.string()),
         pa.field("source", _DICTIONARY, nullable=False),
+        pa.field(
+            "recorder", pa.string(), metadata={"since": "2"}
+        ),  # what wrote the events down: named, or estimated; null: not known
         pa.field("started_at", pa.timestamp("us", tz="UTC")),  # null: the log has no dates
         pa.field("label", pa.int8()),  # 1 fraud, 0 legitimate
         pa.field("viewport_width", pa.int32()),  # CSS pixels
@@ -85,7 +88,7 @@ SESSIONS = pa.schema(
         pa.field("source_file", pa.string(), nullable=False),
         pa.field("source_sha256", pa.string(), nullable=False),
     ],
-    metadata={"schema": "sessions", "version": "1"},
+    metadata={"schema": "sessions", "version": "2"},
 )
 
 # A row a rejected row.

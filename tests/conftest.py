@@ -152,6 +152,7 @@ def make_sessions(*paths: list[tuple], **columns: object) -> Sessions:
         "session_id": np.array([f"s{i}" for i in range(n)], object),
         "account_id": np.full(n, None, object),
         "source": np.full(n, "csv", object),
+        "recorder": np.full(n, None, object),
         "started_at": np.full(n, np.datetime64("NaT", "us"), "datetime64[us]"),
         "label": np.full(n, -1, np.int8),
         "viewport_width": np.zeros(n, np.int32),

@@ -188,7 +188,8 @@ def test_the_report_reads_as_sentences(logs, store):
     lines = ingest(logs, store).summary()
     assert lines[0] == "2 files (csv 2): 7 rows, 4 events in 3 sessions"
     assert lines[1] == "quarantined: not_a_number 1, unknown_event 1, wrong_number_of_columns 1"
-    assert lines[2].startswith("not a log: logs/labels.csv: no log format begins with")
+    assert lines[2] == "recorder: not known (3 sessions)"  # of 4 events
+    assert lines[3].startswith("not a log: logs/labels.csv: no log format begins with")
 
 
 def test_the_quarantine_can_be_read_as_one_table(logs, store):

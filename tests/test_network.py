@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import make_sessions
 from flax import nnx
+from tiny import one_recorder
 
 from flows.jobs.progress import finish
 from model.batches import BATCH
@@ -321,7 +322,7 @@ def test_sixteen_windows_are_learnt_by_heart():
 
 def halves(sessions):
     is_train = np.arange(len(sessions)) % 2 == 0
-    return sessions.session_id, is_train, ~is_train
+    return one_recorder(sessions.session_id), is_train, ~is_train
 
 
 def test_training_learns_is_repeatable_and_goes_on_where_it_was_cut_short(tmp_path):
@@ -402,9 +403,8 @@ def test_what_is_not_there_is_said(tmp_path):
 def test_classes_then_groups_then_sessions_weigh_the_same():
     # Fraud: one session of two windows. Legitimate: person a with two sessions, b with one.
     session_of_window = np.array([0, 0, 1, 2, 3])
-    weights = window_weights(
-        session_of_window, np.array([1, 0, 0, 0], np.int8), np.array(["bot", "a", "a", "b"], object)
-    )
+    groups = one_recorder(np.array(["bot", "a", "a", "b"], object))
+    weights = window_weights(session_of_window, np.array([1, 0, 0, 0], np.int8), groups)
     np.testing.assert_allclose(weights, [0.25, 0.25, 0.125, 0.125, 0.25])
 
 

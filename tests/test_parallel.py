@@ -18,7 +18,7 @@ sys.path.insert(0, "tests")
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from tiny import TINY, easy_store
+from tiny import TINY, easy_store, one_recorder
 from flows.jobs.progress import finish
 from model.batches import device_mesh
 from model.train import fit
@@ -31,8 +31,8 @@ with TemporaryDirectory() as folder:
     sessions = load_sessions([easy_store(Path(folder) / "store")])
     is_train = np.arange(len(sessions)) % 4 > 0
     network, history = finish(fit(
-        sessions, cut_windows(sessions, short.window), sessions.session_id, is_train, ~is_train,
-        short, Path(folder) / "state",
+        sessions, cut_windows(sessions, short.window), one_recorder(sessions.session_id),
+        is_train, ~is_train, short, Path(folder) / "state",
     ))
 leaves = jax.tree.leaves(nnx.state(network, nnx.Param))
 print(json.dumps({

@@ -15,6 +15,7 @@ from model.network import new_network
 from model.policy import Policy, Threshold
 from model.run import TrainedModel
 from model.scorer import Scorer
+from model.training_data import balance_records
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import QUARANTINE
 from pipeline.sessions.labels import read_labels
@@ -48,6 +49,12 @@ def untrained_with(scorer: Scorer) -> TrainedModel:
     threshold = Threshold(0.01, 0.9, 0.0, None, False, "made up")
     policy = Policy(0.01, (threshold,), 1, 1)
     return TrainedModel(scorer.config, scorer, Calibration(1.0, 0.0, 0.5), policy)
+
+
+def one_recorder(group: np.ndarray) -> np.ndarray:
+    """Return what training balances, where all sessions are of one recorder."""
+    n = len(group)
+    return balance_records(np.full(n, "recorder", object), group, np.zeros(n, bool))
 
 
 def easy_store(store: Path, n: int = 64, people: int = 8) -> Path:

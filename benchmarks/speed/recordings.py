@@ -28,6 +28,7 @@ def make_sessions(n: int, n_events: int = 200, seed: int = 0) -> Sessions:
         session_id=ids,
         account_id=np.full(n, None, object),
         source=np.full(n, "parquet", object),
+        recorder=np.full(n, None, object),
         started_at=np.full(n, np.datetime64("NaT"), "datetime64[us]"),
         label=np.full(n, -1, np.int8),
         viewport_width=np.full(n, 1280, np.int32),

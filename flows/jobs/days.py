@@ -31,7 +31,10 @@ def ingest_day(settings: Settings, day: str) -> IngestReport:
     """Add the logs that are new to the store, as of `day`."""
     settings.check_logs()
     columns = parse_columns(settings.columns)
-    report = finish(ingest(IngestJob(settings.logs, settings.store, day, settings.format, columns)))
+    job = IngestJob(
+        settings.logs, settings.store, day, settings.format, columns, recorder=settings.recorder
+    )
+    report = finish(ingest(job))
     log.info("ingested into %(store)s as of %(day)s", {"store": str(settings.store), "day": day})
     return report
 

@@ -31,6 +31,7 @@ class IngestJob:
         format: Format of the logs.
         columns: The logs' names of columns, by ours.
         labels: CSV or Parquet, session_id,label.
+        recorder: Name of what wrote the logs; empty: found or estimated.
         strict: Any bad row is an error.
     """
 
@@ -40,6 +41,7 @@ class IngestJob:
     format: str = AUTO
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: StoragePath | None = None
+    recorder: str = ""
     strict: bool = False
 
 
@@ -51,6 +53,7 @@ def ingest(job: IngestJob) -> Generator[Progress, None, IngestReport]:
         format=job.format,
         columns=job.columns,
         labels=label_by_session(job.labels) if job.labels else None,
+        recorder=job.recorder,
         ingest_date=job.date,
         strict=job.strict,
     )

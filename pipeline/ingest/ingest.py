@@ -14,6 +14,7 @@ from pipeline.ingest.parse import NO_COLUMNS, LargeLog, ParsedLog, open_log, qua
 from pipeline.ingest.report import FileReport, IngestReport, file_report, ingest_report, join_pieces
 from pipeline.readers import AUTO
 from pipeline.readers.common.tabular import check_mapping
+from pipeline.sessions.recorder import check_recorder, name_recorders
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import lock
@@ -52,18 +53,21 @@ def ingest_steps(
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
     labels: Mapping[str, int] | None = None,
+    recorder: str = "",
     ingest_date: str,
     strict: bool = False,
 ) -> Generator[tuple[int, int], None, IngestReport]:
     """Add the logs in `paths` to `store`, under `ingest_date`, and report what became of them.
 
-    A file that the store has, known by its hash, is skipped. With `strict` one rejected row
+    A file that the store has, known by its hash, is skipped. `recorder` names what wrote the logs;
+    if it is empty, each file's is found or estimated. With `strict` one rejected row
     is an error and nothing is written: the files are read once more, first, to see.
     After each file its number and that of all files are yielded.
     """
     store = as_path(store)
     check_date(ingest_date)
     check_mapping(columns)
+    said = Said(labels or {}, check_recorder(recorder))
     files = find_files(paths)
     with lock(store):
         drop_unfinished(store)
@@ -72,7 +76,25 @@ def ingest_steps(
             trial = _Known(set(known.files), set(known.sessions))
             _refuse_rejected(_parse_new(files, trial, format, columns))
         results = _parse_new(files, known, format, columns)
-        return (yield from _write_parts(results, len(files), store, ingest_date, labels or {}))
+        return (yield from _write_parts(results, len(files), store, ingest_date, said))
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the user says of sessions; it counts before what their log does."""
+
+    labels: Mapping[str, int]  # by session
+    recorder: str  # empty: nothing is said
+
+    def about(self, sessions: Sessions) -> Sessions:
+        """Return the sessions with what is said of them; others keep what the log says."""
+        if self.recorder:
+            sessions = name_recorders(sessions, self.recorder)
+        if not self.labels:
+            return sessions
+        logged = zip(sessions.session_id, sessions.label.tolist(), strict=True)
+        label = [self.labels.get(session_id, label) for session_id, label in logged]
+        return replace(sessions, label=np.array(label, np.int8))
 
 
 @dataclass
@@ -137,7 +159,7 @@ def _write_parts(
     n_files: int,
     store: StoragePath,
     ingest_date: str,
-    labels: Mapping[str, int],
+    said: Said,
 ) -> Generator[tuple[int, int], None, IngestReport]:
     """Write the logs part by part, yield how many files are done, and report on all."""
     reports: list[FileReport] = []
@@ -150,9 +172,9 @@ def _write_parts(
         elif isinstance(result, NotALog):
             not_logs.append(result)
         elif isinstance(result, LargeLog):  # a part of its own
-            reports.append(_write_large(result, store, ingest_date, labels))
+            reports.append(_write_large(result, store, ingest_date, said))
         else:
-            logs.append(replace(result, sessions=_labelled(result.sessions, labels)))
+            logs.append(replace(result, sessions=said.about(result.sessions)))
         if _is_full(logs):
             reports += _write_part(logs, store, ingest_date)
             logs = []
@@ -164,16 +186,14 @@ def _write_parts(
     return ingest_report(reports, n_skipped, {file.name: file.error.what for file in not_logs})
 
 
-def _write_large(
-    log: LargeLog, store: StoragePath, ingest_date: str, labels: Mapping[str, int]
-) -> FileReport:
+def _write_large(log: LargeLog, store: StoragePath, ingest_date: str, said: Said) -> FileReport:
     """Write a large log as a part of its own, a piece at a time, and return its report."""
     part = Part(store, ingest_date, part_hash([log.sha256]))
     reports: list[FileReport] = []
 
     def pieces() -> Iterator[tuple[Sessions, pa.Table]]:
         for piece in log.pieces:
-            piece = replace(piece, sessions=_labelled(piece.sessions, labels))
+            piece = replace(piece, sessions=said.about(piece.sessions))
             reports.append(file_report(piece))
             yield piece.sessions, quarantine_table([piece])
 
@@ -187,17 +207,6 @@ def _write_large(
 def _is_full(logs: Sequence[ParsedLog]) -> bool:
     n_events = sum(int(log.sessions.offsets[-1]) for log in logs)
     return len(logs) >= PART_FILES or n_events >= PART_EVENTS
-
-
-def _labelled(sessions: Sessions, labels: Mapping[str, int]) -> Sessions:
-    """Return the sessions with the labels that are given; others keep what the log says."""
-    if not labels:
-        return sessions
-    logged = zip(sessions.session_id, sessions.label.tolist(), strict=True)
-    return replace(
-        sessions,
-        label=np.array([labels.get(session_id, label) for session_id, label in logged], np.int8),
-    )
 
 
 def _write_part(

@@ -27,6 +27,7 @@ from pipeline.readers.common.formats import (
     rejected_file,
 )
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
+from pipeline.sessions.recorder import name_recorders
 from pipeline.sessions.sessions import Sessions, to_sessions
 from pipeline.storage.paths import StoragePath
 
@@ -151,7 +152,7 @@ def _group(found: FoundFile, format_: Format, log: Log, known_sessions: Set[str]
         name=found.name,
         sha256=found.sha256,
         format=format_.name,
-        sessions=to_sessions(events, found.name, found.sha256),
+        sessions=name_recorders(to_sessions(events, found.name, found.sha256)),
         rejected=_quote(format_, found.path, rejected),
         ignored=log.ignored,
         notes=cleaned.notes,

@@ -15,12 +15,14 @@ from jaxtyping import Int64
 from pipeline.ingest.find import NotALog
 from pipeline.ingest.parse import ParsedLog, quarantine_table
 from pipeline.schemas import QUARANTINE
+from pipeline.sessions.recorder import recorder_counts
 from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import parquet_writer
 
 DUPLICATE: Final = "duplicate_session"
+_SHOWN: Final = 10  # recorders
 _NUMBERS: Final = ("n_rows", "n_events", "n_sessions", "n_scroll_rows", "n_labelled")
-_TALLIES: Final = ("rejected", "ignored", "notes")
+_TALLIES: Final = ("rejected", "ignored", "notes", "recorders")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,7 @@ class RowCounts:
     rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> rows in quarantine
     ignored: Mapping[str, int] = field(default_factory=dict)  # reason -> rows that are no events
     notes: Mapping[str, int] = field(default_factory=dict)  # what was mended or noticed -> rows
+    recorders: Mapping[str, int] = field(default_factory=dict)  # recorder -> sessions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,10 @@ class IngestReport(RowCounts):
         lines += [f"{what}: {n:,}" for what, n in counts.items() if n]
         tallies = {"quarantined": self.rejected, "no events": self.ignored, "noticed": self.notes}
         lines += [f"{what}: {_listed(tally)}" for what, tally in tallies.items() if tally]
+        commonest = sorted(self.recorders.items(), key=lambda found: (-found[1], found[0]))
+        lines += [f"recorder: {name} ({n:,} sessions)" for name, n in commonest[:_SHOWN]]
+        if len(commonest) > _SHOWN:
+            lines.append(f"and {len(commonest) - _SHOWN:,} more recorders")
         return lines + [f"not a log: {name}: {why}" for name, why in self.not_logs.items()]
 
     def to_json(self) -> dict[str, object]:
@@ -94,6 +101,7 @@ def file_report(log: ParsedLog) -> FileReport:
         rejected=dict(Counter(log.rejected["reason"].to_pylist())),
         ignored=dict(log.ignored),
         notes=dict(log.notes),
+        recorders=recorder_counts(log.sessions),
     )
 
 

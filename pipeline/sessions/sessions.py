@@ -24,6 +24,7 @@ class Sessions:
     session_id: Shaped[np.ndarray, " sessions"]  # str
     account_id: Shaped[np.ndarray, " sessions"]  # str or None
     source: Shaped[np.ndarray, " sessions"]  # str
+    recorder: Shaped[np.ndarray, " sessions"]  # str, or None: not known
     started_at: Shaped[np.ndarray, " sessions"]  # datetime64[us], UTC; NaT: not known
     label: Int8[np.ndarray, " sessions"]  # 1 fraud, 0 legitimate, -1 not known
     viewport_width: Int32[np.ndarray, " sessions"]  # px; 0: not known
@@ -115,6 +116,7 @@ def to_sessions(events: pa.Table, source_file: str, source_sha256: str) -> Sessi
         session_id=_chosen(ids, starts),
         account_id=_first_said(events["account_id"], offsets),
         source=_first_said(events["source"], offsets),
+        recorder=np.full(len(starts), None, object),
         started_at=np.where(
             first_t_us >= ABSOLUTE_US,
             first_t_us.astype("datetime64[us]"),
@@ -179,6 +181,7 @@ def sessions_table(sessions: Sessions) -> pa.Table:
         "session_id": pa.array(sessions.session_id, pa.string()),
         "account_id": pa.array(sessions.account_id, pa.string()),
         "source": pa.array(sessions.source, pa.string()).dictionary_encode(),
+        "recorder": pa.array(sessions.recorder, pa.string()),
         "started_at": pa.array(sessions.started_at, pa.timestamp("us")).cast(
             pa.timestamp("us", tz="UTC")
         ),
@@ -208,6 +211,9 @@ def sessions_from_table(table: pa.Table, where: object = "table") -> Sessions:
         session_id=_words(table["session_id"]),
         account_id=_words(table["account_id"]),
         source=_words(table["source"]),
+        recorder=_words(table["recorder"])
+        if "recorder" in table.column_names
+        else np.full(table.num_rows, None, object),
         started_at=table["started_at"].cast(pa.timestamp("us")).to_numpy().astype("datetime64[us]"),
         label=number("label", -1, np.int8),
         viewport_width=number("viewport_width", 0, np.int32),

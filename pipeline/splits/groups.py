@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Shaped
 
 from pipeline.schemas import SYNTHETIC_MARK
+from pipeline.sessions.recorder import NOT_KNOWN
 
 SIMULATED = "simulated:"
 """How the `source` of a simulated session starts; the generator's name follows."""
@@ -78,6 +79,19 @@ def group_sessions(
     if source is not None:
         made_by = first_known(_simulator(source), made_by)
     return Groups(_only(own, ~is_fraud | is_synthetic | is_known), _only(made_by, is_fraud))
+
+
+def group_recorders(
+    session_id: Shaped[np.ndarray, " sessions"], recorder: Shaped[np.ndarray, " sessions"]
+) -> Shaped[np.ndarray, " sessions"]:
+    """Return the recorder of every session, a simulated one's being that of its parent.
+
+    Sessions whose recorder isn't known are together in one group.
+    """
+    parent, _ = parse_synthetic(session_id)
+    of_parent = _look_up(parent, session_id, recorder)
+    unknown = np.full(len(recorder), NOT_KNOWN, object)
+    return first_known(of_parent, recorder, unknown)
 
 
 def _simulator(source: Shaped[np.ndarray, " sessions"]) -> Shaped[np.ndarray, " sessions"]:

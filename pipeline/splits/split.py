@@ -22,6 +22,7 @@ from pipeline.splits.groups import (
     Groups,
     distinct_names,
     first_known,
+    group_recorders,
     group_sessions,
     parse_synthetic,
 )
@@ -41,6 +42,7 @@ class Split:
     partition: Int8[np.ndarray, " sessions"]  # index into PARTITIONS, or LEFT_OUT
     is_fraud: Bool[np.ndarray, " sessions"]
     groups: Groups
+    recorder: Shaped[np.ndarray, " sessions"]
     kept: Mapping[str, Shaped[np.ndarray, " sessions"]]  # the groups of each kind in config.by
     left_out: dict[str, int]  # reason -> sessions
     notes: tuple[str, ...]
@@ -71,6 +73,7 @@ class Split:
             partition=np.append(self.partition, self.partition[parent]).astype(np.int8),
             is_fraud=is_fraud,
             groups=groups,
+            recorder=np.append(self.recorder, self.recorder[parent]),
             kept=kept,
         )
 
@@ -115,7 +118,8 @@ def split_sessions(sessions: Sessions, config: SplitConfig = SplitConfig()) -> S
     is_fraud = sessions.is_fraud
     is_used = (sessions.label >= 0) | (config.task == "owner")
     groups = group_sessions(sessions.session_id, sessions.account_id, is_fraud, sessions.source)
-    kept = _kept_apart(sessions, groups, config)
+    recorder = group_recorders(sessions.session_id, sessions.recorder)
+    kept = _kept_apart(sessions, groups, recorder, config)
     partition, disagree = agree(_assign(sessions, groups, kept, is_used, config))
     left_out = {"unlabelled": int((~is_used).sum())}
     if len(kept) > 1:
@@ -123,7 +127,9 @@ def split_sessions(sessions: Sessions, config: SplitConfig = SplitConfig()) -> S
         left_out[reason] = int((disagree & is_used).sum())
     partition = np.where(is_used, partition, LEFT_OUT).astype(np.int8)
     notes = _notes(sessions, groups, kept, partition)
-    split = Split(config, sessions.session_id, partition, is_fraud, groups, kept, left_out, notes)
+    split = Split(
+        config, sessions.session_id, partition, is_fraud, groups, recorder, kept, left_out, notes
+    )
     split.check_no_crossing()
     _check_partitions(split)
     return split
@@ -149,7 +155,10 @@ def assert_no_crossing(
 
 
 def _kept_apart(
-    sessions: Sessions, groups: Groups, config: SplitConfig
+    sessions: Sessions,
+    groups: Groups,
+    recorder: Shaped[np.ndarray, " sessions"],
+    config: SplitConfig,
 ) -> dict[str, Shaped[np.ndarray, " sessions"]]:
     """Return each session's group by kind; a synthetic one is of its parent's recording."""
     recording = _recording(sessions)
@@ -159,6 +168,7 @@ def _kept_apart(
         "account": first_known(sessions.account_id, recording),
         "session": recording,
         "source_file": sessions.source_sha256,  # a copy under another name is the same file
+        "recorder": recorder,
         "time": sessions.started_at,
     }
     return {kind: of_kind[kind] for kind in config.by}
@@ -302,8 +312,12 @@ def _inventory(split: Split) -> str:
     n_people = len(distinct_names(split.groups.person[~split.is_fraud]))
     n_generators = len(distinct_names(split.groups.generator))
     left_out = ", ".join(f"{n} left out: {why}" for why, n in split.left_out.items() if n)
+    recorders = ""
+    if "recorder" in split.kept:
+        n_recorders = len(distinct_names(split.recorder[~split.is_fraud]))
+        recorders = f" of {n_recorders} recorder{'s' if n_recorders != 1 else ''}"
     return (
-        f"{n_people} people with legitimate sessions and {n_generators} generators for "
+        f"{n_people} people with legitimate sessions{recorders} and {n_generators} generators for "
         f"{n_partitions} partitions" + (f" ({left_out})" if left_out else "")
     )
 
@@ -319,6 +333,12 @@ def _way_out(split: Split) -> str:
         return (
             f"it takes {_MIN_PEOPLE} accounts with sessions in every partition, so {n_partitions} "
             "each or more; a share of 0 spares a partition: --split.shares 0.5 0 0 0.5"
+        )
+    if "recorder" in kinds and len(kinds) == 1:
+        return (
+            f"it takes {n_partitions} recorders with legitimate sessions, and bots made from them: "
+            "`train --simulate`; `ingest --recorder NAME` names them, or keep people apart: "
+            "--split.by person generator"
         )
     hint = f"each class needs at least {n_partitions} groups: bring more labelled sessions"
     if len(kinds) > 1:

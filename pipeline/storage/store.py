@@ -23,6 +23,7 @@ from jaxtyping import Int64
 
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.schemas import QUARANTINE, SESSIONS, check_schema
+from pipeline.sessions.recorder import name_recorders
 from pipeline.sessions.sessions import (
     Sessions,
     concatenate_sessions,
@@ -219,7 +220,9 @@ def read_row_groups(path: StoragePath, groups: range | None = None) -> Iterator[
         check_schema(parquet.schema_arrow, SESSIONS, path)
         for group in range(parquet.num_row_groups) if groups is None else groups:
             table = parquet.read_row_group(group, columns=SESSIONS.names)
-            yield sessions_from_table(table, path)
+            sessions = sessions_from_table(table, path)
+            # Stores of version 1 have no recorder.
+            yield sessions if "recorder" in table.column_names else name_recorders(sessions)
 
 
 def load_sessions(stores: Sequence[StoragePath]) -> Sessions:
