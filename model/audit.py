@@ -1,5 +1,7 @@
 """Measure how well shortcuts rank sessions without their path, beside the model."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +16,9 @@ from model.metrics import weighted_auc
 from pipeline.audit.case import Case
 from pipeline.audit.shortcuts import Shortcut, Shortcuts
 from pipeline.errors import DataError
+from pipeline.scores.recorders import unknown_recorders_text
+from pipeline.sessions.sessions import Sessions
+from pipeline.splits.groups import group_recorders
 
 MODEL = "the model"
 """The name of the row that uses the path."""
@@ -41,6 +46,15 @@ class DeviceCounts:
 
 
 @dataclass(frozen=True)
+class RecorderSessions:
+    """How many labelled sessions one recorder wrote."""
+
+    recorder: str
+    n_legitimate: int
+    n_fraud: int
+
+
+@dataclass(frozen=True)
 class Audit:
     """The AUC of every shortcut and of the model, and what the device rule decides."""
 
@@ -50,6 +64,7 @@ class Audit:
     rows: tuple[AuditRow, ...]
     fraud: DeviceCounts
     legitimate: DeviceCounts
+    recorders: tuple[RecorderSessions, ...]  # most sessions first
     left_out: dict[str, int]  # reason -> sessions
     notes: tuple[str, ...]
     decided: pd.DataFrame  # a row for each session that the device rule decides
@@ -75,9 +90,11 @@ def audit_case(
 
     With a `SCORES` table the model has a row too, over the sessions that it scored.
     """
-    rows, notes = list(shortcuts.rows), []
+    recorders = _recorders(case.sessions)
+    rows, notes = list(shortcuts.rows), _one_class_notes(recorders)
     if scores is not None:
         rows.append(_model_row(case, scores))
+        notes += _level_notes(case, scores)
         n_lacking = int((np.isnan(rows[-1].score) & shortcuts.is_scored).sum())
         if n_lacking:
             notes.append(f"{n_lacking:,} sessions have no score and are not in its row")
@@ -104,10 +121,43 @@ def audit_case(
         rows=tuple(measured),
         fraud=_decided(shortcuts, case.is_fraud),
         legitimate=_decided(shortcuts, ~case.is_fraud),
+        recorders=recorders,
         left_out=case.left_out | {why: n for why, n in apart.items() if n},
         notes=tuple(notes),
         decided=_decided_sessions(case, shortcuts),
     )
+
+
+def _recorders(sessions: Sessions) -> tuple[RecorderSessions, ...]:
+    """Return the recorders of sessions, a simulated one's being that of its parent."""
+    names = group_recorders(sessions.session_id, sessions.recorder)
+    by_class = Counter(zip(names, sessions.is_fraud.tolist(), strict=True))
+    rows = [
+        RecorderSessions(name, by_class[name, False], by_class[name, True])
+        for name, _ in Counter(names).most_common()
+    ]
+    return tuple(rows)
+
+
+def _one_class_notes(recorders: Sequence[RecorderSessions]) -> list[str]:
+    """Say where a recorder gives away the class."""
+    of_one_class = [row for row in recorders if not (row.n_legitimate and row.n_fraud)]
+    n = sum(row.n_legitimate + row.n_fraud for row in of_one_class)
+    if not n:
+        return []
+    what = f"{n:,} sessions are of recorders with only one class of sessions"
+    return [f"{what}: whoever learns from them may learn the recorder, not the movement"]
+
+
+def _level_notes(case: Case, scores: pa.Table | pd.DataFrame) -> list[str]:
+    """Say which sessions are of recorders that the model's level was not set for."""
+    table = last_scores(scores).set_index("session_id")
+    if "recorder_known" not in table.columns:
+        return []
+    table = table.reindex(case.sessions.session_id)
+    unknown = Counter(table["recorder"][table["recorder_known"].eq(False)])
+    words = unknown_recorders_text(unknown, len(table))
+    return [words] if words else []
 
 
 def _model_row(case: Case, scores: pa.Table | pd.DataFrame) -> Shortcut:

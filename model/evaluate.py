@@ -1,9 +1,11 @@
 """Compare scores with labels: how well a model ranks, for whom, and how sure that is.
 
-Overall, for each fraud family against all legitimate sessions, and for each person the false
-positive rate. docs/evaluation.md says what each number means; `model.text` shows an evaluation.
+Overall, for each fraud family against all legitimate sessions, for each person the false positive
+rate, and for each recorder that and the recall. docs/evaluation.md says what each number means;
+`model.text` shows an evaluation.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +35,8 @@ from model.metrics import (
 from pipeline.errors import DataError, SchemaError
 from pipeline.features.best_feature import roc_auc
 from pipeline.schemas import LABELS, SCORES
+from pipeline.scores.recorders import unknown_recorders_text
+from pipeline.sessions.recorder import NOT_KNOWN
 from pipeline.splits.groups import first_known, group_sessions, parse_synthetic
 
 TARGET_FPRS = (0.01, 0.001)
@@ -57,6 +61,8 @@ class ScoredSessions:
     threshold: float
     person: Shaped[np.ndarray, " sessions"]
     family: Shaped[np.ndarray, " sessions"]  # None: legitimate
+    recorder: Shaped[np.ndarray, " sessions"]  # NOT_KNOWN: nothing tells
+    recorder_known: Shaped[np.ndarray, " sessions"]  # as in SCORES; None: nothing tells
 
     def clusters(self) -> Shaped[np.ndarray, " sessions"]:
         """Return the groups to resample for a number over all frauds: families, and people.
@@ -101,12 +107,25 @@ class PersonFpr:
 
 
 @dataclass(frozen=True)
+class RecorderRates:
+    """How often the sessions of one recorder are flagged, at the model's own threshold."""
+
+    recorder: str
+    is_known: bool | None  # whether the level was set for it; None: nothing tells
+    n_legitimate: int
+    n_fraud: int
+    fpr: Interval | None  # over people
+    tpr: Interval | None  # over families
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All figures. One that needs a class that isn't there is None."""
 
     overall: Ranking | None
     families: tuple[Ranking, ...]  # worst first
     people: tuple[PersonFpr, ...]  # highest rate first
+    recorders: tuple[RecorderRates, ...]  # most sessions first
     fpr: Interval | None  # at the model's own threshold, over people
     brier: float | None
     ece: float | None
@@ -161,6 +180,7 @@ def evaluate_scores(
         overall=rank("all", is_fraud, scored.clusters()) if has_both else None,
         families=tuple(sorted(rows, key=lambda row: (row.roc_auc.value, row.name))),
         people=_people(scored),
+        recorders=_recorders(scored, n_resamples, seed),
         fpr=None
         if is_fraud.all()
         else rate_interval(
@@ -174,7 +194,7 @@ def evaluate_scores(
         n_unlabelled=len(set(found) - set(labelled)),
         labels_without_session=tuple(labelled[~labelled.isin(found)]),
         model_ids=tuple(sorted(set(with_score["model_id"]))),
-        notes=_notes(with_score, features),
+        notes=_notes(with_score, features, scored),
         scored=scored,
     )
 
@@ -232,7 +252,16 @@ def _labelled(rows: pd.DataFrame) -> ScoredSessions:
         threshold=float(rows["threshold"].iloc[-1]),
         person=first_known(groups.person, session_id),
         family=family,
+        recorder=first_known(_column(rows, "recorder"), np.full(len(rows), NOT_KNOWN, object)),
+        recorder_known=_column(rows, "recorder_known"),
     )
+
+
+def _column(rows: pd.DataFrame, name: str) -> Shaped[np.ndarray, " sessions"]:
+    """Return a column that older tables have not; None where nothing is known."""
+    if name not in rows.columns:
+        return np.full(len(rows), None, object)
+    return rows[name].astype(object).where(rows[name].notna(), None).to_numpy(object)
 
 
 def _rank(
@@ -323,6 +352,34 @@ def _people(scored: ScoredSessions) -> tuple[PersonFpr, ...]:
     return tuple(sorted(rows, key=lambda row: (-row.fpr.value, -row.n_sessions, row.person)))
 
 
+def _recorders(scored: ScoredSessions, n_resamples: int, seed: int) -> tuple[RecorderRates, ...]:
+    """Return the rates of each recorder; none if no session's is known."""
+    if set(scored.recorder) <= {NOT_KNOWN}:
+        return ()
+    clusters = scored.clusters()
+
+    def rate(chosen: Bool[np.ndarray, " sessions"]) -> Interval | None:
+        if not chosen.any():
+            return None
+        return rate_interval(scored.is_flagged[chosen], clusters[chosen], n_resamples, seed)
+
+    rows = []
+    for name, _ in Counter(scored.recorder.tolist()).most_common():
+        own = scored.recorder == name
+        legitimate, fraud = own & (scored.label == 0), own & (scored.label == 1)
+        rows.append(
+            RecorderRates(
+                recorder=name,
+                is_known=scored.recorder_known[own].tolist()[-1],
+                n_legitimate=int(legitimate.sum()),
+                n_fraud=int(fraud.sum()),
+                fpr=rate(legitimate),
+                tpr=rate(fraud),
+            )
+        )
+    return tuple(rows)
+
+
 def _abstained(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     without = table[table["fraud_score"].isna()]
     return {
@@ -331,8 +388,13 @@ def _abstained(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     }
 
 
-def _notes(with_score: pd.DataFrame, features: pd.DataFrame | None) -> tuple[str, ...]:
+def _notes(
+    with_score: pd.DataFrame, features: pd.DataFrame | None, scored: ScoredSessions
+) -> tuple[str, ...]:
     notes = []
+    unknown = Counter(scored.recorder[np.equal(scored.recorder_known, False)])
+    if words := unknown_recorders_text(unknown, len(scored.recorder)):
+        notes.append(words)
     n_models = len(set(with_score["model_id"]))
     if n_models > 1:
         notes.append(f"scores of {n_models} models are mixed: rankings across models mean little")

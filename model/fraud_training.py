@@ -32,6 +32,7 @@ from pipeline.reasons.reference import fit_reference_ranges
 from pipeline.replay.null_model import fit_null_model
 from pipeline.schemas import LABELS
 from pipeline.scores.table import goes_somewhere
+from pipeline.sessions.recorder import known_recorder_counts
 from pipeline.sessions.resample import resample
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import cut_windows
@@ -60,6 +61,7 @@ def train_fraud(
         null_model=fit_null_model(legitimate),
         reference_ranges=fit_reference_ranges(legitimate, person),
         people=print_of_people(model.scorer.inputs, legitimate, person),
+        recorders=known_recorder_counts(split.recorder[split.is_in("calib") & ~split.is_fraud]),
     )
     evaluation = _evaluate_test_part(model, sessions.take(split.indices("test")))
     return TrainingResult(

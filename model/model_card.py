@@ -163,10 +163,27 @@ def _thresholds(model: TrainedModel) -> list[str]:
     return [
         f"Set on {policy.n_sessions:,} legitimate sessions of {policy.n_people} people of the "
         "calib partition.",
+        *_level(model),
         "",
         "| target FPR | threshold | FPR on people left out | note |",
         "|---|---|---|---|",
         *rows,
+    ]
+
+
+def _level(model: TrainedModel) -> list[str]:
+    """Return on whose sessions calibration and thresholds rest."""
+    if not model.recorders:
+        return ["Of which recorders these were is not known."]
+    recorders = sorted(model.recorders.items(), key=lambda found: (-found[1], found[0]))
+    return [
+        "",
+        "The level, calibration and thresholds, holds for these recorders; sessions of others are "
+        "marked in the scores (`recorder_known`), and `pointerprint adapt` sets it to them.",
+        "",
+        "| recorder | legitimate sessions that its level rests on |",
+        "|---|---|",
+        *(f"| {name} | {n:,} |" for name, n in recorders),
     ]
 
 

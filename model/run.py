@@ -4,6 +4,7 @@ RUN/config.json  calibration.json  policy.json                decide a score
 RUN/checkpoint/  or  profiles/                                too: the scorer's own files
 RUN/replay/                                                   too: what repeats by accident
 RUN/reasons.json  prints/people.npz                           reference distributions: no score
+RUN/recorders.json                                            whose level it is: no score
 RUN/manifest.json                                             hashes of all these
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
 """
@@ -11,7 +12,7 @@ RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it ca
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -40,11 +41,19 @@ POLICY: Final = "policy.json"
 NULL_MODEL: Final = Path("replay", "chance.json")
 NULL_REFERENCE: Final = Path("replay", "reference.parquet")
 PEOPLE: Final = Path("prints", "people.npz")
+RECORDERS: Final = "recorders.json"
 _AGAIN: Final = "train the model again"
 _OTHER_VERSION: Final = (
     "it was written by another version of pointerprint: train again with this one "
     "(`pointerprint train STORE --to RUN`), or score with the version that made it"
 )
+
+
+@dataclass(frozen=True)
+class LevelRecorders:
+    """What `recorders.json` holds: for which recorders a model's level was set."""
+
+    recorders: Mapping[str, int]  # recorder -> legitimate sessions
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,9 @@ class TrainedModel:
     null_model: NullModel | None = None  # None: replays are not searched for
     reference_ranges: ReferenceRanges | None = None  # None: no reasons. It decides no score
     people: Prints | None = None  # one row: those trained on, each alike. It decides no score
+    recorders: Mapping[str, int] = field(default_factory=dict)
+    """Recorders that calibration and thresholds were set for, with the number of their legitimate
+    sessions; empty: not known. It decides no score."""
 
     @property
     def model_id(self) -> str:
@@ -101,6 +113,7 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     if model.people is not None:
         (folder / PEOPLE).parent.mkdir(parents=True, exist_ok=True)
         model.people.save(folder / PEOPLE)
+    write_record(LevelRecorders(dict(model.recorders)), folder / RECORDERS)
     write_manifest(folder)
 
 
@@ -130,6 +143,7 @@ def _load(folder: Path, where: StoragePath, budget: float | None) -> TrainedMode
         _load_null_model(folder) if (folder / NULL_MODEL).is_file() else None,
         read_reference_ranges(folder),
         Prints.load(people, scorer.inputs.panels.shape) if people.is_file() else None,
+        _load_recorders(folder / RECORDERS),
     )
 
 
@@ -144,6 +158,11 @@ def _read_config(folder: StoragePath, where: StoragePath) -> RunConfig:
         hint = "`pointerprint train STORE --to RUN` makes one"
         raise NotFoundError(where, "there is no trained model here", hint)
     return read_record(RunConfig, folder / CONFIG, _OTHER_VERSION)
+
+
+def _load_recorders(path: Path) -> Mapping[str, int]:
+    """Return what `LevelRecorders` holds; RUNs of version 0.2 have none."""
+    return read_record(LevelRecorders, path, _AGAIN).recorders if path.is_file() else {}
 
 
 def _load_null_model(folder: Path) -> NullModel:

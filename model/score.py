@@ -25,6 +25,7 @@ def score_sessions(
         model_id=model_id,
         run_id=run_id,
         scored_at=scored_at,
+        recorders=model.recorders,
     )
     reasons = None
     if model.reference_ranges is not None:

@@ -9,12 +9,12 @@ from typing import Final
 
 from model.audit import Audit, AuditRow, DeviceCounts
 from model.bootstrap import Interval
-from model.evaluate import Evaluation, PersonFpr, Ranking
+from model.evaluate import Evaluation, PersonFpr, Ranking, RecorderRates
 
 MAX_PEOPLE: Final = 10  # a longer list is in the JSON
 MAX_NAMES: Final = 5
 
-_NAME, _AUC = 22, 24  # columns
+_NAME, _AUC, _RECORDER, _RATE = 22, 24, 26, 22  # columns
 
 _QUESTIONS: Final = {
     "owner": "Is this the account's owner?",
@@ -26,11 +26,13 @@ def evaluation_text(evaluation: Evaluation) -> str:
     """Return all that a person should see of an evaluation."""
     rows = [evaluation.overall, *evaluation.families]
     intervals = [row.roc_auc for row in rows if row] + [evaluation.fpr]
+    intervals += [rate for row in evaluation.recorders for rate in (row.fpr, row.tpr)]
     return _joined(
         _counts(evaluation),
         _overall(evaluation),
         _families(evaluation),
         _people(evaluation),
+        recorder_lines(evaluation),
         _notes(intervals, evaluation.notes),
     )
 
@@ -106,6 +108,23 @@ def _person(row: PersonFpr) -> str:
     return f"{_short(row.person):<{_NAME}} {share:>16}  {_percent(row.fpr)}"
 
 
+def recorder_lines(evaluation: Evaluation) -> list[str]:
+    """Return the rates by recorder as a table; nothing if no session's recorder is known."""
+    if not evaluation.recorders:
+        return []
+    head = f"{'recorder':<{_RECORDER}} {'n':>6}  {'false positives':<{_RATE}} {'frauds':>6}  "
+    return [f"{head}{'flagged':<{_RATE}} level", *map(_recorder, evaluation.recorders)]
+
+
+def _recorder(row: RecorderRates) -> str:
+    fpr, tpr = (_percent(rate) if rate else "-" for rate in (row.fpr, row.tpr))
+    level = {True: "set", False: "not set", None: "?"}[row.is_known]
+    return (
+        f"{_short(row.recorder, _RECORDER):<{_RECORDER}} {row.n_legitimate:>6,}  {fpr:<{_RATE}} "
+        f"{row.n_fraud:>6,}  {tpr:<{_RATE}} {level}"
+    )
+
+
 def audit_text(audit: Audit) -> str:
     """Return all that a person should see of an audit."""
     intervals = [found for row in audit.rows for found in (row.auc, row.auc_matched)]
@@ -116,6 +135,7 @@ def audit_text(audit: Audit) -> str:
         _audit_head(audit),
         _audit_table(audit),
         _device(audit),
+        _recorders(audit),
         _wrapped(explained) + _notes(intervals, audit.notes),
     )
 
@@ -157,6 +177,16 @@ def _device_counts(found: DeviceCounts) -> str:
     )
 
 
+def _recorders(audit: Audit) -> list[str]:
+    head = f"{'recorder':<{_RECORDER}} {'legitimate':>10} {'frauds':>10}"
+    rows = [
+        f"{_short(row.recorder, _RECORDER):<{_RECORDER}} {row.n_legitimate:>10,} {row.n_fraud:>10,}"
+        for row in audit.recorders[:MAX_PEOPLE]
+    ]
+    n_more = len(audit.recorders) - len(rows)
+    return [head, *rows, *([f"and {n_more:,} more, in the JSON"] if n_more else [])]
+
+
 def _line(name: str, value: str, beside: str = "") -> str:
     return f"{name:<{_NAME}} {value:<26} {beside}".rstrip()
 
@@ -180,8 +210,8 @@ def _feature(row: Ranking) -> str:
     return f"{best.roc_auc:.3f} {_short(best.name)}" if best else ""
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+def _short(name: str, longest: int = _NAME) -> str:
+    return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def _notes(intervals: Iterable[Interval | None], notes: Iterable[str]) -> list[str]:

@@ -121,6 +121,10 @@ SCORES = pa.schema(
         pa.field(
             "replay_of", pa.string(), metadata={"since": "2"}
         ),  # a session it shares most with
+        pa.field("recorder", pa.string(), metadata={"since": "4"}),
+        pa.field(
+            "recorder_known", pa.bool_(), metadata={"since": "4"}
+        ),  # whether the model's level was set for it; null: one of the two isn't known
         pa.field("n_events", pa.int32(), nullable=False),
         pa.field("n_windows", pa.int32(), nullable=False),
         pa.field(
@@ -130,7 +134,7 @@ SCORES = pa.schema(
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
     ],
-    metadata={"schema": "scores", "version": "3"},
+    metadata={"schema": "scores", "version": "4"},
 )
 
 # A row a sub-session of an enrolled session: what an account's own measures range over.

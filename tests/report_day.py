@@ -98,6 +98,8 @@ def scores_of(sessions: Sessions, seed: int = 0) -> pa.Table:
             "abstain_reason": "no_moves" if np.isnan(score[i]) else None,
             "reasons": ["replay_of_session"] if i == 2 else [],
             "replay_of": sessions.session_id[1] if i == 2 else None,
+            "recorder": str(sessions.source[i]),
+            "recorder_known": i % 2 == 0,
             "n_events": int(sessions.n_events[i]),
             "n_windows": 0 if np.isnan(score[i]) else 1,
             "worst_window_ms": None if np.isnan(score[i]) else 0,

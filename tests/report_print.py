@@ -99,6 +99,8 @@ def case_row(i: int) -> dict[str, Any]:
         "abstained": None,
         "reasons": [] if i else ["print"],
         "replay_of": None,
+        "recorder": None,
+        "recorder_known": None,
         "n_events": N_EVENTS,
         "n_windows": 1,
         "model": "made by hand",

@@ -78,7 +78,7 @@ def test_a_run_holds_what_decides_a_score_and_how_it_came_about(made):
     assert {path.name for path in made.run.iterdir()} == {
         *("checkpoint", "config.json", "calibration.json", "policy.json"),
         *("metrics.json", "split.json", "history.json", "MODEL_CARD.md", "_SUCCESS"),
-        *("reasons.json", "prints", "reference.json", "manifest.json"),
+        *("reasons.json", "prints", "reference.json", "manifest.json", "recorders.json"),
         *("training.png", "roc.png", "reliability.png", "scores.png"),
     }
     assert not list(made.run.parent.glob("*.training"))

@@ -339,6 +339,8 @@ def scored(score: list[float | None], reasons: list[list[str]] | None = None) ->
         "abstain_reason": [None if value is not None else "no_profile" for value in score],
         "reasons": reasons or [[]] * n,
         "replay_of": [None] * n,
+        "recorder": [None] * n,
+        "recorder_known": [None] * n,
         "n_events": [50] * n,
         "n_windows": [1] * n,
         "worst_window_ms": [0] * n,

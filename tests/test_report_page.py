@@ -206,6 +206,21 @@ def test_filters_leave_what_fits(opened):
     assert len(opened.texts("#cases li")) == len(rows)
 
 
+def test_a_recorder_that_the_level_was_not_set_for_is_marked_and_explained(opened):
+    page = opened.page
+    rows = block(Path(page.url.removeprefix("file://")).read_text(), "report")["queue"]
+    abouts = page.locator("#cases .about").all_inner_texts()
+    for row, about in zip(rows, abouts, strict=True):
+        assert about.startswith("another recorder") == (row["recorder_known"] is False)
+        said = page.locator("#reasons").inner_text()
+        assert ("level was not set for this recorder, csv" in said) == (
+            row["recorder_known"] is False
+        )
+        page.keyboard.press("j")
+    assert {row["recorder_known"] for row in rows} == {True, False}
+    assert opened.errors == []
+
+
 def test_a_session_unlike_its_account_shows_two_measures_and_the_accounts_range(
     open_page, tmp_path
 ):

@@ -156,6 +156,8 @@ def test_a_row_for_every_session():
         "abstain_reason": None,
         "reasons": [],
         "replay_of": None,
+        "recorder": None,
+        "recorder_known": None,
         "n_events": 4,
         "n_windows": 2,
         "worst_window_ms": 200,  # its second window begins with its third event

@@ -19,6 +19,7 @@ from model.training_data import balance_records
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import QUARANTINE
 from pipeline.sessions.labels import read_labels
+from pipeline.sessions.recorder import name_recorders
 from pipeline.sessions.windows import WindowConfig
 from pipeline.storage.store import Part, write_part
 from rasterize.canvas import Canvas
@@ -72,7 +73,7 @@ def easy_store(store: Path, n: int = 64, people: int = 8) -> Path:
         ),
     )
     part = Part(store, "2026-11-01", "easy")
-    write_part(part, [sessions], QUARANTINE.empty_table(), {"files": []})
+    write_part(part, [name_recorders(sessions)], QUARANTINE.empty_table(), {"files": []})
     return store
 
 

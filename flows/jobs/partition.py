@@ -20,6 +20,7 @@ from pipeline.errors import DataError, printable
 from pipeline.ingest.report import DUPLICATE, duplicates_table, join_shard_reports
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
+from pipeline.scores.recorders import unknown_recorders, unknown_recorders_text
 from pipeline.scores.table import repeated_hashes, short_hashes
 from pipeline.storage.paths import StoragePath, open_parquet, remove_tree
 from pipeline.storage.publish import parquet_writer, publish_partition, seal, write_parquet
@@ -53,6 +54,7 @@ def publish_scores(
     """
     counts: Counter[str] = Counter()
     abstained: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
     tally = Tally()
     kept = _rows_kept(staged, shards)
 
@@ -61,6 +63,7 @@ def publish_scores(
             table = with_review(table.filter(pa.array(is_kept)), abstain_is)
             counts.update(_counts(table))
             abstained.update(reasons_counted(table))
+            unknown.update(unknown_recorders(table))
             tally.add(table)
             yield table
         if not shards:
@@ -78,6 +81,7 @@ def publish_scores(
         "n_doubles": sum(int((~is_kept).sum()) for is_kept in kept),
         "abstained": dict(sorted(abstained.items())),
         "abstaining_accounts": [asdict(account) for account in abstaining_accounts(tally)],
+        "unknown_recorders": dict(sorted(unknown.items())),
         "n_quarantined": n_quarantined,
         "logs": join_shard_reports(logs).to_json() if logs else None,
         "files": [PART],
@@ -182,7 +186,8 @@ _SHOWN: Final = 5  # accounts, files
 
 _TOLD: Final = (
     *("n_sessions", "n_flagged", "n_review", "n_abstained", "n_replays", "n_doubles"),
-    *("abstained", "abstain_is", "abstaining_accounts", "n_quarantined", "logs"),
+    *("abstained", "abstain_is", "abstaining_accounts", "unknown_recorders", "n_quarantined"),
+    "logs",
     *("threshold", "model_id", "run_id"),
 )
 
@@ -201,6 +206,8 @@ def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
     if manifest["n_abstained"]:
         lines.append(f"abstained: {manifest['n_abstained']:,} ({_listed(manifest['abstained'])})")
     lines += _accounts(manifest["abstaining_accounts"])
+    if unknown := unknown_recorders_text(manifest["unknown_recorders"], manifest["n_sessions"]):
+        lines.append(unknown)
     logs = manifest["logs"] or {}
     if manifest["n_quarantined"]:
         rejected = Counter(logs.get("rejected", {}))

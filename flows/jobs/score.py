@@ -114,6 +114,7 @@ def _begin(job: ScoreJob, model: TrainedModel, shards: Sequence[Shard]) -> Scori
         "format": job.format,
         "columns": dict(job.columns),
         "replays": keeps_recordings,
+        "recorders": dict(model.recorders),
         "reference_ranges": None if ranges is None else ranges.to_json(),
         "scores": SCORES.metadata[b"version"].decode(),
         "pointerprint": metadata.version("pointerprint"),

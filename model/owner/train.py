@@ -35,6 +35,7 @@ from pipeline.features.kinematics import session_feature_frame
 from pipeline.reasons.account import measure_constancy
 from pipeline.reasons.reference import fit_reference_ranges
 from pipeline.replay.null_model import fit_null_model
+from pipeline.sessions.recorder import known_recorder_counts
 from pipeline.sessions.sessions import Sessions
 from pipeline.splits.split import PARTITIONS, Split, assert_no_crossing, split_sessions
 from pipeline.storage.paths import StoragePath
@@ -76,6 +77,7 @@ def train_owner(
         null_model=fit_null_model(sessions),
         reference_ranges=replace(ranges, own=measure_constancy(sessions)),
         people=print_of_people(scorer.inputs, sessions, sessions.account_id),
+        recorders=known_recorder_counts(sessions.recorder),
     )
     return TrainingResult(
         model=model,

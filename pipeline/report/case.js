@@ -55,6 +55,10 @@ function scoreParts(row) {
 function reasonParts(row, block) {
   const parts = [];
   if (row.abstained) parts.push(element("p", { className: "notice" }, "Not scored. ", ABSTAINED[row.abstained] ?? row.abstained));
+  if (row.recorder_known === false) {
+    parts.push(element("p", { className: "notice" }, "The model's level was not set for this recorder, ", named(row.recorder),
+      ": the score may be too high or too low, as all scores of this recorder may be."));
+  }
   const items = row.reasons.map((code) => {
     const item = element("li", {}, element("strong", {}, reasonWords(code)));
     const found = (block.reasons ?? []).filter((reason) => reason.code === code);
@@ -89,6 +93,7 @@ function factParts(row, block) {
     ["Windows scored", row.n_windows.toLocaleString("en")],
     ["Lasted", path ? seconds(path.duration_ms) : "not known"],
     ["Page", size],
+    ["Recorder", row.recorder === null ? "not known" : named(row.recorder)],
     ["Highest window", block.worst_ms === null ? "none" : `from ${seconds(block.worst_ms)}`],
     ["Model", row.model],
     ["Scoring run", row.run],

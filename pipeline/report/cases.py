@@ -103,6 +103,8 @@ def queue_row(row: Row, label: int | None) -> dict[str, Any]:
         "abstained": row["abstain_reason"],
         "reasons": row["reasons"],
         "replay_of": row["replay_of"],
+        "recorder": row["recorder"],
+        "recorder_known": row["recorder_known"],
         "n_events": row["n_events"],
         "n_windows": row["n_windows"],
         "model": row["model_id"],

@@ -28,7 +28,8 @@ function buildQueue() {
 }
 
 function queueItem(row, i) {
-  const about = row.abstained ? row.abstained.replaceAll("_", " ") : row.reasons.map(reasonName).join(", ");
+  const why = row.abstained ? row.abstained.replaceAll("_", " ") : row.reasons.map(reasonName).join(", ");
+  const about = [row.recorder_known === false ? "another recorder" : "", why].filter(Boolean).join(" · ");
   const button = element("button", { type: "button", tabIndex: -1, id: `item-${i}` },
     element("span", { className: `chip band-${row.band}` }, row.band),
     element("span", { className: "number" }, scoreText(row.score)),
@@ -67,7 +68,7 @@ function fits(row, want) {
   const given = verdicts.get(row.id);
   const day = row.started_at?.slice(0, 10) ?? "";
   const text = () =>
-    [row.id, row.account ?? "", ...row.reasons, ...row.reasons.map(reasonWords), row.abstained ?? "", given?.note ?? ""]
+    [row.id, row.account ?? "", ...row.reasons, ...row.reasons.map(reasonWords), row.abstained ?? "", row.recorder ?? "", given?.note ?? ""]
       .join("\n").toLowerCase();
   return (
     want.bands.has(row.band) &&

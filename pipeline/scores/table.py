@@ -1,8 +1,8 @@
 """Make the scores table from window logits: a row a session, abstained ones too."""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import get_args
 
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped, UInt64
 from pipeline.config import Pooling
 from pipeline.errors import ConfigError
 from pipeline.schemas import SCORES, Kind
+from pipeline.scores.recorders import knows_recorders
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows
 
@@ -54,6 +55,7 @@ class ScorePolicy:
     model_id: str
     run_id: str
     scored_at: datetime  # UTC
+    recorders: Mapping[str, int] = field(default_factory=dict)  # that the level was set for
 
 
 def pool_logits(
@@ -164,6 +166,10 @@ def scores_table(
         "abstain_reason": pa.array(reason, pa.string()),
         "reasons": _no_reasons(n) if reasons is None else reasons,
         "replay_of": pa.nulls(n, pa.string()),  # one session alone doesn't tell
+        "recorder": pa.array(sessions.recorder, pa.string()),
+        "recorder_known": pa.array(
+            knows_recorders(sessions.recorder, verdict.recorders), pa.bool_()
+        ),
         "n_events": pa.array(sessions.n_events, pa.int32()),
         "n_windows": pa.array(np.bincount(windows.session, minlength=n), pa.int32()),
         "worst_window_ms": pa.array(

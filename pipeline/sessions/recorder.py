@@ -60,6 +60,11 @@ def recorder_counts(sessions: Sessions) -> dict[str, int]:
     return dict(Counter(names))
 
 
+def known_recorder_counts(recorder: Shaped[np.ndarray, " sessions"]) -> dict[str, int]:
+    """Return how many sessions are of each recorder, without those of none."""
+    return {name: n for name, n in Counter(recorder).items() if name not in (None, NOT_KNOWN)}
+
+
 def check_recorder(name: str) -> str:
     """Return a recorder's name without space around it; refuse one that can't be shown."""
     name = name.strip()
