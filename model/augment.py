@@ -11,8 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from model.config import AugmentConfig
+from pipeline.features.quantities import speed_px_s
 from pipeline.sessions.resample import ResampleConfig
-from rasterize.motion import Paths, valid_points
+from rasterize.motion import Paths, same_piece, valid_points
+
+_SMOOTHED_STEPS = 8  # of 0.6 kept each time, 2 % are left then
 
 
 def augment(
@@ -22,11 +25,10 @@ def augment(
     resample: ResampleConfig = ResampleConfig(),
 ) -> Paths:
     """Return paths as another screen and another recorder would have logged them."""
-    shape_key, clock_key, crop_key, drop_key, share_key, period_key, keep_key = jax.random.split(
-        key, 7
-    )
+    keys = jax.random.split(key, 8)
+    shape_key, pointer_key, clock_key, crop_key, drop_key, share_key, period_key, keep_key = keys
     n, _ = paths.t_ms.shape
-    paths = _another_screen(paths, shape_key, config)
+    paths = _another_screen(_another_pointer(paths, pointer_key, config), shape_key, config)
     as_recorded = jax.random.bernoulli(keep_key, config.same_recorder_share, (n, 1))
     t_ms = jnp.where(as_recorded, paths.t_ms, _another_clock(paths, clock_key, config))
     throttled = jax.random.bernoulli(share_key, config.throttled_share, (n, 1))
@@ -43,7 +45,7 @@ def augment(
         )
     if resample.changes_only:
         stays = (jnp.diff(paths.x_px, axis=1) == 0) & (jnp.diff(paths.y_px, axis=1) == 0)
-        stays &= jnp.diff(paths.kind, axis=1) == 0
+        stays &= (jnp.diff(paths.kind, axis=1) == 0) & (jnp.diff(paths.piece, axis=1) == 0)
         paths = compact(paths, jnp.pad(~stays, ((0, 0), (1, 0)), constant_values=True))
     interval_ms = jnp.diff(paths.t_ms, axis=1)
     if resample.longest_rest_ms:
@@ -63,14 +65,18 @@ def compact(paths: Paths, kept: Bool[Array, "batch points"]) -> Paths:
     n_points = kept.sum(axis=1).astype(paths.n_points.dtype)
     index = jnp.minimum(jnp.arange(kept.shape[1])[None, :], n_points[:, None] - 1)
     event = jnp.take_along_axis(order, index, axis=1)
-    columns = (jnp.take_along_axis(column, event, axis=1) for column in paths[:4])
-    t_ms, x_px, y_px, kind = columns
-    return Paths(t_ms, x_px, y_px, kind, n_points)
+    t_ms, x_px, y_px, kind, piece = (
+        jnp.take_along_axis(column, event, axis=1) for column in paths[:-1]
+    )
+    return Paths(t_ms, x_px, y_px, kind, piece, n_points)
 
 
 def _another_screen(paths: Paths, key: PRNGKeyArray, config: AugmentConfig) -> Paths:
-    """Scale, turn a little and mirror; shift by less than a pixel, so that rounding varies."""
-    scale_key, turn_key, mirror_key, shift_key = jax.random.split(key, 4)
+    """Scale, turn a little and mirror; shift by less than a pixel, so that rounding varies.
+
+    Some screens have a coarser grid: places were scaled after they had been rounded.
+    """
+    scale_key, turn_key, mirror_key, shift_key, share_key, grid_key = jax.random.split(key, 6)
     n = len(paths.n_points)
     scale = _log_uniform(scale_key, (n, 1), 1 / config.scale, config.scale)
     angle = jnp.deg2rad(config.turn_deg) * jax.random.uniform(
@@ -81,7 +87,66 @@ def _another_screen(paths: Paths, key: PRNGKeyArray, config: AugmentConfig) -> P
     x = jnp.where(mirrored, -scale, scale) * (paths.x_px - paths.x_px[:, :1])
     y = scale * (paths.y_px - paths.y_px[:, :1])
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    return paths._replace(x_px=cos * x - sin * y + shift[0], y_px=sin * x + cos * y + shift[1])
+    x, y = cos * x - sin * y + shift[0], sin * x + cos * y + shift[1]
+    is_coarse = jax.random.bernoulli(share_key, config.coarse_share, (n, 1))
+    finest_px = min(0.5, config.coarse_grid_px)
+    grid_px = _log_uniform(grid_key, (n, 1), finest_px, config.coarse_grid_px)
+    return paths._replace(
+        x_px=jnp.where(is_coarse, jnp.rint(x / grid_px) * grid_px, x),
+        y_px=jnp.where(is_coarse, jnp.rint(y / grid_px) * grid_px, y),
+    )
+
+
+def _another_pointer(paths: Paths, key: PRNGKeyArray, config: AugmentConfig) -> Paths:
+    """Stretch one axis, let the gain grow or fall with speed, and smooth: each in half of them.
+
+    A mouse driver's acceleration, a page that is scaled, a remote desktop that smooths. Steps
+    across jumps stay as they are. In a few, a program keeps putting the pointer back to one place,
+    as games and remote desktops do: every few events it starts from there again.
+    """
+    stretch_key, gain_key, smooth_key, *keys = jax.random.split(key, 9)
+    back_key, often_key, event_key, *share_keys = keys
+    n = len(paths.n_points)
+
+    def in_half(number: int, of: Float[Array, "batch 1"]) -> Float[Array, "batch 1"]:
+        return jnp.where(jax.random.bernoulli(share_keys[number], 0.5, (n, 1)), of, 0.0)
+
+    stretch = in_half(0, jax.random.uniform(stretch_key, (n, 1), minval=-1.0) * config.stretch)
+    gain = in_half(1, jax.random.uniform(gain_key, (n, 1), minval=-1.0) * config.gain)
+    kept = in_half(2, jax.random.uniform(smooth_key, (n, 1)) * config.smoothing)
+    dx = jnp.exp(stretch) * jnp.diff(paths.x_px, axis=1)
+    dy = jnp.diff(paths.y_px, axis=1)
+    is_step = same_piece(paths)[:, 1:]
+    speed = speed_px_s(jnp.hypot(dx, dy), jnp.diff(paths.t_ms, axis=1))
+    # As a driver's gain: steady below 50 and above 5,000 px/s.
+    factor = (jnp.clip(speed, 50.0, 5000.0) / 500.0) ** gain
+    dx, dy = (
+        jnp.where(is_step, _smoothed(jnp.where(is_step, factor * step, 0.0), kept), step)
+        for step in (dx, dy)
+    )
+    x, y = (
+        jnp.pad(jnp.cumsum(step, axis=1), ((0, 0), (1, 0))) + column[:, :1]
+        for step, column in ((dx, paths.x_px), (dy, paths.y_px))
+    )
+    is_put_back = jax.random.bernoulli(back_key, config.put_back_share, (n, 1))
+    often = is_put_back / _log_uniform(often_key, (n, 1), 2.0, 12.0)  # once in 2 to 12 events
+    is_back = jax.random.bernoulli(event_key, often, x.shape)
+    start = jax.lax.cummax(jnp.where(is_back, jnp.arange(x.shape[1])[None, :], 0), axis=1)
+    x, y = (
+        column - jnp.take_along_axis(column, start, axis=1) + column[:, :1] for column in (x, y)
+    )
+    return paths._replace(x_px=x, y_px=y)
+
+
+def _smoothed(
+    steps: Float[Array, "batch steps"], kept: Float[Array, "batch 1"]
+) -> Float[Array, "batch steps"]:
+    """Return exponentially smoothed steps: of each, the share `kept` comes later."""
+    result, weight = jnp.zeros_like(steps), 1 - kept
+    for lag in range(_SMOOTHED_STEPS):
+        result = result + weight * jnp.pad(steps, ((0, 0), (lag, 0)))[:, : steps.shape[1]]
+        weight = weight * kept
+    return result
 
 
 def _another_clock(

@@ -5,88 +5,84 @@ about short sessions above all. A few numbers, fitted on people and generators i
 correct that.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Float, Float64, Int, Real, Shaped
+from jaxtyping import Float, Float64, Int, Real
 from scipy.special import expit, logit
 
 from pipeline.errors import DataError
 
-_SD_OF_MEAN_DEVIATION = np.sqrt(np.pi / 2)  # of a normal distribution
-_NARROWEST = 0.25  # of the spread over all lengths: fewer people may agree by luck
+UPPER: Final = 0.95
+"""The spread of people's logits is from their median to this quantile: false positives come from
+the upper side, and one in twenty can be counted at every length."""
+
+_LENGTHS = 11  # between the fewest and the most events
+_BANDWIDTH = 0.45  # of a length, as a logarithm: sessions half as long or twice count a third
+_LONGEST = 1.2  # full windows: longer sessions are means of several, and say nothing of one
+_ELSEWHERE = 1e-3  # weight of other lengths, where a length has no sessions of its own
+_NARROWEST = 0.25  # of the spread over all lengths: few people may agree by luck
 
 
 @dataclass(frozen=True)
 class LengthCalibration:
-    """Mean and spread of people's logits at the fewest and the most events, log-linear between."""
+    """Median and spread of people's logits by the number of events that a logit rests on.
 
-    fewest: int
-    most: int
-    mean_of_fewest: float
-    mean_of_most: float
-    spread_of_fewest: float
-    spread_of_most: float
+    Between two of `n_events` both are log-linear, beyond them level: a session of many windows is
+    held against people in one full window. What many windows of a recorder have in common is not
+    averaged out.
+    """
+
+    n_events: tuple[float, ...]
+    middle: tuple[float, ...]
+    spread: tuple[float, ...]
 
     def adjust(
         self, logits: Float[np.ndarray, " sessions"], n_events: Int[np.ndarray, " sessions"]
     ) -> Float64[np.ndarray, " sessions"]:
-        """Return each logit as spreads above the mean of people's logits; NaN stays.
-
-        Mean and spread are halfway between those at the session's length and those at the most
-        events. With those at its own length alone, every length would have an FPR of 1 %;
-        without them, all false positives would be short sessions, where bots are hardest to tell.
-        """
-        share = _share(n_events, self.fewest, self.most)
-        mean = self.mean_of_fewest + share * (self.mean_of_most - self.mean_of_fewest)
-        spread = self.spread_of_fewest + share * (self.spread_of_most - self.spread_of_fewest)
-        centred = logits.astype(np.float64) - (mean + self.mean_of_most) / 2
-        return centred / np.sqrt(spread * self.spread_of_most)
+        """Return each logit as spreads above the median of people at its length; NaN stays."""
+        at = np.log(np.maximum(n_events, 1))
+        grid = np.log(self.n_events)
+        middle, spread = (np.interp(at, grid, line) for line in (self.middle, self.spread))
+        return (logits.astype(np.float64) - middle) / spread
 
 
 def fit_length_calibration(
     logits: Float[np.ndarray, " sessions"],
     n_events: Int[np.ndarray, " sessions"],
-    people: Shaped[np.ndarray, " sessions"],
     fewest: int,
     most: int,
 ) -> LengthCalibration:
-    """Return how the logits of legitimate sessions lie; each person counts alike.
+    """Return how the logits of legitimate sessions lie; each session counts alike.
 
-    Two straight lines over the logarithm of the length, one through the logits, one through their
-    distances from the first: few people have few sessions of each length.
+    At each length by a Gaussian kernel over the logarithm of the length.
     """
-    code, _ = pd.factorize(people)
-    weight = np.sqrt(1 / np.bincount(code)[code])
-    share = _share(n_events, fewest, most)
-    mean = _line(share, logits.astype(np.float64), weight)
-    off = np.abs(logits - np.interp(share, (0, 1), mean)) * _SD_OF_MEAN_DEVIATION
-    overall = float(np.average(off, weights=weight**2)) or 1.0
-    spread = np.maximum(_line(share, off, weight), _NARROWEST * overall)
-    return LengthCalibration(fewest, most, *map(float, mean), *map(float, spread))
+    values = logits.astype(np.float64)
+    overall = float(np.quantile(values, UPPER) - np.median(values)) or 1.0
+    at = np.log(np.maximum(n_events, 1))
+    grid = np.geomspace(fewest, most, _LENGTHS if most > fewest else 1)
+    middle, spread = [], []
+    for length in grid:
+        near = np.exp(-0.5 * ((at - np.log(length)) / _BANDWIDTH) ** 2) + _ELSEWHERE
+        near[n_events > _LONGEST * most] = _ELSEWHERE
+        low, high = weighted_quantiles(values, near, (0.5, UPPER))
+        middle.append(low)
+        spread.append(max(high - low, _NARROWEST * overall))
+    return LengthCalibration(tuple(grid.tolist()), tuple(middle), tuple(spread))
 
 
-def _share(
-    n_events: Int[np.ndarray, " sessions"], fewest: int, most: int
-) -> Float64[np.ndarray, " sessions"]:
-    """Return how far on the way from `fewest` to `most` events each is, by the logarithm."""
-    if most <= fewest:
-        return np.ones(len(n_events))
-    return np.clip(np.log(np.maximum(n_events, 1) / fewest) / np.log(most / fewest), 0, 1)
-
-
-def _line(
-    share: Float64[np.ndarray, " sessions"],
-    values: Float64[np.ndarray, " sessions"],
-    weight: Float64[np.ndarray, " sessions"],
-) -> Float64[np.ndarray, "2"]:
-    """Return a line's values at 0 and 1; where all lengths are alike it is level."""
-    middle = np.average(share, weights=weight**2)
-    inputs = np.stack([weight, weight * (share - middle)], axis=1)
-    level, slope = np.linalg.lstsq(inputs, weight * values, rcond=1e-6)[0]
-    return level + slope * (np.array([0.0, 1.0]) - middle)
+def weighted_quantiles(
+    values: Float64[np.ndarray, " values"],
+    weights: Float64[np.ndarray, " values"],
+    shares: Sequence[float],
+) -> list[float]:
+    """Return quantiles of values that count by `weights`, interpolated between them."""
+    order = np.argsort(values, kind="stable")
+    weight = weights[order]
+    below = (np.cumsum(weight) - weight / 2) / weight.sum()
+    return np.interp(shares, below, values[order]).tolist()
 
 
 @dataclass(frozen=True)
@@ -122,6 +118,10 @@ class Calibration:
             logits = self.length.adjust(logits, n_events)
         with np.errstate(over="ignore"):  # a logit of 1e308 may become infinite: that is 1
             return self.slope * logits.astype(np.float64) + self.intercept
+
+    def score_of(self, adjusted: float) -> float:
+        """Return the probability of fraud at so many spreads above the median of people."""
+        return float(expit(self.slope * adjusted + self.intercept))
 
     def with_prior(self, prior: float) -> "Calibration":
         """Return the calibration for traffic of which the share `prior` is fraud.

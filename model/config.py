@@ -94,6 +94,13 @@ class AugmentConfig:
         speed: Speed: multiplied or divided by up to this.
         turn_deg: Rotation by up to this, either way.
         mirror: Swap left and right in half of the paths.
+        stretch: In half of the paths, one axis is multiplied by up to exp(this), or divided.
+        gain: In half of the paths, the pointer's gain is a power of speed of up to this, either
+            way.
+        smoothing: In half of the paths, up to this share of each step comes later.
+        put_back_share: Share of paths in which a program keeps putting the pointer back.
+        coarse_share: Share of paths whose positions are rounded to a coarser grid.
+        coarse_grid_px: The coarsest such grid.
         same_recorder_share: Share of paths that keep their clock and all their events.
         slowest_recorder_ms: Paths are throttled to a period of up to this.
         throttled_share: Share of paths that are throttled.
@@ -111,6 +118,12 @@ class AugmentConfig:
     speed: float = 2.0
     turn_deg: float = 15.0
     mirror: bool = True
+    stretch: float = 0.4
+    gain: float = 0.35
+    smoothing: float = 0.6
+    put_back_share: float = 0.1
+    coarse_share: float = 0.25
+    coarse_grid_px: float = 3.0
     same_recorder_share: float = 0.3
     slowest_recorder_ms: float = 110.0
     throttled_share: float = 0.5
@@ -124,14 +137,21 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         """Check that the values are in range."""
-        random = (self.throttled_share, self.ticking_share, self.dropped_share)
-        shares = (*random, self.same_recorder_share)
-        if not all(0 <= share <= 1 for share in shares) or not 0 < self.shortest_crop <= 1:
+        names = ("throttled", "ticking", "dropped", "same_recorder", "put_back", "coarse")
+        shares = {f"{name}_share": getattr(self, f"{name}_share") for name in names}
+        shares |= {"smoothing": self.smoothing}
+        if not all(0 <= share <= 1 for share in shares.values()) or not 0 < self.shortest_crop <= 1:
             raise ConfigError(
                 "augment",
-                "throttled_share, ticking_share, dropped_share and same_recorder_share are "
-                f"{shares}, shortest_crop {self.shortest_crop}",
+                ", ".join(f"{name} {share}" for name, share in shares.items())
+                + f", shortest_crop {self.shortest_crop}",
                 "0 to 1, and shortest_crop above 0",
+            )
+        if min(self.stretch, self.gain) < 0 or self.coarse_grid_px <= 0:
+            raise ConfigError(
+                "augment",
+                f"stretch {self.stretch}, gain {self.gain}, coarse_grid_px {self.coarse_grid_px}",
+                "stretch and gain 0 or more, coarse_grid_px above 0",
             )
         if min(self.scale, self.speed) < 1 or min(self.clock_jitter_ms, self.slower_copies) < 0:
             raise ConfigError(
@@ -223,6 +243,8 @@ class OwnerConfig:
         enough_people: With `auto`: fewer people than this, and sessions are held out.
         folds: Folds of people or sessions: each is scored by a model of the others.
         min_confidence: A profile of less confidence abstains.
+        threshold_confidence: `policy.confidence` of this task: another day differs from the one
+            that thresholds were set on.
     """
 
     window: WindowConfig = field(default_factory=lambda: WindowConfig(max_events=128))
@@ -239,6 +261,7 @@ class OwnerConfig:
     enough_people: int = 20
     folds: int = 5
     min_confidence: float = 0.3
+    threshold_confidence: float = 0.75
 
     def __post_init__(self) -> None:
         """Check that the values are in range."""
@@ -277,14 +300,15 @@ class PolicyConfig:
     Attributes:
         budgets: Target FPRs to calibrate thresholds for: shares of legitimate sessions flagged.
         budget: The target FPR in force: decides `is_flagged` and band `high`.
-        confidence: Probability that a threshold keeps its target FPR for people not in the data.
+        confidence: Probability that a threshold keeps its target FPR for people not in the data;
+            one half aims at it.
         n_resamples: Bootstrap resamples of people.
         seed: Seed of the resamples.
     """
 
     budgets: tuple[float, ...] = (0.001, 0.01, 0.05)
     budget: float = 0.01
-    confidence: float = 0.75
+    confidence: float = 0.5
     n_resamples: int = 1000
     seed: int = 0
 

@@ -15,7 +15,7 @@ from model.evaluate import Evaluation, evaluate_scores
 from model.fraud import FraudScorer
 from model.model_card import fraud_card
 from model.network import Network
-from model.policy import fit_policy
+from model.policy import fit_policy, score_reference
 from model.prints import print_of_people
 from model.run import TrainedModel
 from model.score import score_sessions
@@ -106,14 +106,18 @@ def calibrate_network(
     n_events = predictions.events_of_session[is_scored]
     label, person = calib.label[parent[is_scored]], person[parent[is_scored]]
     is_legitimate = label == 0
-    people = person[is_legitimate]
-    by_length = fit_length_calibration(
-        logits[is_legitimate], n_events[is_legitimate], people, fewest, most
-    )
+    by_length = fit_length_calibration(logits[is_legitimate], n_events[is_legitimate], fewest, most)
     fitted = fit_calibration(by_length.adjust(logits, n_events), label)
     calibration = replace(fitted, length=by_length)
     scores = calibration.apply(logits[is_legitimate], n_events[is_legitimate])
-    policy = fit_policy(scores, people, config.policy, n_legitimate)
+    policy = fit_policy(
+        scores,
+        person[is_legitimate],
+        config.policy,
+        n_legitimate,
+        weights=np.ones(len(scores)),  # drawn so that recorders, people, sessions count alike
+        reference=score_reference(fitted.score_of),
+    )
     return TrainedModel(config, scorer, calibration, policy)
 
 

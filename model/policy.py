@@ -1,21 +1,33 @@
 """Set thresholds from the scores of legitimate sessions, each for a target FPR.
 
-A threshold that flags 1 % of the sessions it was chosen on flags more than 1 % of other
-people's about half the time, and easily 2 %: people differ, and it was fitted to these. So a
-threshold is taken only if, with `confidence`, the rate over all people that these were drawn
-from is at most the target. docs/evaluation.md shows what that changes. (A target FPR is called
-`budget` in settings and files.)
+A threshold aims at its target: half of all samples of people would flag more, half less. With a
+higher `confidence` it is taken only if that share of samples keeps the target. Few people say
+little of how others differ, so their threshold is drawn towards what people of many recorders
+reach (`MANY_RECORDERS`). (A target FPR is called `budget` in settings and files.)
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
+from scipy.special import expit, logit
 
 from model.bootstrap import FEW_GROUPS
 from model.config import PolicyConfig
 from pipeline.errors import ConfigError, DataError
+
+_TINY = 1e-6  # a score nearer to 0 or 1 counts as this near
+
+
+MANY_RECORDERS: Final = {0.05: 1.1, 0.01: 1.6, 0.001: 2.3}
+"""Spreads above the median that this share of legitimate sessions reaches, where neither the
+people nor their recorder were trained on or calibrated with (`python -m benchmarks.recorders`)."""
+
+PRIOR_PEOPLE: Final = 5
+"""So many people count as much as `MANY_RECORDERS`."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +78,17 @@ def fit_policy(
     people: Shaped[np.ndarray, " sessions"],
     config: PolicyConfig = PolicyConfig(),
     n_independent: int | None = None,
+    weights: Float[np.ndarray, " sessions"] | None = None,
+    reference: Mapping[float, float] | None = None,
 ) -> Policy:
     """Return thresholds from calibrated `scores` of legitimate sessions, and whose they are.
 
     `n_independent` is the number of independent sessions, where those that are scored overlap.
+    `weights` say how much a session counts; without them each person counts alike. `reference` are
+    the scores that people elsewhere reach, by target FPR: what few people are drawn towards.
 
-    Each person counts once, however many sessions they gave. People are resampled: the
-    `confidence` quantile of the resampled rates must not be above the target.
+    People are resampled: the `confidence` quantile of the resampled rates must not be above the
+    target.
     """
     if not len(scores) or not np.isfinite(scores).all():
         raise DataError(
@@ -81,9 +97,27 @@ def fit_policy(
         )  # fmt: skip
     codes, names = pd.factorize(people)
     n_independent = len(scores) if n_independent is None else n_independent
-    sample = _Sample(scores.astype(np.float32), codes, n_independent, config)
-    thresholds = tuple(sample.fit_threshold(budget) for budget in sorted(config.budgets))
-    return Policy(config.budget, thresholds, len(names), n_independent)
+    of_person = np.ones(len(names)) if weights is None else np.bincount(codes, weights)
+    sample = _Sample(scores.astype(np.float32), codes, of_person, n_independent, config)
+    thresholds, lowest = [], -np.inf
+    for budget in sorted(config.budgets, reverse=True):
+        found = sample.fit_threshold(budget, _at_budget(reference, budget), lowest)
+        thresholds.insert(0, found)
+        lowest = found.threshold
+    return Policy(config.budget, tuple(thresholds), len(names), n_independent)
+
+
+def score_reference(score_of: Callable[[float], float]) -> dict[float, float]:
+    """Return `MANY_RECORDERS` as scores; `score_of` takes spreads above the median to a score."""
+    return {budget: score_of(spreads) for budget, spreads in MANY_RECORDERS.items()}
+
+
+def _at_budget(reference: Mapping[float, float] | None, budget: float) -> float | None:
+    """Return the reference's log odds at a target FPR, log-linear between those it has."""
+    if reference is None:
+        return None
+    known = sorted(reference)
+    return float(np.interp(np.log(budget), np.log(known), logit([reference[b] for b in known])))
 
 
 @dataclass(frozen=True)
@@ -92,6 +126,7 @@ class _Sample:
 
     score: Float32[np.ndarray, " sessions"]
     person: Int64[np.ndarray, " sessions"]  # 0, 1, ...
+    weight: Float64[np.ndarray, " people"]
     n_independent: int
     config: PolicyConfig
 
@@ -99,23 +134,37 @@ class _Sample:
     def n_people(self) -> int:
         return int(self.person.max()) + 1
 
-    def fit_threshold(self, budget: float) -> Threshold:
-        """Return the threshold for one target FPR, and how far to trust it."""
+    def fit_threshold(self, budget: float, reference: float | None, lowest: float) -> Threshold:
+        """Return the threshold for one target FPR, and how far to trust it.
+
+        `reference` is in log odds; the threshold of a lower target FPR is at least `lowest`.
+        """
         threshold, needed, note = self.lowest_safe(budget), _needed(budget), ""
-        if threshold > self.score.max():
+        is_shown = bool(threshold <= self.score.max())
+        if not is_shown:
             why = (
                 f"{self.n_independent} legitimate sessions can't show a rate of 1 in {needed}"
                 if self.n_independent < needed
                 else f"{self.n_people} people differ too much to show that any threshold keeps the "
                 "target"
             )
-            note = f"{why}: set just above the highest legitimate score, the real rate isn't known"
+            where = (
+                "just above the highest legitimate score"
+                if reference is None
+                else "where people of other recorders reach it"
+            )
+            note = f"{why}: set {where}, the real rate isn't known"
         elif self.n_people < FEW_GROUPS:
             note = f"set on {self.n_people} people: how much others differ isn't known"
+        if reference is not None:
+            share = self.n_people / (self.n_people + PRIOR_PEOPLE) if is_shown else 0.0
+            own = logit(np.clip(np.float64(threshold), _TINY, 1 - _TINY))
+            threshold = np.float32(expit(share * own + (1 - share) * reference))
+        threshold = max(threshold, np.float32(lowest))
         return Threshold(
             budget=budget,
             threshold=float(threshold),
-            calib_rate=float(self.rates(self.score >= threshold).mean()),
+            calib_rate=self.rate(self.score >= threshold),
             unseen_rate=self.unseen_rate(budget),
             resolved=not note,
             note=note,
@@ -140,13 +189,17 @@ class _Sample:
     def upper_rate(self, flagged: Bool[np.ndarray, " sessions"]) -> float:
         """Return the rate that the mean over resampled people stays under with `confidence`.
 
+        At least that of these people.
+
         People with the same rate are drawn as one lot: a million cost no more than a thousand.
         """
-        values, counts = np.unique(self.rates(flagged), return_counts=True)
+        pairs = np.stack([self.rates(flagged), self.weight])
+        (values, weights), counts = np.unique(pairs, axis=1, return_counts=True)
         n_people, config = counts.sum(), self.config
         rng = np.random.default_rng(config.seed)
         drawn = rng.multinomial(n_people, counts / n_people, size=config.n_resamples)
-        return float(np.quantile(drawn @ values / n_people, config.confidence))
+        rates = drawn @ (weights * values) / (drawn @ weights)
+        return max(float(np.quantile(rates, config.confidence)), self.rate(flagged))
 
     def unseen_rate(self, budget: float, n_folds: int = 10) -> float | None:
         """Return the mean rate of people left out when the threshold is set; None for one."""
@@ -157,11 +210,15 @@ class _Sample:
         flagged = np.zeros(len(self.score), bool)
         for number in range(min(n_folds, self.n_people)):
             out = fold == number
-            _, rest = np.unique(self.person[~out], return_inverse=True)
+            names, rest = np.unique(self.person[~out], return_inverse=True)
             n_rest = round(self.n_independent * float((~out).mean()))
-            others = _Sample(self.score[~out], rest, n_rest, self.config)
+            others = _Sample(self.score[~out], rest, self.weight[names], n_rest, self.config)
             flagged[out] = self.score[out] >= others.lowest_safe(budget)
-        return float(self.rates(flagged).mean())
+        return self.rate(flagged)
+
+    def rate(self, flagged: Bool[np.ndarray, " sessions"]) -> float:
+        """Return the share that is flagged, over people by their weight."""
+        return float(np.average(self.rates(flagged), weights=self.weight))
 
     def rates(self, flagged: Bool[np.ndarray, " sessions"]) -> Float64[np.ndarray, " people"]:
         """Return the share of each person's sessions that is flagged."""

@@ -24,7 +24,8 @@ class ResampleConfig:
     Attributes:
         period_ms: At most one event in each period; 0 keeps every event.
         grid_px: Positions are rounded to multiples of this; 0 keeps them as recorded.
-        longest_rest_ms: A longer time between two events counts as this; 0 keeps it.
+        longest_rest_ms: A longer time between two events counts as this, but across a jump
+            (`pipeline.features.quantities.is_jump`); 0 keeps it.
         changes_only: Leave out an event in the position of the one before.
         buttons: Keep presses and releases; otherwise every event is a move.
     """

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pipeline.features.quantities import speed_px_s
 from rasterize.canvas import Canvas
-from rasterize.motion import Paths, is_pressed, motion_of
+from rasterize.motion import Paths, is_pressed, motion_of, same_piece
 from rasterize.panels import Panel
 
 PRIOR_EVENTS: Final = 3.0
@@ -192,7 +192,7 @@ def _spots(
 ]:
     """Return x, y (cells), ink, speed and held button of spots evenly spaced on the path."""
     dx, dy = jnp.diff(x, axis=1), jnp.diff(y, axis=1)
-    length = jnp.hypot(dx, dy)
+    length = jnp.where(same_piece(paths)[:, 1:], jnp.hypot(dx, dy), 0.0)  # no ink across a jump
     length_px = jnp.hypot(jnp.diff(paths.x_px, axis=1), jnp.diff(paths.y_px, axis=1))
     speed = speed_px_s(length_px, jnp.diff(paths.t_ms, axis=1))
     reach = jnp.cumsum(length, axis=1)

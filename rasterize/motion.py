@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Shaped
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int32, Shaped
 
 from pipeline.features.quantities import (
     direction_rad,
+    is_jump,
     speed_change,
     speed_px_s,
     step_px,
@@ -19,20 +21,37 @@ from rasterize.panels import Motion
 
 
 class Paths(NamedTuple):
-    """A batch of windows on the device: `pipeline.sessions.windows.Points` as JAX arrays."""
+    """A batch of windows on the device: `pipeline.sessions.windows.Points` as JAX arrays.
+
+    No segment leads from one `piece` of a path to the next: between them the pointer jumped.
+    """
 
     t_ms: Float[Array, "batch points"]
     x_px: Float[Array, "batch points"]
     y_px: Float[Array, "batch points"]
     kind: Int[Array, "batch points"]
+    piece: Int[Array, "batch points"]
     n_points: Int[Array, " batch"]
 
 
 def to_device(points: Points) -> Paths:
     """Send a batch of windows to the device."""
     return Paths(
-        *jax.device_put((points.t_ms, points.x_px, points.y_px, points.kind, points.n_points))
+        *jax.device_put(
+            (
+                *(points.t_ms, points.x_px, points.y_px, points.kind),
+                pieces_of(points),
+                points.n_points,
+            )
+        )
     )
+
+
+def pieces_of(points: Points) -> Int32[np.ndarray, "windows points"]:
+    """Return which piece of its path each event is of: 0, then one more after every jump."""
+    length_px = step_px(np.diff(points.x_px), np.diff(points.y_px))
+    jumps = is_jump(length_px, np.diff(points.t_ms))
+    return np.pad(np.cumsum(jumps, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
 
 
 def valid_points(paths: Paths) -> Bool[Array, "batch points"]:
@@ -40,10 +59,15 @@ def valid_points(paths: Paths) -> Bool[Array, "batch points"]:
     return jnp.arange(paths.t_ms.shape[1])[None, :] < paths.n_points[:, None]
 
 
+def same_piece(paths: Paths) -> Bool[Array, "batch points"]:
+    """Return which events a segment leads to: not a window's first, nor one after a jump."""
+    return jnp.pad(jnp.diff(paths.piece, axis=1) == 0, ((0, 0), (1, 0)))
+
+
 def motion_of(paths: Paths) -> Motion:
     """Return the quantities of each window's motion, all in one shape: batch x points."""
     valid = valid_points(paths)
-    is_segment = valid.at[:, 0].set(False)
+    is_segment = valid & same_piece(paths)
     interval_ms, dx_px, dy_px = (_from_last(c) for c in (paths.t_ms, paths.x_px, paths.y_px))
     # The direction of no step is not defined, nor is its gradient: such a step points right.
     is_moving = is_segment & ((dx_px != 0) | (dy_px != 0))
@@ -51,7 +75,7 @@ def motion_of(paths: Paths) -> Motion:
     speed = speed_px_s(length_px, interval_ms)
     direction = direction_rad(jnp.where(is_moving, dx_px, 1.0), dy_px)
     before = _last_where(is_moving)
-    is_turning = is_moving & (before >= 0)
+    is_turning = is_moving & (before >= 0) & (_at(paths.piece, before) == paths.piece)
     speed_before = _at(speed, before)
     turn = turn_rad(direction, _at(direction, before))
     change = speed_change(speed, speed_before)

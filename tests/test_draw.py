@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.schemas import Kind
+from pipeline.sessions.windows import Points
 from rasterize.canvas import Canvas
 from rasterize.draw import (
     PRIOR_EVENTS,
@@ -19,7 +20,7 @@ from rasterize.draw import (
     speed_fraction,
     splat,
 )
-from rasterize.motion import Paths, is_pressed, motion_of
+from rasterize.motion import Paths, is_pressed, motion_of, pieces_of
 from rasterize.panels import PANELS
 
 ALL = tuple(PANELS.values())
@@ -33,7 +34,7 @@ path_image = jax.jit(draw_path, static_argnums=1)
 motion = jax.jit(motion_of)
 
 
-def paths(t_ms, x_px, y_px, kind=None, n_points=None) -> Paths:
+def paths(t_ms, x_px, y_px, kind=None, n_points=None, piece=None) -> Paths:
     """Return one path as a batch."""
     n = len(t_ms)
     return Paths(
@@ -41,20 +42,21 @@ def paths(t_ms, x_px, y_px, kind=None, n_points=None) -> Paths:
         jnp.array([x_px], jnp.float32),
         jnp.array([y_px], jnp.float32),
         jnp.array([kind or [0] * n], jnp.int8),
+        jnp.array([piece or [0] * n], jnp.int32),
         jnp.array([n_points or n], jnp.int32),
     )
 
 
 def filled(path: Paths, n: int = 5) -> Paths:
     """Return a path with `n` more columns that repeat its last event."""
-    return Paths(*(jnp.concatenate([c, c[:, -1:].repeat(n, 1)], 1) for c in path[:4]), path[4])
+    return Paths(*(jnp.concatenate([c, c[:, -1:].repeat(n, 1)], 1) for c in path[:-1]), path[-1])
 
 
 def part_of(path: Paths, begin: int, end: int) -> Paths:
     """Return events `begin` to `end` of a path as a window of its own, filled to the same shape."""
     n = path.t_ms.shape[1]
     column = jnp.minimum(jnp.arange(begin, begin + n), end - 1)
-    return Paths(*(c[:, column] for c in path[:4]), jnp.array([end - begin], jnp.int32))
+    return Paths(*(c[:, column] for c in path[:-1]), jnp.array([end - begin], jnp.int32))
 
 
 STEPS = st.lists(
@@ -308,3 +310,27 @@ def test_box_scaling_fills_the_canvas():
 def test_a_canvas_that_cannot_be_is_refused(wrong):
     with pytest.raises(ConfigError, match="canvas"):
         Canvas(**wrong)
+
+
+def test_a_jump_draws_nothing_in_any_panel_and_no_ink():
+    t_ms = [0, 16, 32, 48, 1048, 1064, 1080, 1096]
+    x_px = [10, 14, 20, 24, 600, 606, 610, 618]
+    y_px = [10, 12, 18, 20, 300, 302, 309, 311]
+    pieces = [0, 0, 0, 0, 1, 1, 1, 1]
+    both = paths(t_ms, x_px, y_px, piece=pieces)
+    halves = [paths(t_ms[part], x_px[part], y_px[part]) for part in (slice(4), slice(4, 8))]
+    apart = sum(np.asarray(counts_of(half, ALL, CELLS)) for half in halves)
+    np.testing.assert_allclose(counts_of(both, ALL, CELLS), apart, atol=1e-5)
+    wide = Canvas(size=64, cell_px=10.0, placement="absolute", n_samples=256)
+    ink = np.asarray(path_image(both, wide))[0, ..., 0]
+    assert ink[:4, :4].sum() > 0.1
+    assert ink[28:33, 58:64].sum() > 0.1
+    assert ink[5:27, 5:57].sum() == 0
+
+
+def test_pieces_begin_where_the_pointer_jumped():
+    columns = ([0, 16, 300, 600, 616], [0, 4, 300, 340, 800], [0, 0, 0, 0, 0])
+    t_ms, x_px, y_px = (np.array([column], np.float32) for column in columns)
+    points = Points(t_ms, x_px, y_px, np.zeros((1, 5), np.int8), np.array([5], np.int32))
+    # Far after a long time; then near after a long time, and far at once: both are movements.
+    np.testing.assert_array_equal(pieces_of(points), [[0, 0, 1, 1, 1]])

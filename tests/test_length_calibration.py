@@ -7,15 +7,21 @@ import pytest
 from conftest import make_sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
-from model.calibrate import Calibration, LengthCalibration, fit_length_calibration
+from model.calibrate import (
+    Calibration,
+    LengthCalibration,
+    fit_length_calibration,
+    weighted_quantiles,
+)
 from model.config import AugmentConfig
 from model.policy import PolicyConfig, fit_policy
 from model.training_data import draw_sub_sessions
 from pipeline.errors import DataError, SchemaError
 from pipeline.storage.records import parse_record, record_json
 
-MADE = LengthCalibration(8, 256, -1.0, -4.0, 2.0, 1.0)
+MADE = LengthCalibration((8.0, 256.0), (-1.0, -4.0), (2.0, 1.0))
 AS_RECORDED = AugmentConfig(same_recorder_share=1.0)
 
 
@@ -28,26 +34,38 @@ def draw_people(n_people: int, n_each: int, seed: int) -> tuple[np.ndarray, np.n
     return logits, n_events, np.repeat(np.arange(n_people), n_each).astype(str)
 
 
-def test_the_lines_that_people_were_drawn_from_are_found():
-    found = fit_length_calibration(*draw_people(20, 500, 0), 8, 256)
-    assert found.mean_of_fewest == pytest.approx(-1, abs=0.1)
-    assert found.mean_of_most == pytest.approx(-4, abs=0.1)
-    assert found.spread_of_fewest == pytest.approx(2, abs=0.1)
-    assert found.spread_of_most == pytest.approx(1, abs=0.1)
+def test_the_median_and_the_spread_that_people_were_drawn_with_are_found():
+    logits, n_events, _ = draw_people(20, 500, 0)
+    found = fit_length_calibration(logits, n_events, 8, 256)
+    share = np.log(np.array(found.n_events) / 8) / np.log(32)
+    # At the ends a kernel sees one side alone: people there are a little like those next to them.
+    np.testing.assert_allclose(found.middle, -1 - 3 * share, atol=0.35)
+    np.testing.assert_allclose(found.spread, norm.ppf(0.95) * (2 - share), atol=0.35)
 
 
-def test_a_person_with_many_sessions_counts_once():
-    logits, n_events, people = draw_people(20, 50, 1)
-    often = np.r_[np.arange(len(logits)), np.tile(np.flatnonzero(people == "0"), 30)]
-    once = fit_length_calibration(logits, n_events, people, 8, 256)
-    again = fit_length_calibration(logits[often], n_events[often], people[often], 8, 256)
-    assert record_json(again) == pytest.approx(record_json(once))
+def test_long_sessions_are_held_against_people_in_one_full_window():
+    rng = np.random.default_rng(0)
+    n_events = np.repeat([256, 5000], 500)
+    logits = rng.normal(-3, np.where(n_events == 256, 1.0, 0.1))  # means of many windows
+    found = fit_length_calibration(logits, n_events, 8, 256)
+    assert found.spread[-1] == pytest.approx(norm.ppf(0.95), rel=0.15)
+    at_most, beyond = found.adjust(np.array([-1.0, -1.0]), np.array([256, 5000]))
+    assert at_most == pytest.approx(beyond)
+
+
+def test_weights_count_as_often_as_a_value_stands_there():
+    values, often = np.array([3.0, 1.0, 2.0]), np.array([1, 4, 2])
+    by_weight = weighted_quantiles(values, often.astype(float), (0.25, 0.5))
+    in_full = weighted_quantiles(np.repeat(values, often), np.ones(7), (0.25, 0.5))
+    assert by_weight == pytest.approx(in_full, abs=0.6)
+    assert weighted_quantiles(np.arange(101.0), np.ones(101), (0.5,)) == [50.0]
 
 
 def test_adjusted_logits_are_counted_by_hand():
-    # At 256 events 4 above the mean, in spreads of 1; at 8 halfway between -1 and -4, root of 2.
-    adjusted = MADE.adjust(np.array([0.0, 0.0, 0.0, np.nan]), np.array([256, 8, 4, 20]))
-    np.testing.assert_allclose(adjusted, [4.0, 2.5 / np.sqrt(2), 2.5 / np.sqrt(2), np.nan])
+    # At 256 events 4 above the median, in spreads of 1; at 8 one above, in spreads of 2; halfway by
+    # the logarithm 2.5 above, in spreads of 1.5.
+    adjusted = MADE.adjust(np.array([0.0, 0.0, 0.0, 0.0, np.nan]), np.array([256, 8, 4, 45, 20]))
+    np.testing.assert_allclose(adjusted, [4.0, 0.5, 0.5, 2.5 / 1.5, np.nan], rtol=0.01)
 
 
 def test_one_threshold_flags_short_and_long_more_alike():
@@ -59,7 +77,7 @@ def test_one_threshold_flags_short_and_long_more_alike():
 
     logits, n_events, people = draw_people(50, 200, 2)
     plain = Calibration(0.5, 0.0, 0.5)
-    found = fit_length_calibration(logits, n_events, people, 8, 256)
+    found = fit_length_calibration(logits, n_events, 8, 256)
     short, long = rates(plain.apply(logits))
     short_now, long_now = rates(replace(plain, length=found).apply(logits, n_events))
     assert long < 0.005
@@ -75,20 +93,16 @@ def test_sessions_of_one_length_keep_their_order(logits, n_events):
 
 
 @pytest.mark.parametrize("n_events", [np.full(9, 40), np.full(9, 1000)])
-def test_people_of_one_length_leave_the_line_level(n_events):
-    found = fit_length_calibration(
-        np.linspace(-5, -3, 9), n_events, np.arange(9).astype(str), 8, 256
-    )
-    assert found.mean_of_fewest == pytest.approx(found.mean_of_most)
-    assert found.spread_of_fewest == pytest.approx(found.spread_of_most)
+def test_people_of_one_length_stand_for_all_lengths(n_events):
+    found = fit_length_calibration(np.linspace(-5, -3, 9), n_events, 8, 256)
+    assert found.middle == pytest.approx([-4.0] * len(found.middle))
+    assert np.ptp(found.spread) == pytest.approx(0)
 
 
 def test_logits_that_are_all_alike_can_be_adjusted():
-    found = fit_length_calibration(
-        np.full(4, -3.0), np.array([8, 20, 90, 256]), np.array(list("abcd")), 8, 8
-    )
-    at_mean, above = found.adjust(np.array([-3.0, -2.0]), np.array([8, 8]))
-    assert at_mean == pytest.approx(0)
+    found = fit_length_calibration(np.full(4, -3.0), np.array([8, 20, 90, 256]), 8, 8)
+    at_median, above = found.adjust(np.array([-3.0, -2.0]), np.array([8, 8]))
+    assert at_median == pytest.approx(0)
     assert 0 < above < 10
 
 
@@ -98,8 +112,8 @@ def test_a_calibration_by_length_needs_lengths_and_comes_back_from_json():
     assert parse_record(Calibration, content, "calibration") == calibration
     with pytest.raises(DataError, match="no numbers of events"):
         calibration.apply(np.zeros(2))
-    del content["length"]["most"]
-    with pytest.raises(SchemaError, match=r"length.most: Field required"):
+    del content["length"]["middle"]
+    with pytest.raises(SchemaError, match=r"length.middle: Field required"):
         parse_record(Calibration, content, "calibration")
 
 

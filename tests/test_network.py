@@ -41,6 +41,7 @@ SMALL = RunConfig(
 NOTHING_CHANGES = AugmentConfig(
     scale=1.0, speed=1.0, turn_deg=0.0, mirror=False, same_recorder_share=1.0, slower_copies=0,
     dropped_share=0.0, shortest_crop=1.0,
+    stretch=0.0, gain=0.0, smoothing=0.0, put_back_share=0.0, coarse_share=0.0,
 )  # fmt: skip
 
 

@@ -68,6 +68,7 @@ def test_every_event_that_counts_lies_on_its_panel(panel):
         jnp.asarray(absurd * rng.choice([-1, 0, 1], shape), jnp.float32),
         jnp.asarray(absurd * rng.choice([-1, 0, 1], shape), jnp.float32),
         jnp.asarray(rng.choice(list(Kind), shape), jnp.int8),
+        jnp.asarray(np.cumsum(rng.random(shape) < 0.1, axis=1), jnp.int32),
         jnp.full(4, 150, jnp.int32),
     )
     *positions, counted = (np.asarray(part) for part in panel.positions(motion_of(paths)))

@@ -49,7 +49,7 @@ def test_one_suspicious_person_among_ten_is_not_a_rule_for_all():
     # chance drew three such. So a budget of 15 % isn't kept, one of 40 % is.
     scores = np.concatenate([np.linspace(0, 0.5, 90), np.linspace(0.6, 0.9, 10)])
     person = np.repeat(np.arange(10), 10).astype(object)
-    policy = fit_policy(scores, person, PolicyConfig((0.15, 0.4), 0.15))
+    policy = fit_policy(scores, person, PolicyConfig((0.15, 0.4), 0.15, confidence=0.75))
     tight, loose = policy.thresholds
     assert tight.threshold > 0.6
     assert loose.threshold < 0.6
@@ -73,7 +73,36 @@ def test_the_real_rate_is_near_the_budget():
 
     assert (times_budget > 1.5).mean() <= 0.1
     assert (times_budget < 0.5).mean() <= 0.1
-    assert 0.75 < times_budget.mean() < 1.05
+    assert 0.85 < times_budget.mean() < 1.15
+
+
+def test_weights_say_how_much_a_session_counts():
+    scores, person = draw_people(50, 40, 0)
+    few = person.astype(int) < 10
+    alone = fit_policy(scores[few], person[few], PolicyConfig((0.05,), 0.05))
+    weighted = fit_policy(
+        scores, person, PolicyConfig((0.05,), 0.05), weights=np.where(few, 1.0, 1e-9)
+    )
+    assert weighted.threshold == pytest.approx(alone.threshold, abs=0.02)
+
+
+def test_few_people_are_drawn_towards_what_people_elsewhere_reach():
+    reference = {0.05: 0.9, 0.01: 0.95, 0.001: 0.99}
+    alone = fit_policy(*draw_people(1, 150, 0))
+    drawn = fit_policy(*draw_people(1, 150, 0), reference=reference)
+    many = fit_policy(*draw_people(400, 10, 0), reference=reference)
+    own = fit_policy(*draw_people(400, 10, 0))
+    tight, middle, _ = drawn.thresholds
+    assert tight.threshold == pytest.approx(0.99)  # 150 sessions can't show one in 1,000
+    assert min(alone.threshold, 0.95) < middle.threshold < max(alone.threshold, 0.95)
+    assert many.threshold == pytest.approx(own.threshold, abs=0.01)
+    assert "where people of other recorders reach it" in tight.note
+
+
+def test_a_reference_gives_targets_between_its_own_too():
+    config = PolicyConfig((0.003, 0.05), 0.05)
+    found = fit_policy(*draw_people(2, 20, 0), config, reference={0.01: 0.9, 0.001: 0.99})
+    assert 0.9 < found.thresholds[0].threshold < 0.99
 
 
 def test_too_few_sessions_leave_a_budget_unresolved():
@@ -88,7 +117,7 @@ def test_too_few_sessions_leave_a_budget_unresolved():
 
 
 def test_people_who_differ_too_much_leave_a_budget_unresolved():
-    policy = fit_policy(*draw_people(6, 20, 0))
+    policy = fit_policy(*draw_people(6, 20, 0), PolicyConfig(confidence=0.75))
     assert "6 people differ too much" in policy.thresholds[1].note
     assert policy.thresholds[2].resolved
     assert (policy.n_people, policy.n_sessions) == (6, 120)
@@ -111,6 +140,7 @@ def test_the_unseen_rate_is_of_people_left_out():
     policy = fit_policy(*draw_people(100, 20, 1))
     loosest = policy.thresholds[-1]
     assert 0 < loosest.calib_rate <= 0.05
+    assert loosest.unseen_rate is not None
     assert 0.02 < loosest.unseen_rate < 0.07
 
 

@@ -194,7 +194,8 @@ def calibrate_trials(
     calibration = fit_calibration(-trials.ratio, trials.label, weights)
     genuine = trials.take(trials.label == 0)
     scores = calibration.apply(-genuine.ratio)
-    return calibration, fit_policy(scores, account[genuine.session], config.policy)
+    policy = replace(config.policy, confidence=config.owner.threshold_confidence)
+    return calibration, fit_policy(scores, account[genuine.session], policy)
 
 
 def evaluate_folds(found: CrossFit) -> tuple[Evaluation, pd.DataFrame]:

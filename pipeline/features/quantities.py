@@ -11,12 +11,26 @@ from typing import Any, Final
 TICK_MS: Final = 1.0
 """Two events with one time stamp count as this far apart: fast, but not infinitely so."""
 
+JUMP_PX: Final = 150.0
+"""A longer step ..."""
+JUMP_GAP_MS: Final = 250.0
+"""... after a longer time is no movement: the pointer left the page, or a new trial began."""
+
 NumericArray = Any  # a NumPy or a JAX array; no type of both exists
 
 
 def step_px(dx_px: NumericArray, dy_px: NumericArray) -> NumericArray:
     """Return the length of each segment, px."""
     return dx_px.__array_namespace__().hypot(dx_px, dy_px)
+
+
+def is_jump(length_px: NumericArray, interval_ms: NumericArray) -> NumericArray:
+    """Mark segments that no pointer moved along: it was somewhere else meanwhile.
+
+    Nothing is known of such a segment: it has no speed and no direction, and what follows begins
+    a new piece of the path.
+    """
+    return (length_px > JUMP_PX) & (interval_ms > JUMP_GAP_MS)
 
 
 def elapsed_ms(interval_ms: NumericArray) -> NumericArray:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from pipeline.config import ResampleConfig
+from pipeline.features.quantities import is_jump, step_px
 from pipeline.schemas import Kind
 from pipeline.sessions.sessions import EVENT_COLUMNS, Sessions
 from pipeline.sessions.windows import Windows
@@ -95,9 +96,14 @@ def _take_events(
 
 
 def _shorten_rests(sessions: Sessions, longest_ms: float) -> Int64[np.ndarray, " events"]:
-    """Return time stamps between which no more than `longest_ms` pass."""
+    """Return time stamps between which no more than `longest_ms` pass, but across jumps."""
     interval_us = np.diff(sessions.t_us, prepend=0)
+    length_px = step_px(
+        *(np.diff(column, prepend=np.float32(0)) for column in (sessions.x_px, sessions.y_px))
+    )
+    shortened = np.minimum(interval_us, int(1000 * longest_ms))
+    interval_us = np.where(is_jump(length_px, interval_us / 1000), interval_us, shortened)
     firsts = sessions.offsets[:-1][sessions.n_events > 0]
     interval_us[firsts] = 0
-    t_us = np.cumsum(np.minimum(interval_us, int(1000 * longest_ms)))
+    t_us = np.cumsum(interval_us)
     return t_us - np.repeat(t_us[firsts], sessions.n_events[sessions.n_events > 0])
