@@ -71,6 +71,9 @@ ColumnNames = Annotated[
     Parameter(help="Column names of the log: `session_id=sid,t_ms=ts`; t_s, t_us, t_iso too."),
 ]
 FormatChoice = Annotated[FormatName, Parameter(help="The log's format; `auto` recognises it.")]
+RecorderName = Annotated[
+    str, Parameter(help="A name for what wrote the logs. Default: found or estimated.")
+]
 RunDate = Annotated[str | None, Parameter(help="YYYY-MM-DD; default: today, UTC.")]
 AsJson = Annotated[bool, Parameter(negative=(), help="Print JSON instead of a table.")]
 SettingsFile = Annotated[
@@ -92,9 +95,7 @@ def ingest(
     format: FormatChoice = AUTO,
     columns: ColumnNames = None,
     labels: Annotated[Path | None, Parameter(help="CSV or Parquet: session_id,label.")] = None,
-    recorder: Annotated[
-        str, Parameter(help="A name for what wrote the logs. Default: found or estimated.")
-    ] = "",
+    recorder: RecorderName = "",
     date: RunDate = None,
     strict: Annotated[bool, Parameter(negative=(), help="Any bad row is an error.")] = False,
     json: AsJson = False,
@@ -247,6 +248,7 @@ def score(
     date: RunDate = None,
     format: FormatChoice = AUTO,
     columns: ColumnNames = None,
+    recorder: RecorderName = "",
     history: Annotated[
         list[Path] | None,
         Parameter(help="Earlier sessions that may have been replayed; they aren't scored."),
@@ -279,7 +281,7 @@ def score(
 
     _require(sources, "score", "LOG|STORE")
     job = ScoreJob(
-        sources, model or _champion(), to, date or today(), format, _columns(columns),
+        sources, model or _champion(), to, date or today(), format, _columns(columns), recorder,
         tuple(history or ()), replays, workers, scheduler, budget, abstain_is,
     )  # fmt: skip
     began = time.monotonic()

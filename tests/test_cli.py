@@ -180,7 +180,10 @@ def test_ingest_ends_with_the_store_and_reports_progress_elsewhere(run):
     code, out, err = run("ingest", "log.csv", "--to", "store", "--columns", COLUMNS)
 
     assert code == 0
-    assert out == "1 files (csv 1): 20 rows, 20 events in 1 sessions\nstore\n"
+    assert out == (
+        "1 files (csv 1): 20 rows, 20 events in 1 sessions\n"
+        "recorder: 10 ms whole px move (1 sessions)\nstore\n"
+    )
     assert err == "reading: 1 of 1 files\n"
 
 

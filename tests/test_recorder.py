@@ -149,6 +149,7 @@ def test_bots_recorded_on_a_recorder_of_their_own_take_no_partition_from_people(
     bots = replace(bots, label=np.ones(len(bots), np.int8))
     everything = concatenate_sessions([*FOUR, bots])
     sessions, split = training_sessions(everything, BY_RECORDER, simulate=True)
+    assert any(note.startswith("18 of ") and "of recorders without" in note for note in split.notes)
     for i in range(len(PARTITIONS)):
         assert set(sessions.label[split.partition == i]) == {0, 1}
 

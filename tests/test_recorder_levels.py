@@ -109,6 +109,21 @@ def test_scoring_says_how_many_sessions_are_of_other_recorders(tmp_path, capsys)
     assert f"({LAB}: 6, rrweb 17 ms: 6)" in told
 
 
+def test_who_knows_what_wrote_the_raw_logs_says_so_when_scoring_them(tmp_path):
+    save_model(replace(untrained(), recorders={"our shop": 50}), tmp_path / "run")
+    rows = [f"s,{16 * i},{i * i % 90},{i % 7}" for i in range(60)]
+    (tmp_path / "log.csv").write_text("\n".join(["session_id,t_ms,x,y", *rows]) + "\n")
+    for recorder, known in (("", False), ("our shop", True)):
+        partition = score_now(
+            [tmp_path / "log.csv"], tmp_path / "run", tmp_path / "scores", DAY, recorder=recorder
+        )
+        (row,) = read_partition(partition).to_pylist()
+        assert (row["recorder"], row["recorder_known"]) == (
+            recorder or "17 ms whole px move",
+            known,
+        )
+
+
 def test_rates_are_given_by_recorder_and_what_was_not_known_is_a_note():
     sessions = recorded_by(PAGE, LAB)
     table = scored(sessions)

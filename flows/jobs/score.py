@@ -25,6 +25,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.ingest.parse import refuse_no_logs
 from pipeline.readers import AUTO
 from pipeline.schemas import SCORES
+from pipeline.sessions.recorder import check_recorder
 from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.shards import (
     Shard,
@@ -49,6 +50,7 @@ class ScoreJob:
     date: str  # of the partition, YYYY-MM-DD
     format: str = AUTO  # of raw logs
     columns: Mapping[str, str] = field(default_factory=dict)  # the logs' column names
+    recorder: str = ""  # that wrote the raw logs; empty: found or estimated
     history: Sequence[StoragePath] = ()  # earlier sessions that may have been replayed; not scored
     replays: bool = True  # compare sessions with each other and with the history
     workers: int = 1  # processes that score at the same time
@@ -59,6 +61,7 @@ class ScoreJob:
     def __post_init__(self) -> None:
         """Take paths in an object store for what they are, and refuse what can't be done."""
         check_date(self.date)
+        object.__setattr__(self, "recorder", check_recorder(self.recorder))
         if self.workers < 1:
             raise ConfigError("workers", f"{self.workers} is too few", "at least 1")
         for name in ("model", "to"):
@@ -113,6 +116,7 @@ def _begin(job: ScoreJob, model: TrainedModel, shards: Sequence[Shard]) -> Scori
         "threshold": model.policy.threshold,
         "format": job.format,
         "columns": dict(job.columns),
+        "recorder": job.recorder,
         "replays": keeps_recordings,
         "recorders": dict(model.recorders),
         "reference_ranges": None if ranges is None else ranges.to_json(),
@@ -133,6 +137,7 @@ def _begin(job: ScoreJob, model: TrainedModel, shards: Sequence[Shard]) -> Scori
         staged=staged,
         format=job.format,
         columns=job.columns,
+        recorder=job.recorder,
         keeps_recordings=keeps_recordings,
     )
 

@@ -46,6 +46,7 @@ class ScoringRun:
     staged: StagedShards
     format: str
     columns: Mapping[str, str]
+    recorder: str  # of raw logs; empty: found or estimated
     keeps_recordings: bool  # replays are searched for afterwards
 
 
@@ -59,7 +60,7 @@ def score_shard(run: ScoringRun, shard: Shard, model: "TrainedModel") -> Iterato
 
     tables, recordings, n_groups = [SCORES.empty_table()], [], 0
     with ShardReport(run.staged.rejected(shard.number)) as report:
-        groups = read_shard(shard, run.format, run.columns, report)
+        groups = read_shard(shard, run.format, run.columns, report, run.recorder)
         for rows, recording in overlapped(score_group, groups):
             tables.append(rows)
             recordings += [recording] if recording is not None else []

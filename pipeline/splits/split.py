@@ -126,7 +126,7 @@ def split_sessions(sessions: Sessions, config: SplitConfig = SplitConfig()) -> S
         reason = f"{' and '.join(kept)} are in different partitions"
         left_out[reason] = int((disagree & is_used).sum())
     partition = np.where(is_used, partition, LEFT_OUT).astype(np.int8)
-    notes = _notes(sessions, groups, kept, partition)
+    notes = _notes(sessions, groups, recorder, kept, partition)
     split = Split(
         config, sessions.session_id, partition, is_fraud, groups, recorder, kept, left_out, notes
     )
@@ -247,6 +247,7 @@ def _out_of_order(
 def _notes(
     sessions: Sessions,
     groups: Groups,
+    recorder: Shaped[np.ndarray, " sessions"],
     kept: Mapping[str, Shaped[np.ndarray, " sessions"]],
     partition: Int8[np.ndarray, " sessions"],
 ) -> tuple[str, ...]:
@@ -265,6 +266,12 @@ def _notes(
             f"{unknown.sum()} of {is_fraud.sum()} fraud sessions name neither account nor "
             "generator: there, recordings are kept apart, and one fraudster may be in several "
             "partitions"
+        )
+    of_nobody = is_fraud & ~np.isin(recorder.astype(str), recorder[~is_fraud].astype(str))
+    if of_nobody.any():
+        notes.append(
+            f"{of_nobody.sum()} of {is_fraud.sum()} fraud sessions are of recorders without a "
+            "legitimate session: there, the recorder alone tells them from people"
         )
     for called, names in (("people", groups.person), ("generators", groups.generator)):
         if n_crossing := len(_crossing(names, partition)):

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.ingest.find import FoundFile, find_files
@@ -17,6 +17,7 @@ from pipeline.ingest.parse import NO_COLUMNS, ParsedLog, parse_files
 from pipeline.ingest.report import ShardReport
 from pipeline.readers import AUTO
 from pipeline.schemas import SESSIONS, check_schema
+from pipeline.sessions.recorder import name_recorders
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, open_parquet, remove_tree
 from pipeline.storage.publish import lock, remove_if_empty, staging_folder, write_json
@@ -72,15 +73,18 @@ def read_shard(
     format: str = AUTO,
     columns: Mapping[str, str] = NO_COLUMNS,
     report: ShardReport | None = None,
+    recorder: str = "",
 ) -> Iterator[Sessions]:
     """Give the sessions of a shard, some thousands at a time, in a fixed order.
 
-    What became of each raw log is added to `report`.
+    What became of each raw log is added to `report`; `recorder` names what wrote them.
     """
     for piece in shard.pieces:
         if isinstance(piece, RowGroups):
             yield from read_row_groups(piece.path, range(piece.first, piece.stop))
     for log in parse_files(shard.logs, format, columns):
+        if recorder and isinstance(log, ParsedLog):
+            log = replace(log, sessions=name_recorders(log.sessions, recorder))
         if report is not None:
             report.add(log)
         if isinstance(log, ParsedLog):
