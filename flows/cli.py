@@ -572,7 +572,7 @@ def _print(result: object) -> None:
 
 
 def _columns(text: str | None) -> dict[str, str]:
-    from pipeline.readers.common.tabular import parse_columns
+    from pipeline.readers.common.columns import parse_columns
 
     return parse_columns(text)
 

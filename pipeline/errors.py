@@ -3,7 +3,8 @@
     PointerprintError
     +-- LogError          a log that can't be read (the file as a whole; bad rows go to quarantine)
     |   +-- UnknownFormatError
-    |   +-- MissingColumnsError
+    |   +-- ColumnsError      its columns can be read in two ways, or not as they were named
+    |   |   +-- MissingColumnsError
     |   +-- ChangedLogError   written to, or gone, while it was read
     +-- SchemaError       a table of another kind or version
     +-- NotFoundError     a path, session or model that isn't there
@@ -129,22 +130,39 @@ class UnknownFormatError(LogError):
     """No reader recognises a file, or no reader has the name that was given."""
 
 
-class MissingColumnsError(LogError):
-    """A log lacks columns that its format requires."""
+class ColumnsError(LogError):
+    """A log's columns can be read in two ways, or can't be what the user says they are."""
 
-    def __init__(self, where: object, missing: Iterable[str], found: Iterable[str]):
+
+class MissingColumnsError(ColumnsError):
+    """A log lacks columns that its format requires.
+
+    `guesses` are what the hint names instead of its own guesses: our column -> the log's.
+    """
+
+    def __init__(
+        self,
+        where: object,
+        missing: Iterable[str],
+        found: Iterable[str],
+        guesses: Mapping[str, str] | None = None,
+    ):
         self.missing = sorted(missing)
         self.found = [name[:_SHOWN_CHARACTERS] for name in found]
         shown, n_more = self.found[:_SHOWN], len(self.found[_SHOWN:])
-        near = [match for name in self.missing for match in did_you_mean(name, shown)]
-        guesses = [(did_you_mean(name, shown) or ["YOUR_NAME"])[0] for name in self.missing]
-        example = ",".join(map("=".join, zip(self.missing, guesses, strict=True)))
+        near = {name: did_you_mean(name, shown) for name in self.missing}
+        named = dict(guesses or {}) or {name: match[0] for name, match in near.items() if match}
+        is_time_named = any(ours.startswith("t_") for ours in named)
+        unnamed = [
+            n for n in self.missing if n not in named and not (n == "t_ms" and is_time_named)
+        ]
+        example = named | dict.fromkeys(unnamed, "YOUR_NAME")
         super().__init__(
             where,
             f"missing column(s) {', '.join(self.missing)}; found {', '.join(shown) or 'none'}"
             + (f" and {n_more:,} more" if n_more else ""),
-            f"{'did you mean ' + ', '.join(near) + '? ' if near else ''}"
-            f"say which they are with --columns {example}",
+            f"{'did you mean ' + ', '.join(named.values()) + '? ' if named else ''}"
+            f"say which they are with --columns {','.join(map('='.join, example.items()))}",
         )
 
 

@@ -62,6 +62,8 @@ EVENTS = pa.schema(
         pa.field("viewport_width", pa.int32()),  # CSS pixels
         pa.field("viewport_height", pa.int32()),
         pa.field("line", pa.int64(), nullable=False),  # of the file, from 1
+        # When it was written, by the same clock, where that isn't `t_us`: moves wait for a batch.
+        pa.field("written_us", pa.int64()),
     ],
     metadata={"schema": "events", "version": "1"},
 )

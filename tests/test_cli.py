@@ -19,7 +19,7 @@ from flows.cli import app, main
 from model.config import RunConfig
 from model.run import save_model
 from pipeline.errors import ConfigError
-from pipeline.readers.common.tabular import parse_columns
+from pipeline.readers.common.columns import parse_columns
 from pipeline.storage.records import record_json
 from rasterize.canvas import Canvas
 
@@ -56,7 +56,7 @@ def run(capsys):
     ("line", "message"),
     [
         ("ingest no.csv --to store", "no.csv: there is no such file or folder"),
-        ("ingest log.csv --to store", "missing column(s) session_id, t_ms, x, y; found sid, when"),
+        ("ingest log.csv --to store", "missing column(s) t_ms, x, y; found sid, when"),
         ("ingest log.csv --to store --columns session_id", "has no name on both sides"),
         ("ingest log.csv --to store --date 1.11.2026", "'1.11.2026' is not a date"),
         ("ingest log.csv --to store --labels no.csv", "no such labels file"),
@@ -180,10 +180,12 @@ def test_ingest_ends_with_the_store_and_reports_progress_elsewhere(run):
     code, out, err = run("ingest", "log.csv", "--to", "store", "--columns", COLUMNS)
 
     assert code == 0
-    assert out == (
-        "1 files (csv 1): 20 rows, 20 events in 1 sessions\n"
-        "recorder: 10 ms whole px move (1 sessions)\nstore\n"
-    )
+    assert out.splitlines() == [
+        "1 files (csv 1): 20 rows, 20 events in 1 sessions",
+        "read: sessions by `sid`, t_ms=when, x=left, y=top",
+        "recorder: 10 ms whole px move (1 sessions)",
+        "store",
+    ]
     assert err == "reading: 1 of 1 files\n"
 
 

@@ -30,7 +30,7 @@ from flows.jobs.days import is_published
 from flows.prefect.environment import is_healthy
 from flows.settings import Settings, find_settings, settings_toml
 from model.run import load_model, save_model
-from pipeline.errors import PublishError, StorageError
+from pipeline.errors import LogError, PublishError, StorageError
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.scores.partitions import read_quarantine
 from pipeline.storage.paths import as_path
@@ -163,8 +163,8 @@ def test_cut_short(kind, tmp_path):
     whole = gzip.compress((HEADER + rows).encode()) if kind == "gzip" else parquet_log()
     path = tmp_path / "log"
     path.write_bytes(whole[: len(whole) * 3 // 4])
-    report = ingest(path, tmp_path / "store")
-    assert (report.n_sessions, report.rejected) == (0, {"unreadable_file": 1})
+    with pytest.raises(LogError, match="is the file complete"):
+        ingest(path, tmp_path / "store")
     path.write_bytes(whole)
     report = ingest(path, tmp_path / "store")
     assert (report.n_sessions, report.rejected) == (1, {})

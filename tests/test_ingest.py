@@ -103,10 +103,25 @@ def test_the_same_file_again_changes_nothing(logs, store):
 
 
 def test_a_file_of_bad_rows_alone_is_known_too(tmp_path, store):
-    (tmp_path / "a.csv").write_text(f"{HEADER}\na,soon,1,2\n")
-    ingest(tmp_path / "a.csv", store)
-    assert ingest(tmp_path / "a.csv", store).n_files_skipped == 1
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.csv").write_text(f"{HEADER}\na,soon,1,2\n")
+    (tmp_path / "logs" / "b.csv").write_text(f"{HEADER}\nb,0,1,2\n")
+    ingest(tmp_path / "logs", store)
+    assert ingest(tmp_path / "logs", store).n_files_skipped == 2
     assert len(quarantined(store)) == 1
+
+
+def test_a_named_file_of_which_nothing_is_read_is_an_error_and_not_known(tmp_path, store):
+    path = tmp_path / "a.csv"
+    path.write_text("session_id,t_ms,x,y,event\na,0,1,2,teleport\na,soon,1,2,move\n")
+    with pytest.raises(LogError) as error:
+        ingest(path, store)
+    assert "not_a_number 1, unknown_event 1; unknown words: event teleport 1" in error.value.what
+    assert "sessions by `session_id`" in error.value.hint
+    path.write_text("session_id,t_ms,x,y\n")
+    with pytest.raises(LogError, match="it is empty"):
+        ingest(path, store)
+    assert not store.exists() or not any(store.rglob("*.parquet"))
 
 
 def test_a_session_that_the_store_has_from_another_file_is_quarantined(tmp_path, store):
@@ -187,9 +202,11 @@ def test_a_run_that_breaks_off_can_be_run_again(logs, store, monkeypatch):
 def test_the_report_reads_as_sentences(logs, store):
     lines = ingest(logs, store).summary()
     assert lines[0] == "2 files (csv 2): 7 rows, 4 events in 3 sessions"
-    assert lines[1] == "quarantined: not_a_number 1, unknown_event 1, wrong_number_of_columns 1"
-    assert lines[2] == "recorder: not known (3 sessions)"  # of 4 events
-    assert lines[3].startswith("not a log: logs/labels.csv: no log format begins with")
+    assert lines[1] == "read: sessions by `session_id` (2 files)"
+    assert lines[2] == "quarantined: not_a_number 1, unknown_event 1, wrong_number_of_columns 1"
+    assert lines[3].startswith("unknown words: event ")
+    assert lines[4] == "recorder: not known (3 sessions)"  # of 4 events
+    assert lines[5].startswith("not a log: logs/labels.csv: no log format begins with")
 
 
 def test_the_quarantine_can_be_read_as_one_table(logs, store):

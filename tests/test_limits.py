@@ -169,8 +169,8 @@ def too_large_a_stream(folder):
     (folder / "log.csv").write_text(MANY)
     with pytest.MonkeyPatch.context() as patch, limited(streamed_bytes=500):
         patch.setattr(log_files, "LARGE_BYTES", 100)
-        report = ingest_logs([folder / "log.csv"], folder / "store", ingest_date="2026-11-01")
-    assert (report.n_rows, report.rejected) == (1, {"unreadable_file": 1})
+        with pytest.raises(LogError, match="more than 500 bytes"):
+            ingest_logs([folder / "log.csv"], folder / "store", ingest_date="2026-11-01")
 
 
 CASES = {

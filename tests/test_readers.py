@@ -14,7 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import LogError, MissingColumnsError, NotFoundError, UnknownFormatError
+from pipeline.errors import (
+    ColumnsError,
+    LogError,
+    MissingColumnsError,
+    NotFoundError,
+    UnknownFormatError,
+)
 from pipeline.ingest.find import find_logs
 from pipeline.readers.common import log_files
 from pipeline.readers.common.formats import Log, formats, read_log, recognise
@@ -111,7 +117,13 @@ def test_columns_are_mapped(tmp_path):
 
 
 def test_missing_columns_are_an_error_with_a_hint(tmp_path):
-    with pytest.raises(MissingColumnsError, match="found sesion_id, t_ms, x, y") as error:
+    with pytest.raises(MissingColumnsError, match="found session_id, xx, yy, tt") as error:
+        read(tmp_path, "session_id,xx,yy,tt\na,5,7,0\na,5,7,16\na,6,7,32\n")
+    assert "y=yy,x=xx,t_ms=tt" in error.value.hint
+
+
+def test_a_misspelt_name_of_the_session_is_asked_for(tmp_path):
+    with pytest.raises(ColumnsError, match="'sesion_id' nearly does") as error:
         read(tmp_path, "sesion_id,t_ms,x,y\na,0,1,2\n")
     assert "session_id=sesion_id" in error.value.hint
 

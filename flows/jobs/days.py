@@ -19,7 +19,7 @@ from model.config import Promote
 from model.train import Epoch
 from pipeline.errors import ConfigError
 from pipeline.ingest.report import IngestReport
-from pipeline.readers.common.tabular import parse_columns
+from pipeline.readers.common.columns import parse_columns
 from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import SUCCESS
 from pipeline.storage.store import check_date, day_folder, ingest_days, is_store

@@ -42,7 +42,7 @@ def evaluate(job: EvaluateJob) -> Evaluation:
     """Compare scores with labels; write the figures into a folder if the job names one."""
     features = None
     if job.stores:
-        features = session_feature_frame(load_sessions(job.stores), WindowConfig())
+        features = session_feature_frame(load_sessions(job.stores).with_events(), WindowConfig())
     evaluation = evaluate_scores(read_scores(job.scores), read_labels(job.labels), features)
     if job.to is not None:
         from model.plots import plot_evaluation  # matplotlib takes a second to import
@@ -76,7 +76,7 @@ class AuditJob:
 
 def audit(job: AuditJob) -> Audit:
     """Audit the labelled sessions of stores; write the figures into a folder if one is named."""
-    sessions = load_sessions(job.stores)
+    sessions = load_sessions(job.stores).with_events()
     if job.labels is not None:
         sessions = _relabel(sessions, job.labels)
     case = find_case(sessions, job.task)

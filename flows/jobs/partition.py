@@ -17,7 +17,8 @@ from jaxtyping import Bool
 
 from pipeline.config import AbstainIs
 from pipeline.errors import DataError, printable
-from pipeline.ingest.report import DUPLICATE, duplicates_table, join_shard_reports
+from pipeline.ingest.parse import DUPLICATE
+from pipeline.ingest.report import duplicates_table, join_shard_reports
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.scores.recorders import unknown_recorders, unknown_recorders_text

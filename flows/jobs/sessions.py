@@ -69,7 +69,7 @@ def enroll(job: EnrollJob) -> pd.DataFrame:
         for store in job.stores:
             latest = latest_labels([store])
             for found in read_sessions(store):
-                scorer = scorer.enroll(relabelled(found, latest), job.device)
+                scorer = scorer.enroll(relabelled(found.with_events(), latest), job.device)
         if not scorer.profiles.table.num_rows:
             raise DataError(
                 "enroll",
@@ -121,7 +121,7 @@ def simulate(job: SimulateJob) -> int:
     to, bots, n_synthetic = as_path(job.to), job.bots or BOT_NAMES, 0
     with lock(to):
         for number, sessions in enumerate(read_sessions(job.store)):
-            legitimate = sessions.take(~sessions.is_fraud)
+            legitimate = sessions.take(~sessions.is_fraud).with_events()
             synthetic = simulate_sessions(legitimate, bots, job.per_session, job.seed)
             decides = f"{number} {job.seed} {job.per_session} {bots}"
             part = Part(to, today(), part_hash([*sessions.source_sha256, decides]))

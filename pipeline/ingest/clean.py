@@ -7,15 +7,18 @@
 | time, x or y is null, NaN, infinite or no number | quarantine | `not_a_number` |
 | x and y are both 65535, a recorder's "nowhere" | quarantine | `no_position` |
 | x or y beyond +-32,767 px | quarantine | `absurd_position` |
-| over 30 days from the session's median time | quarantine | `absurd_time` |
+| over 30 days from the median time, or not of 1990 to 2100 | quarantine | `absurd_time` |
 | behind a session's ten-millionth event | quarantine | `session_too_long` |
 | scroll at 0, 0 or nowhere | the last position, or else the next | `scroll_without_position` |
 | the same in a session without any position | quarantine | `no_position` |
+| press, release or click without a position | likewise | `button_without_position` |
+| written late, and equal to an earlier row: a batch came twice | left out | `duplicate_event` |
 | 32-bit clock of milliseconds starts over | 2**32 ms are added | `clock_wrapped` |
-| time goes back by up to 5 s | sorted, equal times in file order | `backward_time` |
-| further back, the clock has dates | sorted | `backward_time` |
-| further back, it has none: it was set | go on from the last time | `clock_reset` |
-| the same in over a tenth of the steps: no order | sorted | `backward_time` |
+| time goes back into a gap: a batch came late | sorted | `backward_time` |
+| time goes back between times before: the clock was set | go on from the last | `clock_reset` |
+| the clock has no dates, and starts anew, as with a trial | go on from the last | `clock_reset` |
+| it goes back by over 5 s without dates, into no gap | go on from the last | `clock_reset` |
+| back in over a tenth of the steps: no order | sorted | `backward_time` |
 | position off the viewport | kept: drags, second monitors | `off_viewport` |
 | equal times | kept in file order | `repeated_time` |
 | a rest of over 5 s | kept | `gap_over_5s` |
@@ -27,7 +30,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float32, Int8, Int32, Int64
 
 from pipeline.errors import all_fit, is_fit
@@ -36,6 +41,7 @@ from pipeline.ingest.clock import (
     Clock,
     absurd_times,
     continue_after_resets,
+    late_rows,
     sort_times,
     unwrap,
 )
@@ -46,6 +52,7 @@ from pipeline.schemas import EVENTS, Kind
 
 NOWHERE_PX: Final = 65_535
 FARTHEST_PX: Final = 32_767
+_MOVES: Final = (Kind.MOVE, Kind.DRAG, Kind.TOUCH)
 
 REJECTION_REASONS: Final = (
     "",  # the row is fine
@@ -63,11 +70,12 @@ _BAD_NAME, _SESSION_TOO_LONG = 6, 7
 
 @dataclass(frozen=True)
 class Cleaned:
-    """Every row of the log is in exactly one of the two tables."""
+    """Every row of the log is in exactly one of the two tables, or counted as ignored."""
 
     events: pa.Table  # EVENTS, sessions in order of appearance, each sorted by time
     rejected: pa.Table  # REJECTED, in the order of the file
     notes: dict[str, int]  # what was mended or only noticed -> rows
+    ignored: dict[str, int]  # what was left out, and is no fault -> rows
 
 
 def clean_events(events: pa.Table) -> Cleaned:
@@ -81,7 +89,8 @@ def clean_events(events: pa.Table) -> Cleaned:
     events = events.set_column(index, EVENTS.field(index), ids)  # its chunks are joined once
     session = _session_codes(ids)
     x, y = (_positions(events[name]) for name in ("x_px", "y_px"))
-    is_lost = _lost_scrolls(events["kind"].to_numpy(), x, y)
+    kind = events["kind"].to_numpy()
+    is_lost = _lost_positions(kind, x, y)
     reason = _row_faults(events, session, x, y, is_lost)
     notes: dict[str, int] = {}
 
@@ -92,20 +101,46 @@ def clean_events(events: pa.Table) -> Cleaned:
     clock, notes["clock_wrapped"] = unwrap(clock)
     is_absurd = absurd_times(clock)
     reason[clock.row[is_absurd]] = _ABSURD_TIME
-    clock, notes["clock_reset"] = continue_after_resets(clock.only(~is_absurd))
+    clock = clock.only(~is_absurd)
+    is_double = _is_double(events, clock)
+    clock = clock.only(~is_double)
+    is_move = (
+        np.isin(kind[clock.row], _MOVES) if clock.written_steps_us.min(initial=0) < 0 else None
+    )
+    if is_move is not None:
+        clock, notes["clock_reset"] = continue_after_resets(clock, is_move)
     clock, notes["backward_time"] = sort_times(clock)
 
     if not clock.is_whole:
         x, y, is_lost = x[clock.row], y[clock.row], is_lost[clock.row]
-    x, y, has_position = _fill_lost_scrolls(clock, x, y, is_lost)
+    x, y, has_position = _fill_lost_positions(clock, x, y, is_lost)
     if not has_position.all():
         reason[clock.row[~has_position]] = _NO_POSITION
         clock, x, y = clock.take(has_position), x[has_position], y[has_position]
         is_lost = is_lost[has_position]
     clean = _rows(events, clock, x, y)
-    notes["scroll_without_position"] = int(is_lost.sum())
+    if is_lost.any():
+        is_scroll = clean["kind"].to_numpy() == Kind.SCROLL
+        notes["scroll_without_position"] = int((is_lost & is_scroll).sum())
+        notes["button_without_position"] = int((is_lost & ~is_scroll).sum())
     notes |= _notice(clean, clock)
-    return Cleaned(clean, _rejected(events, reason), {k: n for k, n in notes.items() if n})
+    return Cleaned(
+        clean,
+        _rejected(events, reason),
+        {name: n for name, n in notes.items() if n},
+        {"duplicate_event": int(is_double.sum())} if is_double.any() else {},
+    )
+
+
+def _is_double(events: pa.Table, clock: Clock) -> Bool[np.ndarray, " events"]:
+    """Say which rows were written late, and were there before: a batch that was delivered twice."""
+    is_late = late_rows(clock)
+    if not is_late.any():
+        return is_late
+    columns = {"session": clock.session, "t": clock.t_us}
+    for name in ("x_px", "y_px", "kind", "button"):
+        columns[name] = events[name].to_numpy()[clock.row]
+    return is_late & pd.DataFrame(columns).duplicated().to_numpy()
 
 
 def _session_codes(ids: pa.DictionaryArray) -> Int32[np.ndarray, " events"]:
@@ -129,16 +164,21 @@ def _positions(column: pa.ChunkedArray) -> Float32[np.ndarray, " events"]:
     return (column.fill_null(np.nan) if column.null_count else column).to_numpy()
 
 
-def _lost_scrolls(
+def _lost_positions(
     kind: Int8[np.ndarray, " events"],
     x: Float32[np.ndarray, " events"],
     y: Float32[np.ndarray, " events"],
 ) -> Bool[np.ndarray, " events"]:
-    """Say which rows are scrolls without a position of their own."""
+    """Say which rows are scrolls or presses without a position of their own."""
+    is_either = (
+        np.isin(kind, (Kind.SCROLL, Kind.DOWN, Kind.UP, Kind.CLICK)) if kind.any() else kind > 0
+    )
+    if not is_either.any():
+        return is_either
+    is_nowhere = ~np.isfinite(x) & ~np.isfinite(y)
     is_scroll = kind == Kind.SCROLL
-    if not is_scroll.any():
-        return is_scroll
-    return is_scroll & (((x == 0) & (y == 0)) | ~np.isfinite(x) | ~np.isfinite(y))
+    is_lost_scroll = ((x == 0) & (y == 0)) | ~np.isfinite(x) | ~np.isfinite(y)
+    return (is_scroll & is_lost_scroll) | (is_either & is_nowhere)
 
 
 def _row_faults(
@@ -204,10 +244,21 @@ def _grouped(
         few = session.astype(np.uint16) if session.max() < 2**16 else session
         order = np.argsort(few, kind="stable")
         row, session, t_us, is_whole = row[order], session[order], t_us[order], False
-    return Clock(row, session, t_us, is_whole)
+    return Clock(row, session, t_us, _written(events, t_us, row), is_whole)
 
 
-def _fill_lost_scrolls(
+def _written(
+    events: pa.Table, t_us: Int64[np.ndarray, " events"], row: Int64[np.ndarray, " events"]
+) -> Int64[np.ndarray, " events"]:
+    """Return when these rows were written; where that is the same, the very array of times."""
+    written = events["written_us"]
+    if written.null_count == len(written):
+        return t_us
+    all_t_us = events["t_us"].fill_null(0)
+    return pc.coalesce(written, all_t_us).to_numpy()[row]
+
+
+def _fill_lost_positions(
     clock: Clock,
     x: Float32[np.ndarray, " events"],
     y: Float32[np.ndarray, " events"],
@@ -215,7 +266,7 @@ def _fill_lost_scrolls(
 ) -> tuple[
     Float32[np.ndarray, " events"], Float32[np.ndarray, " events"], Bool[np.ndarray, " events"]
 ]:
-    """Return positions with those of lost scrolls filled in, and which rows have one now."""
+    """Return positions with the lost ones filled in, and which rows have one now."""
     if not is_lost.any():
         return x, y, ~is_lost
     row = np.arange(len(x))

@@ -8,12 +8,26 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import LogError
+from pipeline.errors import ColumnsError, LogError
 from pipeline.ingest.find import FoundFile, NotALog, find_files, refused
-from pipeline.ingest.parse import NO_COLUMNS, LargeLog, ParsedLog, open_log, quarantine_table
-from pipeline.ingest.report import FileReport, IngestReport, file_report, ingest_report, join_pieces
+from pipeline.ingest.parse import (
+    DUPLICATE,
+    NO_COLUMNS,
+    LargeLog,
+    ParsedLog,
+    open_log,
+    quarantine_table,
+)
+from pipeline.ingest.report import (
+    FileReport,
+    IngestReport,
+    file_report,
+    ingest_report,
+    join_pieces,
+    nothing_read,
+)
 from pipeline.readers import AUTO
-from pipeline.readers.common.tabular import check_mapping
+from pipeline.readers.common.columns import check_mapping
 from pipeline.sessions.recorder import check_recorder, name_recorders
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path
@@ -166,6 +180,7 @@ def _write_parts(
     not_logs: list[NotALog] = []
     n_skipped = 0
     logs: list[ParsedLog] = []
+    failures: list[LogError] = []
     for n_done, result in enumerate(results, 1):
         if result is None:
             n_skipped += 1
@@ -173,6 +188,8 @@ def _write_parts(
             not_logs.append(result)
         elif isinstance(result, LargeLog):  # a part of its own
             reports.append(_write_large(result, store, ingest_date, said))
+        elif result.is_failure:  # not written: it may be read another way next time
+            failures.append(nothing_read(file_report(result)))
         else:
             logs.append(replace(result, sessions=said.about(result.sessions)))
         if _is_full(logs):
@@ -181,9 +198,22 @@ def _write_parts(
         yield n_done, n_files
     if logs:
         reports += _write_part(logs, store, ingest_date)
-    if not_logs and not reports and not n_skipped:
-        raise not_logs[0].error
+    if failures:
+        raise failures[0]
+    _refuse_nothing(reports, not_logs, n_skipped)
     return ingest_report(reports, n_skipped, {file.name: file.error.what for file in not_logs})
+
+
+def _refuse_nothing(
+    reports: Sequence[FileReport], not_logs: Sequence[NotALog], n_skipped: int
+) -> None:
+    """Raise why no session could be read from any of the files, the nearest to a log first."""
+    if n_skipped or any(report.n_sessions for report in reports):
+        return
+    if reports and not any(DUPLICATE in report.rejected for report in reports):
+        raise nothing_read(join_pieces(reports))
+    if not_logs:
+        raise min(not_logs, key=lambda file: not isinstance(file.error, ColumnsError)).error
 
 
 def _write_large(log: LargeLog, store: StoragePath, ingest_date: str, said: Said) -> FileReport:

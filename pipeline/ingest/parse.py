@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import LogError, MissingColumnsError, UnknownFormatError
+from pipeline.errors import ColumnsError, LogError, UnknownFormatError, is_fit
 from pipeline.ingest.clean import clean_events
 from pipeline.ingest.external_partition import ExternalPartition
 from pipeline.ingest.find import FoundFile, NotALog, find_files, refused
@@ -23,14 +23,22 @@ from pipeline.readers.common.formats import (
     Log,
     LogFile,
     find_format,
+    join_logs,
     reject,
     rejected_file,
 )
+from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
 from pipeline.sessions.recorder import name_recorders
-from pipeline.sessions.sessions import Sessions, to_sessions
+from pipeline.sessions.sessions import (
+    Sessions,
+    concatenate_sessions,
+    empty_sessions,
+    to_sessions,
+)
 from pipeline.storage.paths import StoragePath
 
+DUPLICATE: Final = "duplicate_session"
 HASHED_IN_THREAD_BYTES: Final = 2**20  # for less a thread doesn't pay
 NO_COLUMNS: Final[Mapping[str, str]] = {}
 
@@ -48,6 +56,24 @@ class ParsedLog:
     notes: Mapping[str, int]
     n_rows: int
     n_scroll_rows: int
+    words: Mapping[str, int] = field(default_factory=dict)  # that nobody knows
+    note: str = ""  # how it was read
+    is_named: bool = False  # by the user, by itself
+
+    @property
+    def why_rejected(self) -> str:
+        """Return why the file was rejected as a whole, empty if it wasn't."""
+        rows = self.rejected.filter(self.rejected["line"].is_null()).slice(0, 1).to_pylist()
+        return (rows[0]["raw"] or rows[0]["reason"]) if rows else ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Say whether a user named it and nothing could be read of it: not even what is known."""
+        return (
+            self.is_named
+            and not len(self.sessions)
+            and not pc.any(pc.equal(self.rejected["reason"], DUPLICATE)).as_py()
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +103,7 @@ def parse_log(
         return not_a_log
     try:
         format_ = find_format(format, found.path)
-        log = _read(format_, LogFile(found.path, found.root, columns))
+        log = _read(format_, LogFile(found.path, found.root, columns, is_named=found.is_named))
         parsed = _group(found, format_, log, known_sessions)
         found.check_unchanged()
     except LogError as error:
@@ -109,14 +135,17 @@ def _pieces(
     found: FoundFile, format_: Format, columns: Mapping[str, str], known_sessions: Set[str]
 ) -> Iterator[ParsedLog]:
     """Give what comes of each part of a large file, last what could not even be parsed."""
-    rejected, ignored = [REJECTED.empty_table()], Counter[str]()
+    rest: list[Log] = []  # of each block, without its events
+    named: set[str] = set()  # sessions with events
+    file = LogFile(found.path, found.root, columns, is_large=True, is_named=found.is_named)
     with ExternalPartition() as partition:
         try:
-            for log in format_.read_blocks(LogFile(found.path, found.root, columns, is_large=True)):
+            for log in format_.read_blocks(file):
                 partition.add(log.events)
-                rejected.append(log.rejected)
-                ignored.update(log.ignored)
-        except (UnknownFormatError, MissingColumnsError):
+                rest.append(
+                    replace(log, events=EVENTS.empty_table(), visits=_once(log.visits, rest))
+                )
+        except (UnknownFormatError, ColumnsError):
             raise
         except LogError as error:
             bad = rejected_file("unreadable_file", error.what)
@@ -124,9 +153,11 @@ def _pieces(
             return
         for events in partition.read():
             log = Log(events, REJECTED.empty_table(), {})
-            yield _group(found, format_, log, known_sessions)
-    unparsed = Log(EVENTS.empty_table(), pa.concat_tables(rejected), ignored)
-    yield _group(found, format_, unparsed, known_sessions)
+            piece = _group(found, format_, log, known_sessions)
+            named.update(piece.sessions.session_id.tolist())
+            yield piece
+    if rest:
+        yield _group(found, format_, join_logs(rest), known_sessions | named)
     found.check_unchanged()
 
 
@@ -134,31 +165,70 @@ def _read(format_: Format, file: LogFile) -> Log:
     """Return the log in a file; one that is damaged as a whole is one rejected row."""
     try:
         return format_.read(file)
-    except (UnknownFormatError, MissingColumnsError):
+    except (UnknownFormatError, ColumnsError):
         raise  # the user can mend these
     except LogError as error:
         return rejected_file("unreadable_file", error.what)
 
 
+def _once(visits: pa.Table, earlier: Sequence[Log]) -> pa.Table:
+    """Return the visits that no earlier block tells of."""
+    if not visits.num_rows:
+        return visits
+    seen = pa.chunked_array(
+        [c for log in earlier for c in log.visits["session_id"].chunks], pa.string()
+    )
+    return visits.filter(pc.invert(pc.is_in(visits["session_id"], seen)))
+
+
 def _group(found: FoundFile, format_: Format, log: Log, known_sessions: Set[str]) -> ParsedLog:
-    """Clean a log's events and group them into sessions; meanwhile a large file is hashed."""
+    """Clean a log's events and group them into sessions; meanwhile a large file is hashed.
+
+    A visit without any event is a session too.
+    """
     with ThreadPoolExecutor(1) as thread:
         if found.first_seen[0] > HASHED_IN_THREAD_BYTES:
             thread.submit(lambda: found.sha256)
         cleaned = clean_events(log.events)
     events, duplicates = _split_duplicates(cleaned.events, known_sessions)
     rejected = pa.concat_tables([log.rejected, cleaned.rejected, duplicates])
+    sessions = to_sessions(events, found.name, found.sha256)
+    others = known_sessions | set(sessions.session_id.tolist())
+    visits = _new_visits(log.visits, others)
+    if visits.num_rows:
+        empty = empty_sessions(visits, found.name, found.sha256)
+        sessions = concatenate_sessions([sessions, empty])
     return ParsedLog(
         name=found.name,
         sha256=found.sha256,
         format=format_.name,
-        sessions=name_recorders(to_sessions(events, found.name, found.sha256)),
-        rejected=_quote(format_, found.path, rejected),
-        ignored=log.ignored,
+        sessions=name_recorders(sessions),
+        rejected=_quote(format_, found.path, rejected) if log.has_lines else _sorted(rejected),
+        ignored=Counter(log.ignored) + Counter(cleaned.ignored),
         notes=cleaned.notes,
         n_rows=log.n_rows,
         n_scroll_rows=int(np.count_nonzero(log.events["kind"].to_numpy() == Kind.SCROLL)),
+        words=log.words,
+        note=log.note,
+        is_named=found.is_named,
     )
+
+
+def _new_visits(visits: pa.Table, known: Set[str]) -> pa.Table:
+    """Return a row for each session that is not `known`, without those that can't be named."""
+    ids = visits["session_id"].to_pylist()
+    first: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if name and name.strip() and name not in known:
+            first.setdefault(name, row)
+    most = limits().name_characters
+    return visits.take(
+        pa.array([row for name, row in first.items() if is_fit(name, most)], pa.int64())
+    )
+
+
+def _sorted(rejected: pa.Table) -> pa.Table:
+    return rejected.sort_by("line")
 
 
 def _split_duplicates(events: pa.Table, known_sessions: Set[str]) -> tuple[pa.Table, pa.Table]:
@@ -171,12 +241,12 @@ def _split_duplicates(events: pa.Table, known_sessions: Set[str]) -> tuple[pa.Ta
         return events, REJECTED.empty_table()
     is_known = pc.is_in(ids.cast(pa.string()), pa.array(sorted(known)))
     line = events["line"].filter(is_known).to_numpy()
-    return events.filter(pc.invert(is_known)), reject(line, "duplicate_session")
+    return events.filter(pc.invert(is_known)), reject(line, DUPLICATE)
 
 
 def _quote(format_: Format, path: StoragePath, rejected: pa.Table) -> pa.Table:
     """Sort rejected rows by line, and add their text in the file."""
-    rejected = rejected.sort_by("line")
+    rejected = _sorted(rejected)
     needs = pc.and_(rejected["raw"].is_null(), rejected["line"].is_valid()).combine_chunks()
     if format_.quote is None or not pc.any(needs).as_py():
         return rejected

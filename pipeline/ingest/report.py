@@ -12,17 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int64
 
+from pipeline.errors import LogError
 from pipeline.ingest.find import NotALog
-from pipeline.ingest.parse import ParsedLog, quarantine_table
+from pipeline.ingest.parse import DUPLICATE, ParsedLog, quarantine_table
 from pipeline.schemas import QUARANTINE
 from pipeline.sessions.recorder import recorder_counts
 from pipeline.storage.paths import StoragePath
 from pipeline.storage.publish import parquet_writer
 
-DUPLICATE: Final = "duplicate_session"
 _SHOWN: Final = 10  # recorders
 _NUMBERS: Final = ("n_rows", "n_events", "n_sessions", "n_scroll_rows", "n_labelled")
-_TALLIES: Final = ("rejected", "ignored", "notes", "recorders")
+_TALLIES: Final = ("rejected", "ignored", "notes", "recorders", "words", "readings")
+_MOST_SHOWN: Final = 20  # of a tally, and of files that are no logs
+_NEAR: Final = ("column", "reading", "header", "unit")  # in why a file is no log: it nearly is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,8 @@ class RowCounts:
     ignored: Mapping[str, int] = field(default_factory=dict)  # reason -> rows that are no events
     notes: Mapping[str, int] = field(default_factory=dict)  # what was mended or noticed -> rows
     recorders: Mapping[str, int] = field(default_factory=dict)  # recorder -> sessions
+    words: Mapping[str, int] = field(default_factory=dict)  # that nobody knows -> rows
+    readings: Mapping[str, int] = field(default_factory=dict)  # how files were read -> files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,7 @@ class FileReport(RowCounts):
     name: str
     sha256: str
     format: str
+    why: str = ""  # it was rejected as a whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +75,35 @@ class IngestReport(RowCounts):
             "scroll rows": self.n_scroll_rows,
         }
         lines += [f"{what}: {n:,}" for what, n in counts.items() if n]
-        tallies = {"quarantined": self.rejected, "no events": self.ignored, "noticed": self.notes}
+        lines += [f"read: {how}" + (f" ({n:,} files)" if n > 1 else "")
+                  for how, n in _most(self.readings).items()]  # fmt: skip
+        tallies = {
+            "quarantined": self.rejected, "no events": self.ignored, "noticed": self.notes,
+            "unknown words": _most(self.words),
+        }  # fmt: skip
         lines += [f"{what}: {_listed(tally)}" for what, tally in tallies.items() if tally]
         commonest = sorted(self.recorders.items(), key=lambda found: (-found[1], found[0]))
         lines += [f"recorder: {name} ({n:,} sessions)" for name, n in commonest[:_SHOWN]]
         if len(commonest) > _SHOWN:
             lines.append(f"and {len(commonest) - _SHOWN:,} more recorders")
-        return lines + [f"not a log: {name}: {why}" for name, why in self.not_logs.items()]
+        nearest_first = sorted(self.not_logs.items(), key=lambda item: not _is_near(item[1]))
+        lines += [f"not a log: {name}: {why}" for name, why in nearest_first[:_MOST_SHOWN]]
+        n_more = len(nearest_first) - _MOST_SHOWN
+        return lines + ([f"not a log: {n_more:,} more"] if n_more > 0 else [])
 
     def to_json(self) -> dict[str, object]:
         """Return the report as plain values, for JSON."""
         return asdict(self)
+
+
+def _is_near(why: str) -> bool:
+    """Say whether a file is nearly a log: its columns were looked at."""
+    return any(word in why for word in _NEAR)
+
+
+def _most(tally: Mapping[str, int]) -> dict[str, int]:
+    """Return what is most frequent."""
+    return dict(Counter(tally).most_common(_MOST_SHOWN))
 
 
 def _listed(tally: Mapping[str, int]) -> str:
@@ -102,6 +125,26 @@ def file_report(log: ParsedLog) -> FileReport:
         ignored=dict(log.ignored),
         notes=dict(log.notes),
         recorders=recorder_counts(log.sessions),
+        words=dict(log.words),
+        readings={log.note: 1} if log.note else {},
+        why=log.why_rejected,
+    )
+
+
+def nothing_read(report: FileReport) -> LogError:
+    """Return the error of a file that gave no session."""
+    if report.why:
+        return LogError(report.name, f"{report.why}: nothing was stored", "is the file complete?")
+    tallies = {"quarantined": report.rejected, "no events": report.ignored}
+    found = "; ".join(f"{what}: {_listed(tally)}" for what, tally in tallies.items() if tally)
+    words = f"; unknown words: {_listed(_most(report.words))}" if report.words else ""
+    how = next(iter(report.readings), "")
+    return LogError(
+        report.name,
+        f"no session could be read from its {report.n_rows:,} rows ({found or 'it is empty'}"
+        f"{words}), and nothing was stored",
+        (f"it was read so: {how}; " if how else "")
+        + "--columns or --format say how else; docs/formats.md has the columns and words",
     )
 
 
@@ -117,7 +160,10 @@ def _totals(reports: Sequence[FileReport]) -> dict[str, Any]:
 
 def join_pieces(reports: Sequence[FileReport]) -> FileReport:
     """Return the report of a file from those of its pieces."""
-    return replace(reports[0], **_totals(reports))
+    totals = _totals(reports)
+    totals["readings"] = dict.fromkeys(totals["readings"], 1)
+    totals["why"] = next((report.why for report in reports if report.why), "")
+    return replace(reports[0], **totals)
 
 
 def ingest_report(

@@ -1,8 +1,9 @@
 """Parquet, a row an event; its columns are those of `common/tabular.py`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +12,10 @@ from jaxtyping import Int64
 
 from pipeline.errors import LogError
 from pipeline.readers.common import log_files
+from pipeline.readers.common.columns import KNOWN, SAMPLE_ROWS, Sample, read_columns
 from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile
 from pipeline.readers.common.limits import limits
-from pipeline.readers.common.tabular import check_header, log_names, to_log
+from pipeline.readers.common.tabular import check_doubles, check_width, to_log
 from pipeline.storage.paths import StoragePath
 
 MAGIC = b"PAR1"
@@ -47,12 +49,64 @@ def _check_size(n_rows: int, n_bytes: int, path: StoragePath) -> None:
 def _read(file: LogFile) -> Iterator[Log]:
     """Give the log in a Parquet file; a row's line is its number, from 1."""
     with _opened(file.path) as parquet:
-        check_header(parquet.schema_arrow.names, file.path)
-        names = log_names(file.columns, parquet.schema_arrow.names, file.path)
-        table = parquet.read(columns=list(names.values()))
-        table = pa.table({ours: table[name] for ours, name in names.items()})
+        names = _flat_names(parquet.schema_arrow)
+        check_width(list(names), file.path)
+        first = next(
+            parquet.iter_batches(SAMPLE_ROWS, row_groups=[0] if parquet.num_row_groups else []),
+            None,
+        )
+        sample = _sample(names, pa.table([]) if first is None else pa.Table.from_batches([first]))
+        reading = read_columns(file.columns, sample, file.path, file.is_named)
+        check_doubles(list(names), reading.names.values(), file.path)
+        table = _flat(
+            parquet.read(columns=sorted({names[name] for name in reading.names.values()}))
+        )
+        table = pa.table({ours: table[name] for ours, name in reading.names.items()})
         line = np.arange(1, table.num_rows + 1)
-        yield to_log(table, line, REJECTED.empty_table(), "parquet", file.path)
+        yield to_log(table, line, REJECTED.empty_table(), "parquet", file, reading)
+
+
+def _is_flattened(column: pa.Field) -> bool:
+    """Say whether the parts of a column are columns: of a struct, unless it has a name of ours."""
+    return pa.types.is_struct(column.type) and column.name not in KNOWN
+
+
+def _flat_names(schema: pa.Schema) -> dict[str, str]:
+    """Return the names of columns, a struct's parts as `outer.inner`, and what they are part of."""
+    names = {}
+    for column in schema:
+        inner = column.type if _is_flattened(column) else []
+        parts = {f"{column.name}.{part.name}": column.name for part in inner}
+        names |= parts or {column.name: column.name}
+    return names
+
+
+def _flat(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of a table, and those inside its structs."""
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if _is_flattened(field):
+            parts = column.flatten()
+            names = [f"{field.name}.{part.name}" for part in field.type]
+            columns |= dict(zip(names, parts, strict=True))
+    return columns
+
+
+def _sample(names: Iterable[str], first: pa.Table) -> Sample:
+    """Return the first rows of a table."""
+    flat = _flat(first)
+    cells = [_values(flat[name]) if name in flat else [] for name in names]
+    return Sample(list(names), zip_longest(*cells))
+
+
+def _values(column: pa.ChunkedArray) -> list[object]:
+    """Return a column's values; a moment as ISO 8601, none where Python has no such value."""
+    if pa.types.is_timestamp(column.type):
+        return ["1970-01-01T00:00:00"] * len(column)  # its type says what it is
+    try:
+        return column.to_pylist()
+    except (OverflowError, ValueError, pa.ArrowException):
+        return [None] * len(column)
 
 
 def _quote_rows(path: StoragePath, line: Int64[np.ndarray, " rows"]) -> list[str | None]:

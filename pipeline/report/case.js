@@ -4,6 +4,8 @@ const player = { path: null, look: null, events: [], now: 0, isPlaying: false, a
 const LONG_REST_MS = 1000; // shortened to this when rests are shortened
 
 const ABSTAINED = {
+  no_events: "The visit has no event of the pointer at all.",
+  touch: "All that moves is a finger, and the model was trained on mice.",
   too_few_events: "There are too few events, or too few in a row, to score.",
   no_moves: "The pointer never moves: only clicks, keys or a script that fires events were recorded.",
   no_profile: "This account has no profile yet: enrol its legitimate sessions.",

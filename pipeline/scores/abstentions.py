@@ -17,7 +17,7 @@ from scipy.special import betainc
 from pipeline.config import AbstainIs
 from pipeline.schemas import SCORES
 
-AVOIDING: Final = ("too_few_events", "no_moves")
+AVOIDING: Final = ("no_events", "too_few_events", "no_moves")
 """Reasons that whoever moves the mouse brings about; a missing profile is none of them."""
 
 _FEWEST: Final = 5  # abstentions of an account that is named

@@ -57,6 +57,11 @@ class ScorePolicy:
     scored_at: datetime  # UTC
     recorders: Mapping[str, int] = field(default_factory=dict)  # that the level was set for
 
+    @property
+    def knows_touch(self) -> bool:
+        """Say whether a recorder of fingers is among them, as its name says."""
+        return any("touch" in name.lower() for name in self.recorders)
+
 
 def pool_logits(
     window_logits: Float[np.ndarray, " windows"],
@@ -122,17 +127,26 @@ def abstain_reasons(
     windows: Windows,
     min_events: int,
     other: Shaped[np.ndarray, " sessions"] | None = None,
+    knows_touch: bool = False,
 ) -> Shaped[np.ndarray, " sessions"]:
     """Return why each session abstains, None for one that is scored. The first that applies:
 
-    1. `too_few_events`: fewer than `min_events`, whatever they are
-    2. `no_moves`: no move, drag or touch among them, or they lead no farther than `TARGET_PX`
-    3. `too_few_events`: enough in all, but not in a row for a window
-    4. what `other` says, such as `no_profile`
+    1. `no_events`: a visit without any event of the pointer
+    2. `touch`: all that moves is a finger, and the model was not trained on touch
+    3. `too_few_events`: fewer than `min_events`, whatever they are
+    4. `no_moves`: no move, drag or touch among them, or they lead no farther than `TARGET_PX`
+    5. `too_few_events`: enough in all, but not in a row for a window
+    6. what `other` says, such as `no_profile`
     """
     n_windows = np.bincount(windows.session, minlength=len(sessions))
-    conditions = [sessions.n_events < min_events, ~goes_somewhere(sessions), n_windows == 0]
-    words = ["too_few_events", "no_moves", "too_few_events"]
+    conditions = [
+        sessions.n_events == 0,
+        is_touch_alone(sessions) & (not knows_touch),
+        sessions.n_events < min_events,
+        ~goes_somewhere(sessions),
+        n_windows == 0,
+    ]
+    words = ["no_events", "touch", "too_few_events", "no_moves", "too_few_events"]
     otherwise = np.full(len(sessions), None, object) if other is None else other
     return np.select(conditions, [np.array(word, object) for word in words], otherwise)
 
@@ -149,7 +163,9 @@ def scores_table(
     """Return the `SCORES` table; `score` is calibrated, 0 to 1, NaN without windows."""
     _check_logits(window_logits)
     n = len(sessions)
-    reason = abstain_reasons(sessions, windows, verdict.min_events, other_abstain)
+    reason = abstain_reasons(
+        sessions, windows, verdict.min_events, other_abstain, verdict.knows_touch
+    )
     abstains = np.array([word is not None for word in reason], bool)
     score = np.where(abstains, np.nan, score).astype(np.float32)
     _check_scores(score[~abstains])
@@ -205,6 +221,16 @@ def _is_top(
     rank = np.empty(len(logits), np.int64)
     rank[order] = np.arange(len(logits)) - np.repeat(np.cumsum(n) - n, n)
     return rank < np.maximum(np.ceil(top_share * n), 1)[session_of_window]
+
+
+def is_touch_alone(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
+    """Return in which sessions all that moves is a finger."""
+    owner, n = sessions.session_of_event, len(sessions)
+    is_touch = sessions.kind == Kind.TOUCH
+    is_mouse = np.isin(sessions.kind, _MOVING) & ~is_touch
+    return (np.bincount(owner[is_touch], minlength=n) > 0) & (
+        np.bincount(owner[is_mouse], minlength=n) == 0
+    )
 
 
 def goes_somewhere(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:

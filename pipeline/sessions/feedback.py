@@ -166,11 +166,13 @@ def latest_labels(tables: Iterable[StoragePath]) -> dict[str, int | None]:
 def labelled_sessions(
     stores: Sequence[StoragePath], fed_back: Sequence[StoragePath] = ()
 ) -> Sessions:
-    """Return all sessions of `stores` with the labels that were fed back to them.
+    """Return all sessions of `stores` with events, and the labels that were fed back to them.
 
     Labels beside the tables in `fed_back` count too.
     """
-    return relabelled(load_sessions(stores), latest_labels(dict.fromkeys([*stores, *fed_back])))
+    return relabelled(
+        load_sessions(stores).with_events(), latest_labels(dict.fromkeys([*stores, *fed_back]))
+    )
 
 
 def relabelled(sessions: Sessions, latest: Mapping[str, int | None]) -> Sessions:

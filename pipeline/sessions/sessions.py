@@ -62,6 +62,11 @@ class Sessions:
         """Mark the sessions that are labelled as legitimate; others may have no label."""
         return self.label == 0
 
+    def with_events(self) -> "Sessions":
+        """Return the sessions that have any event; a visit may have none."""
+        has_any = self.n_events > 0
+        return self if has_any.all() else self.take(has_any)
+
     def take(self, indices: Shaped[np.ndarray, " chosen"]) -> "Sessions":
         """Return the sessions at `indices` (or where a boolean mask is true), in that order."""
         indices = np.arange(len(self))[indices]
@@ -133,6 +138,36 @@ def to_sessions(events: pa.Table, source_file: str, source_sha256: str) -> Sessi
         y_px=events["y_px"].to_numpy(),
         kind=events["kind"].to_numpy(),
         button=events["button"].to_numpy(),
+    )
+
+
+def empty_sessions(visits: pa.Table, source_file: str, source_sha256: str) -> Sessions:
+    """Return sessions without any event, a row of `visits` each.
+
+    `visits` has the columns of a session, and `t_us`: when it was first seen, null if not known.
+    """
+    n = visits.num_rows
+    first_us = visits["t_us"].fill_null(0).to_numpy()
+    moments = np.where(
+        first_us >= ABSOLUTE_US, first_us.astype("datetime64[us]"), np.datetime64("NaT", "us")
+    )
+    return Sessions(
+        session_id=_words(visits["session_id"]),
+        account_id=_words(visits["account_id"]),
+        source=_words(visits["source"]),
+        started_at=moments,
+        label=np.full(n, -1, np.int8),
+        recorder=np.full(n, None, object),
+        viewport_width=visits["viewport_width"].fill_null(0).to_numpy().astype(np.int32),
+        viewport_height=visits["viewport_height"].fill_null(0).to_numpy().astype(np.int32),
+        source_file=np.full(n, source_file, object),
+        source_sha256=np.full(n, source_sha256, object),
+        offsets=np.zeros(n + 1, np.int64),
+        t_us=np.zeros(0, np.int64),
+        x_px=np.zeros(0, np.float32),
+        y_px=np.zeros(0, np.float32),
+        kind=np.zeros(0, np.int8),
+        button=np.zeros(0, np.int8),
     )
 
 

@@ -3,8 +3,7 @@
 A cell that means nothing becomes null; the reader or the cleaning decides what to do with the row.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,36 +11,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int8, Int64, Shaped
 
+from pipeline.readers.common.names import DATES, TIME_UNITS
+from pipeline.readers.common.words import (
+    UNKNOWN,
+    button_of,
+    is_number,
+    is_scroll,
+    kind_of,
+    state_of,
+)
 from pipeline.schemas import Button, Kind
 
-US_PER: Final = {"t_us": 1.0, "t_ms": 1e3, "t_s": 1e6}
 _LARGEST_US = 4e18  # two of them still fit one int64 when subtracted
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
-_UNKNOWN: Final = -1
-
-_KIND_WORDS = {
-    Kind.MOVE: "move mousemove pointermove moved",
-    Kind.DOWN: "down mousedown pointerdown pressed press",
-    Kind.UP: "up mouseup pointerup released release",
-    Kind.DRAG: "drag mousedrag dragged",
-    Kind.SCROLL: "scroll wheel mousewheel",
-    Kind.CLICK: "click dblclick doubleclick auxclick contextmenu",
-    Kind.TOUCH: "touch touchstart touchmove touchend touchcancel",
-}
-_BUTTON_WORDS = {
-    Button.NONE: "none nobutton no -1 scroll",
-    Button.LEFT: "left primary 0",
-    Button.RIGHT: "right secondary 2",
-    Button.MIDDLE: "middle auxiliary wheel 1",
-}
-KINDS: Final = {"": Kind.MOVE} | {w: k for k, words in _KIND_WORDS.items() for w in words.split()}
-"""Event words -> kind; an empty cell is a move."""
-
-BUTTONS: Final = {"": Button.NONE} | {
-    w: b for b, words in _BUTTON_WORDS.items() for w in words.split()
-}
-"""Button words -> button; numbers are the DOM's `MouseEvent.button`: 0 left, 1 middle, 2 right."""
-
+_DATE = r"^\s*\d{4}[-/]\d\d?"
+_TIME_OF_DAY = r"^\s*\d\d?:\d\d:\d\d([.,]\d+)?\s*$"
 _PRESSES = (Kind.DOWN, Kind.UP, Kind.CLICK)
 
 
@@ -104,7 +88,7 @@ def positions(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
-    """Return times as whole microseconds; `unit` is `t_us`, `t_ms`, `t_s` or `t_iso`.
+    """Return times as whole microseconds; `unit` is one of `columns.TIMES`.
 
     A column of timestamps is read as such, whatever its name; without a zone it is UTC.
     """
@@ -114,11 +98,13 @@ def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
             .cast(pa.int64())
             .combine_chunks()
         )
-    if unit == "t_iso":
-        return _iso_us(column)
+    if unit in DATES:
+        return _dates_us(column, unit)
     given = numbers(column)
     with np.errstate(over="ignore"):  # what is infinite then is no time
-        time = (given.fill_null(np.nan) if given.null_count else given).to_numpy() * US_PER[unit]
+        time = (given.fill_null(np.nan) if given.null_count else given).to_numpy() * TIME_UNITS[
+            unit
+        ]
     if len(time) and time.min() > -_LARGEST_US and time.max() < _LARGEST_US:  # as it should be
         return pa.array(np.rint(time, out=time).astype(np.int64))
     is_time = np.abs(time) < _LARGEST_US  # false for NaN
@@ -126,42 +112,86 @@ def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
     return pa.array(whole, mask=~is_time)
 
 
-def _iso_us(column: pa.ChunkedArray) -> pa.Array:
-    """Return ISO 8601 times as microseconds since 1970; a bare number is not one."""
+def _dates_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
+    """Return dates as microseconds since 1970, times of day since midnight; numbers are neither.
+
+    `t_dmy` has the day first, `t_mdy` the month; all else is ISO 8601, its fractions of a second
+    behind a point or a comma.
+    """
     text = words(column).cast(pa.string())
-    is_dated = pc.match_substring_regex(text, r"^\s*\d{4}-\d\d")
+    if unit in ("t_dmy", "t_mdy"):
+        given = pc.utf8_trim_whitespace(text).to_pandas()
+        moments = pd.to_datetime(
+            given, format="mixed", dayfirst=unit == "t_dmy", utc=True, errors="coerce"
+        )
+        return _moments_us(moments)
+    text = pc.replace_substring_regex(text, r"(\d\d:\d\d:\d\d),(\d)", r"\1.\2")
+    if text.null_count < len(text) and pc.any(pc.match_substring_regex(text, _TIME_OF_DAY)).as_py():
+        is_time = pc.match_substring_regex(text, _TIME_OF_DAY)
+        of_day = pd.to_timedelta(
+            pc.if_else(is_time, text, None).to_pandas().str.strip(), errors="coerce"
+        )
+        return pa.array(of_day).cast(pa.duration("us"), safe=False).cast(pa.int64())
+    is_dated = pc.match_substring_regex(text, _DATE)
     dated = pc.utf8_trim_whitespace(pc.if_else(is_dated, text, None))
-    moments = pd.to_datetime(dated.to_pandas(), format="ISO8601", utc=True, errors="coerce")
+    dated = pc.replace_substring_regex(dated, r"^(\d{4})/(\d\d?)/(\d\d?)", r"\1-\2-\3")
+    return _moments_us(
+        pd.to_datetime(dated.to_pandas(), format="ISO8601", utc=True, errors="coerce")
+    )
+
+
+def _moments_us(moments: pd.Series) -> pa.Array:
     return pa.array(moments).cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
 
 
 def codes(
-    column: pa.ChunkedArray, meaning: Mapping[str, int], unknown: int
+    cells: pa.DictionaryArray, meaning: Callable[[str | None], int]
 ) -> Int8[np.ndarray, " rows"]:
-    """Return the code of each word, whatever its case; an empty cell is the word `""`."""
-    cells = words(column)
-    table = [
-        meaning.get((word or "").strip().lower(), unknown) for word in cells.dictionary.to_pylist()
-    ]
+    """Return the code of each word; an empty cell is the word `None`."""
+    table = [meaning(word) for word in cells.dictionary.to_pylist()]
     index = (cells.indices.fill_null(len(table)) if cells.null_count else cells.indices).to_numpy()
-    return np.array([*table, meaning[""]], np.int8)[index]
+    return np.array([*table, meaning(None)], np.int8)[index]
 
 
-def kinds(column: pa.ChunkedArray) -> Int8[np.ndarray, " rows"]:
-    """Return what each event is, a `Kind`, or -1 where the word is unknown."""
-    return codes(column, KINDS, _UNKNOWN)
+def kinds(given: Mapping[str, pa.ChunkedArray], n: int) -> Int8[np.ndarray, " rows"]:
+    """Return what each of `n` events is: a `Kind`, or `UNKNOWN` or `NOT_POINTER`.
 
-
-def buttons(column: pa.ChunkedArray, kind: Int8[np.ndarray, " rows"]) -> Int8[np.ndarray, " rows"]:
-    """Return the button of each event, a `Button`.
-
-    A number counts only where a button is pressed, let go or clicked: for a move a browser
-    gives button 0 too, which is the left one and not pressed.
+    The `event` says it; where that is a click, or unknown, the button's `state` does, and a
+    `button` that is the wheel makes any row a scroll.
     """
-    button = codes(column, BUTTONS, Button.OTHER)
-    is_number = codes(column, dict.fromkeys("0123456789", 1) | {"": 0}, 0) == 1
-    if is_number.any():
-        button[is_number & ~np.isin(kind, _PRESSES)] = Button.NONE
+    named = {name: words(given[name]) for name in ("event", "state", "button") if name in given}
+    kind = zeros(n, np.int8)  # Kind.MOVE
+    if "event" in named:
+        kind = codes(named["event"], kind_of)
+    if "state" in named:
+        state = codes(named["state"], state_of)
+        counts = (state >= 0) & np.isin(kind, (Kind.CLICK, UNKNOWN))
+        kind = np.where(counts, state, kind)
+    if "button" in named and any(map(is_scroll, named["button"].dictionary.to_pylist())):
+        kind = np.where(codes(named["button"], is_scroll) == 1, np.int8(Kind.SCROLL), kind)
+    return kind
+
+
+def buttons(
+    given: Mapping[str, pa.ChunkedArray], kind: Int8[np.ndarray, " rows"]
+) -> Int8[np.ndarray, " rows"]:
+    """Return the button of each event, a `Button`, or `UNKNOWN`.
+
+    Without a column of buttons the word of a press may name its own (`left_down`). A number counts
+    only where a button is pressed, let go or clicked: for a move a browser gives button 0 too,
+    which is the left one and not pressed.
+    """
+    if "button" not in given:
+        if "event" not in given:
+            return zeros(len(kind), np.int8)  # Button.NONE
+        of_event = codes(words(given["event"]), button_of)
+        is_press = np.isin(kind, _PRESSES) & (of_event >= 0)
+        return np.where(is_press, of_event, np.int8(Button.NONE))
+    cells = words(given["button"])
+    button = codes(cells, button_of)
+    is_numbered = codes(cells, lambda word: is_number(word or "")) == 1
+    if is_numbered.any():
+        button[is_numbered & ~np.isin(kind, _PRESSES)] = Button.NONE
     return button
 
 
@@ -178,7 +208,7 @@ def labels(column: pa.ChunkedArray) -> tuple[pa.Array, Bool[np.ndarray, " rows"]
         column = column.cast(pa.int8())
     label = numbers(column).fill_null(np.nan).to_numpy()
     is_label = np.isin(label, (0, 1))
-    is_given = codes(column, {"": 0}, 1) == 1
+    is_given = codes(words(column), lambda word: bool((word or "").strip())) == 1
     whole = np.where(is_label, label, 0).astype(np.int8)
     return pa.array(whole, mask=~is_label), is_given & ~is_label
 

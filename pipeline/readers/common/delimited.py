@@ -1,10 +1,12 @@
-"""Delimited text with a header: comma, semicolon or tab, whichever the header has most of.
+"""Delimited text: comma, semicolon, tab or blanks, whichever parts the first lines alike.
 
 It is read some megabytes at a time, on all cores, and each of these blocks twice at most.
 First with the types that the columns should have, which is fast and fails as a whole; then,
 if it failed, as text, so that a bad cell costs one row.
 """
 
+import csv
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -16,17 +18,21 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 from jaxtyping import Int64
 
-from pipeline.errors import UnknownFormatError, printable
+from pipeline.errors import ColumnsError, UnknownFormatError, printable
 from pipeline.readers.common import cells, log_files
+from pipeline.readers.common.columns import SAMPLE_ROWS, Reading, Sample, headerless_guess
 from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile, reject, rejected_file
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.log_files import TextBlock
-from pipeline.readers.common.tabular import cell_types, check_header, to_log
+from pipeline.readers.common.names import TIME_UNITS
+from pipeline.readers.common.tabular import cell_types, check_doubles, check_width, to_log
 from pipeline.storage.paths import StoragePath
 
-SEPARATORS: Final = ",;\t"
-
-_SCROLL: Final = "Scroll"
+SEPARATORS: Final = ",;\t|"
+BLANKS: Final = " "
+_SAMPLE_BYTES: Final = 2**17
+_NUMBER: Final = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
+_VALUE: Final = re.compile(rf"{_NUMBER.pattern}|\s*\d{{4}}-\d\d-\d\d[T ].*")
 
 ColumnTypes = Mapping[str, tuple[str, pa.DataType]]
 """The columns to read: our name -> the log's name, and the type its cells should have."""
@@ -37,34 +43,84 @@ Rows = tuple[pa.Table, Int64[np.ndarray, " kept"], pa.Table]
 
 @dataclass(frozen=True)
 class Header:
-    """The first line that is not empty."""
+    """The first line that is not empty: names, or cells, where the table has no header."""
 
     names: list[str]
     separator: str
-    end: int  # bytes up to the line's end
+    end: int  # bytes up to the line's end; 0 without a header
+    is_missing: bool = False
+
+    @property
+    def unique_names(self) -> list[str]:
+        """Return the names, a later one of the same name marked, so that each is one column's."""
+        seen: dict[str, int] = {}
+        unique = []
+        for name in self.names:
+            seen[name] = seen.get(name, 0) + 1
+            unique.append(name if seen[name] == 1 else f"{name}\0{seen[name]}")
+        return unique
 
 
 def read_header(text: bytes) -> Header:
-    """Return the header of a delimited text; without one, no names."""
+    """Return the header of a delimited text; without a line, no names.
+
+    A first line with a number or a date in it is no header: its columns are called 1, 2, 3.
+    """
     start = len(text) - len(text.lstrip(b"\r\n"))
     line_end = text.find(b"\n", start)
     end = len(text) if line_end < 0 else line_end + 1
-    line = log_files.as_utf8(text[start:end]).decode().strip("\r\n")
-    separator = max(SEPARATORS, key=line.count)
-    names = [name.strip().strip('"').strip() for name in line.split(separator)] if line else []
-    return Header(names, separator, end)
+    lines = [log_files.as_utf8(text[start:end]).decode().strip("\r\n")]
+    if not lines[0]:
+        return Header([], ",", end)
+    separator = max(SEPARATORS, key=lines[0].count)
+    if separator not in lines[0]:
+        separator = BLANKS if len(lines[0].split()) > 2 else ","
+    names = [name.strip().strip("\"'").strip() for name in _cells(lines[0], separator)]
+    if any(_VALUE.fullmatch(name) for name in names):
+        return Header([str(i) for i in range(1, len(names) + 1)], separator, start, True)
+    if separator == BLANKS:
+        names[0] = names[0].lstrip("#")
+    return Header([name or str(i) for i, name in enumerate(names, 1)], separator, end)
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    """Return the cells of a line."""
+    return line.split() if separator == BLANKS else line.split(separator)
+
+
+def sample_rows(text: bytes, header: Header) -> Sample:
+    """Return the first rows below the header, and no endless one."""
+    head = log_files.as_utf8(text[header.end : header.end + _SAMPLE_BYTES]).decode()
+    lines = [line for line in head.split("\n")[: SAMPLE_ROWS + 1] if line.strip()]
+    if len(lines) > 1 and len(text) > header.end + _SAMPLE_BYTES:
+        lines.pop()
+    if header.separator == BLANKS:
+        rows = [line.split(None, len(header.names) - 1) for line in lines]
+    else:
+        rows = list(_parsed(lines, header.separator))
+    n = len(header.names)
+    return Sample(header.unique_names, [(row + [""] * n)[:n] for row in rows])
+
+
+def _parsed(lines: list[str], separator: str) -> Iterator[list[str]]:
+    """Give the cells of lines, whatever marks stand in them."""
+    for line in lines:
+        try:
+            yield next(csv.reader([line.replace("\0", "")], delimiter=separator), [])
+        except csv.Error:
+            yield line.split(separator)
 
 
 def read_delimited(
     file: LogFile,
     source: str,
-    choose: Callable[[list[str]], Mapping[str, str]],
+    choose: Callable[[Header, Sample], Reading],
     complete: Callable[[pa.Table], pa.Table] = lambda table: table,
 ) -> Iterator[Log]:
     """Give the log in a file, a block of rows at a time.
 
-    `choose` gives our name and the log's of each column to read, from the names in the header;
-    `complete` turns the table of these columns into one with all that `to_log` needs.
+    `choose` tells from the header and the first rows how the table is read; `complete` turns the
+    table of these columns into one with all that `to_log` needs.
     """
     blocks = log_files.text_blocks(file.path, file.max_bytes)
     for first in blocks:
@@ -74,37 +130,96 @@ def read_delimited(
     else:
         yield rejected_file("empty_file")
         return
-    check_header(header.names, file.path)
-    names = choose(header.names)
-    types = cell_types(names)
-    columns = {ours: (name, types[ours]) for ours, name in names.items()}
+    check_width(header.names, file.path)
+    reading = choose(header, sample_rows(first.text, header))
+    check_doubles(header.names, reading.names.values(), file.path)
+    types = cell_types(reading.names)
+    if reading.has_lists:
+        types = dict.fromkeys(types, pa.string())
+    columns = {ours: (name, types[ours]) for ours, name in reading.names.items()}
     n_above = log_files.count_lines(first.text[: header.end])
     body = TextBlock(first.text[header.end :], first.first_line + n_above, first.n_lines - n_above)
 
     def read(block: TextBlock) -> Log:
-        table, line, rejected = _read_rows(block, header, columns)
-        return to_log(complete(table), line, rejected, source, file.path, block is body)
+        table, line, rejected = _read_rows(block, header, columns, reading)
+        return to_log(complete(table), line, rejected, source, file, reading)
 
     yield from log_files.each_block(read, chain([body], blocks))
 
 
-def _read_rows(block: TextBlock, header: Header, columns: ColumnTypes) -> Rows:
+def refuse_headerless(header: Header, sample: Sample, where: StoragePath) -> None:
+    """Raise `ColumnsError` that says how a table without header can be read."""
+    guess = headerless_guess(sample)
+    flags = {"t_ms": "1", "x": "2", "y": "3"} if len(guess) < 3 else guess
+    raise ColumnsError(
+        where,
+        f"it has no header line: it begins with {', '.join(sample.first_row())}",
+        "name its columns by their numbers, such as --columns "
+        + ",".join(f"{ours}={number}" for ours, number in flags.items()),
+    )
+
+
+def _read_rows(block: TextBlock, header: Header, columns: ColumnTypes, reading: Reading) -> Rows:
     """Return every row of a block of text, which lies below the header.
 
     Where a cell isn't of its type all of the columns come as strings.
     """
     first_line, n_lines = block.first_line, block.n_lines
-    table = _read_typed(block.text, header, columns)
+    if header.separator == BLANKS:
+        return _read_between_blanks(block, header, columns)
+    mark = "," if reading.has_decimal_comma else "."
+    table = _read_typed(block.text, header, columns, mark)
     if table is not None and table.num_rows == n_lines:
         return table, np.arange(first_line, first_line + n_lines), REJECTED.empty_table()
     # Some lines are empty, or bad.
     line = log_files.written_lines(log_files.split_lines(block.text)) + (first_line - 1)
     if table is not None and table.num_rows == len(line):
         return table, line, REJECTED.empty_table()
-    return _read_as_text(block, header, columns, line)
+    table, line, rejected = _read_as_text(block, header, columns, line)
+    return _with_points(table) if reading.has_decimal_comma else table, line, rejected
 
 
-def _read_typed(text: bytes, header: Header, columns: ColumnTypes) -> pa.Table | None:
+def _with_points(table: pa.Table) -> pa.Table:
+    """Return columns of text with a point for each decimal comma of a number."""
+    return pa.table(
+        {
+            name: pc.replace_substring(column, ",", ".")
+            if name in (*TIME_UNITS, "x", "y")
+            else column
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        }
+    )
+
+
+def _read_between_blanks(block: TextBlock, header: Header, columns: ColumnTypes) -> Rows:
+    """Return the rows of a table whose cells lie between blanks; the last cells may be missing."""
+    lines = log_files.split_lines(block.text)
+    line = log_files.written_lines(lines)
+    is_long = log_files.line_bytes(lines)[line - 1] > limits().line_bytes
+    index = {name: i for i, name in enumerate(header.unique_names)}
+    wanted = [index[name] for name, _ in columns.values()]
+    most = max(wanted) + 1
+    found = lines.take(pa.array(line[~is_long] - 1)).to_pylist()
+    rows = [row.decode("utf-8", "replace").split(None, most) for row in found]
+    is_whole = np.array([len(row) >= most for row in rows], bool)
+    whole = [row for row in rows if len(row) >= most]
+    table = pa.table(
+        {
+            ours: pa.array([row[i] for row in whole], pa.string())
+            for ours, i in zip(columns, wanted, strict=True)
+        }
+    )
+    before = block.first_line - 1
+    rejected = [
+        reject(line[~is_long][~is_whole] + before, "wrong_number_of_columns"),
+        reject(line[is_long] + before, "too_large"),
+    ]
+    return table, line[~is_long][is_whole] + before, pa.concat_tables(rejected)
+
+
+def _read_typed(
+    text: bytes, header: Header, columns: ColumnTypes, decimal_mark: str
+) -> pa.Table | None:
     """Return the table if every cell is of its type, else None.
 
     Words are taken as bytes and compared afterwards: mostly many rows have the same one, one after
@@ -116,7 +231,7 @@ def _read_typed(text: bytes, header: Header, columns: ColumnTypes) -> pa.Table |
     }
     options = arrow_csv.ParseOptions(delimiter=header.separator)
     try:
-        table = _parse(pa.py_buffer(text), header, types, options)
+        table = _parse(pa.py_buffer(text), header, types, options, decimal_mark)
         return pa.table(
             {
                 name: _words(column) if pa.types.is_binary(column.type) else column
@@ -195,6 +310,7 @@ def _parse(
     header: Header,
     types: ColumnTypes,
     options: arrow_csv.ParseOptions,
+    decimal_mark: str = ".",
 ) -> pa.Table:
     """Return the columns in `types` under our names."""
     if not body.size:
@@ -204,11 +320,13 @@ def _parse(
         # One thread: other blocks keep the other cores busy, and threads forget the numbers of
         # the rows that they skip.
         arrow_csv.ReadOptions(
-            column_names=header.names, block_size=body.size + 1, use_threads=False
+            column_names=header.unique_names, block_size=body.size + 1, use_threads=False
         ),
         options,
         arrow_csv.ConvertOptions(
-            column_types=dict(types.values()), include_columns=list(dict(types.values()))
+            column_types=dict(types.values()),
+            include_columns=list(dict(types.values())),
+            decimal_point=decimal_mark,
         ),
     )
     return pa.table({ours: table[name] for ours, (name, _) in types.items()})
@@ -228,18 +346,22 @@ def session_file_format(
         return tuple(read_header(log_files.as_text(head)).names) == header
 
     def read(file: LogFile) -> Iterator[Log]:
-        def choose(found: list[str]) -> Mapping[str, str]:
-            if missing := set(names.values()) - set(found):
+        if file.columns and file.is_named:
+            raise ColumnsError(
+                file.path, f"{name} has columns of its own: --columns has no use", "leave it out"
+            )
+
+        def choose(found: Header, sample: Sample) -> Reading:
+            if missing := set(names.values()) - set(found.names):
                 raise UnknownFormatError(
                     file.path,
                     f"it is not a {name} log: missing column(s) {', '.join(sorted(missing))}",
-                    f"found {', '.join(found)}",
+                    f"found {', '.join(found.names)}",
                 )
-            return names
+            return Reading(names, sessions="a session a file")
 
         def complete(table: pa.Table) -> pa.Table:
             ids = session_id(file.path), printable(file.path.resolve().parent.name)
-            table = _with_scrolls(table)
             for column, word in zip(("session_id", "account_id"), ids, strict=True):
                 table = table.append_column(column, cells.constant(word, table.num_rows))
             return table
@@ -247,15 +369,3 @@ def session_file_format(
         return read_delimited(file, name, choose, complete)
 
     return Format(name, recognise, read, quote=log_files.quote_lines)
-
-
-def _with_scrolls(table: pa.Table) -> pa.Table:
-    """Return a recording in which turns of the wheel are events like others."""
-    button, event = (cells.words(table[name]) for name in ("button", "event"))
-    buttons, events = button.dictionary.to_pylist(), event.dictionary.to_pylist()
-    if _SCROLL in buttons:
-        is_scroll = button.indices.to_numpy() == buttons.index(_SCROLL)
-        codes = np.where(is_scroll, np.int32(len(events)), event.indices.to_numpy())
-        event = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array([*events, "scroll"]))
-    given = {name: table[name] for name in table.column_names}
-    return pa.table(given | {"button": button, "event": event})

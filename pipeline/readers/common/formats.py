@@ -8,17 +8,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
-from pipeline.errors import UnknownFormatError, did_you_mean
+from pipeline.errors import UnknownFormatError, did_you_mean, printable
 from pipeline.readers import AUTO, format_names
 from pipeline.readers.common.limits import limits
-from pipeline.readers.common.log_files import read_head
+from pipeline.readers.common.log_files import bare_name, read_head
 from pipeline.schemas import EVENTS
-from pipeline.storage.paths import StoragePath
+from pipeline.storage.paths import StoragePath, relative_path
 
 _SHOWN_BYTES = 60  # of a file whose format is unknown
 
@@ -31,6 +32,18 @@ REJECTED = pa.schema(
 )
 
 
+VISITS = pa.schema(
+    [
+        pa.field("session_id", pa.string(), nullable=False),
+        pa.field("account_id", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("t_us", pa.int64()),
+        pa.field("viewport_width", pa.int32()),
+        pa.field("viewport_height", pa.int32()),
+    ]
+)
+
+
 @dataclass(frozen=True)
 class LogFile:
     """A file to read, and how."""
@@ -39,6 +52,21 @@ class LogFile:
     root: StoragePath  # the folder the user named; ids are made from the path below it
     columns: Mapping[str, str] = field(default_factory=dict)  # our column -> the log's name
     is_large: bool = False  # its blocks are not put together: memory sets no limit on its size
+    is_named: bool = False  # by itself: what the user says of columns has to fit it
+
+    @property
+    def session_id(self) -> str:
+        """Return what a session is called that the file doesn't name: its path below the folder."""
+        return printable((self._folder / bare_name(self.path)).as_posix())
+
+    @property
+    def account_id(self) -> str | None:
+        """Return the folder that the file lies in, below the one that the user named, if any."""
+        return printable(self._folder.name) or None
+
+    @property
+    def _folder(self) -> PurePath:
+        return PurePath(relative_path(self.path.parent.resolve(), self.root.resolve()))
 
     @property
     def max_bytes(self) -> int:
@@ -53,6 +81,11 @@ class Log:
     events: pa.Table  # EVENTS, in the order of the file
     rejected: pa.Table  # REJECTED: rows that could not even be parsed
     ignored: Mapping[str, int]  # reason -> rows that are fine but no pointer events
+    # Sessions of which ignored rows tell; those without an event are sessions all the same.
+    visits: pa.Table = field(default_factory=VISITS.empty_table)
+    words: Mapping[str, int] = field(default_factory=dict)  # that nobody knows -> rows
+    note: str = ""  # how the file was read, for a person
+    has_lines: bool = True  # a row's line is one of the file's, and not the event's number
 
     @property
     def n_rows(self) -> int:
@@ -93,7 +126,11 @@ def join_logs(logs: Iterable[Log]) -> Log:
     events = pa.concat_tables(part.events for part in parts).unify_dictionaries()
     rejected = pa.concat_tables(part.rejected for part in parts)
     ignored = sum((Counter(part.ignored) for part in parts), Counter[str]())
-    return Log(events, rejected, ignored)
+    visits = pa.concat_tables(part.visits for part in parts)
+    words = sum((Counter(part.words) for part in parts), Counter[str]())
+    note = next((part.note for part in parts if part.note), "")
+    has_lines = all(part.has_lines for part in parts)
+    return Log(events, rejected, ignored, visits, words, note, has_lines)
 
 
 def rejected_file(reason: str, raw: str | None = None) -> Log:

@@ -1,0 +1,138 @@
+"""Read a file of JSON, and tell what it holds: rrweb's events, or rows of the pointer."""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from pipeline.errors import ColumnsError
+from pipeline.readers.common import log_files
+from pipeline.readers.common.columns import check_mapping, shown
+from pipeline.readers.common.formats import Log, LogFile, rejected_file
+from pipeline.readers.common.json_rows import FoundRows
+from pipeline.readers.common.json_walk import Scope, Walk
+from pipeline.readers.common.limits import limits
+from pipeline.readers.common.names import IDENTIFIERS
+from pipeline.readers.common.rrweb_events import Batches
+
+_ZLIB = (b"x\x01", b"x\x9c", b"x\xda")
+
+
+def read_events(file: LogFile, source: str) -> Iterator[Log]:
+    """Give the log of rrweb's events in a file; `source` is the format's name."""
+    useless = sorted(set(file.columns) - set(IDENTIFIERS))
+    check_mapping(file.columns)
+    if useless and file.is_named:
+        raise ColumnsError(
+            file.path,
+            f"it holds rrweb's events: --columns {useless[0]} has no use",
+            f"of {', '.join(IDENTIFIERS)} you may say what they are called",
+        )
+    text = _text(file)
+    if not text.strip():
+        yield rejected_file("empty_file")
+        return
+    batches = Batches()
+    walk = batches.walk = Walk(batches, _asked(file))
+    walk.text(text)
+    del text
+    _check_asked(walk, file)
+    batches.ignored += walk.ignored.items()
+    yield batches.to_log(source, file, walk.is_one_document)
+
+
+def read_rows(file: LogFile, source: str) -> Iterator[Log]:
+    """Give the log of the rows in a file, which may lie in arrays and objects."""
+    text = _text(file)
+    if not text.strip():
+        yield rejected_file("empty_file")
+        return
+    rows = FoundRows(file)
+    walk = Walk(rows, _asked(file))
+    walk.text(text)
+    del text
+    _check_asked(walk, file)
+    rows.ignored += walk.ignored
+    yield rows.to_log(source, walk.is_one_document)
+
+
+def _asked(file: LogFile) -> dict[str, str]:
+    return {ours: theirs for ours, theirs in file.columns.items() if ours in IDENTIFIERS}
+
+
+def _check_asked(walk: Walk, file: LogFile) -> None:
+    """Raise `ColumnsError` for an identifier that the user named and that is nowhere."""
+    missing = sorted(set(walk.asked) - walk.names_seen)
+    if missing and file.is_named:
+        ours = walk.asked[missing[0]]
+        found = sorted(walk.names_seen)
+        raise ColumnsError(
+            file.path,
+            f"--columns {ours}={missing[0]}: nothing is called {missing[0]!r} there",
+            f"found {shown(found)}" if found else "leave it out: a session a file",
+        )
+
+
+def _text(file: LogFile) -> str:
+    content = log_files.read_unpacked(file.path)
+    return log_files.as_text(inflated(content)).decode("utf-8", errors="replace")
+
+
+def inflated(content: bytes) -> bytes:
+    """Return JSON whose body, below a first line of JSON, or all of it, is packed by zlib.
+
+    That is how Sentry keeps a segment. What is cut off is given as far as it goes.
+    """
+    start = content.find(b"\n") + 1 if content.startswith(b"{") else 0
+    if content[start : start + 2] not in _ZLIB:
+        return content
+    try:
+        return content[:start] + zlib.decompressobj().decompress(
+            content[start:], limits().unpacked_free_bytes
+        )
+    except zlib.error:
+        return content
+
+
+class _Found:
+    """What lies in the beginning of a file, and nothing of it kept."""
+
+    def __init__(self) -> None:
+        self.n_events = self.n_rows = 0
+        self.has_windows = False
+
+    def event(self, event: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
+        self.n_events += 1
+        self.has_windows |= "window_id" in scope.find()[0]
+
+    def row(self, row: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
+        self.n_rows += 1
+
+    def visit(self, scope: Scope, reason: str) -> None:
+        self.n_events += reason == "no_events"
+
+    def stranger(self, reason: str, line: int, number: int) -> None:
+        """Leave it."""
+
+    def mark(self) -> None:
+        """Remember nothing."""
+
+    def forget(self, mark: None) -> None:
+        """Keep what was found: the text is cut off anywhere."""
+
+
+@lru_cache(4)
+def kind_of_json(head: bytes) -> str | None:
+    """Return `rrweb`, `posthog` or `jsonl` by how a file begins, None where it is none of them.
+
+    An event that is cut off, since its page is long, counts as one.
+    """
+    text = log_files.as_text(inflated(head)).lstrip()
+    if not text.startswith((b"{", b"[", b'"', b"null")):
+        return None
+    found = _Found()
+    walk = Walk(found)
+    walk.begin(text.decode("utf-8", errors="replace"))
+    if found.n_events or (not found.n_rows and walk.saw_event):
+        return "posthog" if found.has_windows or walk.saw_window else "rrweb"
+    return "jsonl" if found.n_rows else None
