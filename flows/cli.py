@@ -131,8 +131,8 @@ def draw(
     model: Annotated[
         Path | None,
         Parameter(
-            help="A RUN: as its model sees them, and what raised the score; with --print, how they "
-            "differ from their account, or from the people it was trained on."
+            help="A RUN, or `starter`: as its model sees them, and what raised the score; with "
+            "--print, how they differ from their account, or from the people it was trained on."
         ),
     ] = None,
     large: Annotated[
@@ -241,7 +241,7 @@ def score(
         Path | None,
         Parameter(
             help="The RUN that train made, or a folder of models: its champion. Default: the "
-            "champion of the settings' `models`."
+            "champion of the settings' `models`, else the starter model that ships (`starter`)."
         ),
     ] = None,
     to: Annotated[Path, Parameter(help="The SCORES folder.")],
@@ -281,8 +281,8 @@ def score(
 
     _require(sources, "score", "LOG|STORE")
     job = ScoreJob(
-        sources, model or _champion(), to, date or today(), format, _columns(columns), recorder,
-        tuple(history or ()), replays, workers, scheduler, budget, abstain_is,
+        sources, model or _champion_or_starter(), to, date or today(), format, _columns(columns),
+        recorder, tuple(history or ()), replays, workers, scheduler, budget, abstain_is,
     )  # fmt: skip
     began = time.monotonic()
     with profiled(profile), shown_progress("scoring") as show:
@@ -352,7 +352,8 @@ def report(
         Parameter(help="Stores or logs of the sessions; default: where they were scored from."),
     ] = None,
     model: Annotated[
-        Path | None, Parameter(help="The RUN; default: where it was when it scored.")
+        Path | None,
+        Parameter(help="The RUN, or `starter`; default: where it was when it scored."),
     ] = None,
     limit: Annotated[int, Parameter(help="Cases, at most, the highest scores first.")] = 10_000,
 ) -> None:
@@ -615,19 +616,23 @@ def _models(models: Path | None, settings: Path | None) -> "StoragePath":
     return as_path(models) if models else _load(settings, ())[0].models
 
 
-def _champion() -> "StoragePath":
-    """Return the settings' folder of models, if it has a champion."""
-    from model.registry import read_champion
+def _champion_or_starter() -> "StoragePath":
+    """Return the settings' folder of models if it has a champion, else the starter model."""
+    from model.registry import champion_or_starter, is_starter
 
     models = _models(None, None)
-    if read_champion(models) is None:
+    found = champion_or_starter(models)
+    if found is None:
         raise NotFoundError(
             "score",
             f"no --model is named, and {models} has no champion",
             "name a RUN; or `pointerprint train`, then `pointerprint models promote RUN`",
         )
-    print_message(f"scoring with the champion of {models}")
-    return models
+    if is_starter(found):
+        print_message(f"scoring with the starter model that ships: {models} has no champion")
+    else:
+        print_message(f"scoring with the champion of {models}")
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,7 +27,7 @@ tests/test_golden_scores.py fail then.
 
 DECIDING: Final = (
     "config.json", "checkpoint", "calibration.json", "policy.json", "profiles", "replay",
-    "reasons.json", "prints", "recorders.json",
+    "reasons.json", "prints", "recorders.json", "starter.json",
 )  # fmt: skip
 _AGAIN: Final = "train the model again, or copy it anew"
 _OTHER_VERSION: Final = (

@@ -7,8 +7,9 @@ import pandas as pd
 from model.comparison import Comparison
 from model.config import InputConfig
 from model.evaluate import Evaluation
-from model.run import TrainedModel
+from model.run import StarterMark, TrainedModel
 from model.text import evaluation_text
+from pipeline.scores.starter import STARTER_MODEL, STARTER_TEXT
 from pipeline.splits.split import Split
 
 _PLOTS = "![ROC](roc.png) ![Calibration](reliability.png) ![Scores](scores.png)"
@@ -130,8 +131,10 @@ def _card(
         "in these figures: `pointerprint audit` measures it on your stores, docs/benchmarks.md on "
         "public recordings, where it is much.",
     ]
+    name = model.model_id if model.starter is None else f"{STARTER_MODEL}, {model.model_id}"
     sections = [
-        [f"# Model card: {model.model_id}"],
+        [f"# Model card: {name}"],
+        [] if model.starter is None else _starter(model.starter),
         [task],
         ["## What it was made from"],
         made_from,
@@ -144,7 +147,16 @@ def _card(
         ["## Limits"],
         [f"- {limit}" for limit in limits],
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def _starter(starter: StarterMark) -> list[str]:
+    """Return what the starter model is, and on whose recordings it rests."""
+    return [
+        f"This is the {STARTER_TEXT}.",
+        "",
+        *(f"- trained on {name}: {origin}" for name, origin in starter.trained_on.items()),
+    ]
 
 
 def _panels(inputs: InputConfig) -> str:

@@ -2,6 +2,7 @@
 
     MODELS/<model_id>/       a RUN each, under the id it had when it came in
     MODELS/champion.json     which one scores, who scored before, and why it changed
+    model/starter/           the RUN that ships with the project, for who has no model yet
 
 The pointer is one small file that is replaced whole: a reader sees one champion or the other,
 never none.
@@ -11,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import DataError, NotFoundError, did_you_mean
@@ -19,6 +21,12 @@ from pipeline.storage.publish import SUCCESS, lock, publish_partition, staging
 from pipeline.storage.records import read_json, read_record, write_record
 
 CHAMPION: Final = "champion.json"
+STARTER: Final = Path(__file__).parent / "starter"
+STARTER_MARK: Final = "starter.json"
+"""The file of a RUN that says it is the starter model."""
+
+STARTER_NAME: Final = "starter"
+"""What a command line calls the model that ships, where no folder has that name."""
 _AGAIN: Final = "train the model again"
 
 
@@ -61,8 +69,10 @@ def is_registry(path: StoragePath) -> bool:
 
 
 def resolve_run(path: StoragePath) -> StoragePath:
-    """Return the RUN that is meant: `path` itself, or the champion of a registry."""
+    """Return the RUN that is meant: `path` itself, the champion of a registry, or the starter."""
     path = as_path(path)
+    if str(path) == STARTER_NAME and not path.exists():
+        return starter_run()
     if not is_registry(path):
         return path
     champion = read_champion(path)
@@ -79,6 +89,34 @@ def resolve_run(path: StoragePath) -> StoragePath:
             "`pointerprint models rollback`, or promote one that is",
         )
     return run
+
+
+def has_starter() -> bool:
+    """Return whether this version ships a starter model."""
+    return (STARTER / "config.json").is_file()
+
+
+def is_starter(run: StoragePath) -> bool:
+    """Return whether a RUN is the starter model: also where it was copied, or its level set."""
+    return (as_path(run) / STARTER_MARK).is_file()
+
+
+def starter_run() -> StoragePath:
+    """Return the RUN of the model that ships."""
+    if not has_starter():
+        raise NotFoundError(
+            STARTER_NAME,
+            "no starter model ships with this version",
+            "`pointerprint train STORE --simulate --to RUN` makes a model",
+        )
+    return STARTER
+
+
+def champion_or_starter(models: StoragePath) -> StoragePath | None:
+    """Return the folder of models if it has a champion, else the starter; None: there is none."""
+    if read_champion(models) is not None:
+        return as_path(models)
+    return STARTER if has_starter() else None
 
 
 def read_champion(models: StoragePath) -> Champion | None:

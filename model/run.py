@@ -5,6 +5,7 @@ RUN/checkpoint/  or  profiles/                                too: the scorer's 
 RUN/replay/                                                   too: what repeats by accident
 RUN/reasons.json  prints/people.npz                           reference distributions: no score
 RUN/recorders.json                                            whose level it is: no score
+RUN/starter.json                                              it is the starter model: no score
 RUN/manifest.json                                             hashes of all these
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
 """
@@ -25,7 +26,7 @@ from model.manifest import check_manifest, write_manifest
 from model.owner.scorer import OwnerScorer
 from model.policy import Policy
 from model.prints import Prints
-from model.registry import resolve_run
+from model.registry import STARTER_MARK, is_starter, resolve_run
 from model.scorer import Scorer
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.reasons.reference import REFERENCE_RANGES_FILE, ReferenceRanges, read_reference_ranges
@@ -57,6 +58,13 @@ class LevelRecorders:
 
 
 @dataclass(frozen=True)
+class StarterMark:
+    """What `starter.json` holds: what the starter model was trained on, with each one's licence."""
+
+    trained_on: Mapping[str, str]  # recordings -> origin and licence
+
+
+@dataclass(frozen=True)
 class TrainedModel:
     """What scoring needs."""
 
@@ -70,6 +78,8 @@ class TrainedModel:
     recorders: Mapping[str, int] = field(default_factory=dict)
     """Recorders that calibration and thresholds were set for, with the number of their legitimate
     sessions; empty: not known. It decides no score."""
+    starter: StarterMark | None = None
+    """What the starter model was trained on; None: it is another model. It decides no score."""
 
     @property
     def model_id(self) -> str:
@@ -114,6 +124,8 @@ def save_model(model: TrainedModel, folder: Path) -> None:
         (folder / PEOPLE).parent.mkdir(parents=True, exist_ok=True)
         model.people.save(folder / PEOPLE)
     write_record(LevelRecorders(dict(model.recorders)), folder / RECORDERS)
+    if model.starter is not None:
+        write_record(model.starter, folder / STARTER_MARK)
     write_manifest(folder)
 
 
@@ -144,6 +156,7 @@ def _load(folder: Path, where: StoragePath, budget: float | None) -> TrainedMode
         read_reference_ranges(folder),
         Prints.load(people, scorer.inputs.panels.shape) if people.is_file() else None,
         _load_recorders(folder / RECORDERS),
+        _load_starter(folder),
     )
 
 
@@ -163,6 +176,10 @@ def _read_config(folder: StoragePath, where: StoragePath) -> RunConfig:
 def _load_recorders(path: Path) -> Mapping[str, int]:
     """Return what `LevelRecorders` holds; RUNs of version 0.2 have none."""
     return read_record(LevelRecorders, path, _AGAIN).recorders if path.is_file() else {}
+
+
+def _load_starter(folder: Path) -> StarterMark | None:
+    return read_record(StarterMark, folder / STARTER_MARK, _AGAIN) if is_starter(folder) else None
 
 
 def _load_null_model(folder: Path) -> NullModel:

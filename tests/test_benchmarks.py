@@ -9,7 +9,7 @@ from conftest import make_sessions
 from people import people
 from tiny import TINY, untrained
 
-from benchmarks import owners
+from benchmarks import owners, starter
 from benchmarks.attribution import (
     WithCells,
     deleted,
@@ -227,3 +227,29 @@ def test_benchmarks_on_recordings_are_run_by_make_figures():
     named = (root / "Makefile").read_text()
     for name in ("replays", "sapimouse", "balabit", "delbot"):
         assert f"-m benchmarks.{name}" in named
+
+
+def test_a_recording_is_cut_into_pieces_that_begin_at_0_and_have_names_of_their_own():
+    path = [(8 * i, i, 2 * i) for i in range(1200)]
+    cut = starter.pieces(make_sessions(path, path[:30], session_id=np.array(["a", "b"], object)))
+    assert cut.session_id.tolist() == ["a/0", "a/400", "a/800", "b/1200"]
+    assert cut.n_events.tolist() == [400, 400, 400, 30]
+    assert cut.t_us[cut.offsets[:-1]].tolist() == [0, 0, 0, 0]
+    assert cut.x_px[cut.offsets[1]] == 400
+
+
+def test_the_starters_figures_are_by_recorder_over_people_and_by_family():
+    people_ = make_sessions(
+        *[[(0, 0, 0)]] * 5, account_id=np.array(["a", "a", "b", "b", "b"], object)
+    )
+    score = np.array([0.1, 0.2, 0.3, 0.9, np.nan])
+    bots = {"low": np.array([0.5, 0.95]), "high": np.array([0.99, 0.98]), "silent": [np.nan]}
+    bots = {name: np.array(of, np.float64) for name, of in bots.items()}
+    (row,) = starter.check_recorders({"lab": (people_, score)}, bots, 0.8)
+    assert (row.n_people, row.n_sessions, row.fpr.value) == (2, 4, 0.25)
+    assert row.auc == pytest.approx(15 / 16)
+    assert 0.88 < row.own_threshold < 0.9
+    text = starter.check_text([row], bots, 0.8)
+    assert "mean of the recorders 25.0%, worst 25.0%" in text
+    assert "| low | 2 | 50.0% [" in text
+    assert "| silent | 0 | all abstain |" in text

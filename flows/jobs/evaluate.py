@@ -14,6 +14,7 @@ from pipeline.config import Task, WindowConfig
 from pipeline.errors import DataError
 from pipeline.features.kinematics import session_feature_frame
 from pipeline.scores.partitions import for_spreadsheets, read_scores
+from pipeline.scores.starter import starter_note
 from pipeline.sessions.labels import read_labels
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path, local_folder
@@ -44,6 +45,7 @@ def evaluate(job: EvaluateJob) -> Evaluation:
     if job.stores:
         features = session_feature_frame(load_sessions(job.stores).with_events(), WindowConfig())
     evaluation = evaluate_scores(read_scores(job.scores), read_labels(job.labels), features)
+    evaluation = replace(evaluation, notes=(*starter_note(job.scores), *evaluation.notes))
     if job.to is not None:
         from model.plots import plot_evaluation  # matplotlib takes a second to import
 
@@ -83,6 +85,8 @@ def audit(job: AuditJob) -> Audit:
     shortcuts = find_shortcuts(case, seed=job.seed)
     scores = read_scores(job.scores) if job.scores else None
     found = audit_case(case, shortcuts, scores, seed=job.seed)
+    if job.scores:
+        found = replace(found, notes=(*starter_note(job.scores), *found.notes))
     if job.to is not None:
         from model.plots import plot_audit
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from model.registry import resolve_run
+from model.registry import is_starter, resolve_run
 from pipeline.config import DriftConfig
 from pipeline.errors import NotFoundError
 from pipeline.monitoring.drift import find_drift, strongest
@@ -23,6 +23,7 @@ from pipeline.monitoring.reference import (
     summarise,
 )
 from pipeline.scores.partitions import partition_files, read_partition
+from pipeline.scores.starter import STARTER_REFERENCE
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import MANIFEST, lock, publish_partition, seal, staging, write_parquet
@@ -51,6 +52,8 @@ def monitor(job: MonitorJob) -> StoragePath:
     store, scores = as_path(job.store), as_path(job.scores)
     table = _read_day(scores, run_date)
     run, reference = _reference(scores, run_date, job.models)
+    if is_starter(run):
+        log.warning("%s", STARTER_REFERENCE)
     day = _summary(day_folder(store, run_date), table)
     checked_at = datetime.now(UTC)
     model_ids = table["model_id"].unique().to_pylist()
@@ -68,6 +71,7 @@ def monitor(job: MonitorJob) -> StoragePath:
                 "level": level,
                 "n_sessions": table.num_rows,
                 "reference": str(run.absolute()),
+                "is_starter": is_starter(run),
                 "checked_at": checked_at.isoformat(),
             },
         )

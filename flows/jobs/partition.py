@@ -22,6 +22,7 @@ from pipeline.ingest.report import duplicates_table, join_shard_reports
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.scores.recorders import unknown_recorders, unknown_recorders_text
+from pipeline.scores.starter import STARTER_TEXT
 from pipeline.scores.table import repeated_hashes, short_hashes
 from pipeline.storage.paths import StoragePath, open_parquet, remove_tree
 from pipeline.storage.publish import parquet_writer, publish_partition, seal, write_parquet
@@ -188,6 +189,7 @@ _SHOWN: Final = 5  # accounts, files
 _TOLD: Final = (
     *("n_sessions", "n_flagged", "n_review", "n_abstained", "n_replays", "n_doubles"),
     *("abstained", "abstain_is", "abstaining_accounts", "unknown_recorders", "n_quarantined"),
+    "is_starter",
     "logs",
     *("threshold", "model_id", "run_id"),
 )
@@ -204,6 +206,8 @@ def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"{manifest['n_sessions']:,} sessions: {manifest['n_flagged']:,} flagged, "
         f"{manifest['n_review']:,} for review"
     ]
+    if manifest.get("is_starter"):
+        lines.append(STARTER_TEXT)
     if manifest["n_abstained"]:
         lines.append(f"abstained: {manifest['n_abstained']:,} ({_listed(manifest['abstained'])})")
     lines += _accounts(manifest["abstaining_accounts"])

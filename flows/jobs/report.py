@@ -17,6 +17,7 @@ from model.attribution import Attribution, attribute, panel_words, print_reasons
 from model.case_views import case_prints, highest_windows, raised_by_session
 from model.config import RunConfig
 from model.metrics import curves_json
+from model.registry import has_starter, starter_run
 from model.run import TrainedModel, input_config, load_model
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.ingest.parse import NO_COLUMNS
@@ -32,6 +33,7 @@ from pipeline.report.cases import (
 from pipeline.report.page import day_json, page_html, shown_events
 from pipeline.schemas import SCORES
 from pipeline.scores.partitions import open_scores
+from pipeline.scores.starter import STARTER_TEXT
 from pipeline.sessions.feedback import latest_labels
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path
@@ -101,6 +103,7 @@ def report(job: ReportJob) -> Generator[Progress, None, list[StoragePath]]:
     summary = {
         "day": day_json(days.to_pandas(), day),
         "agreement": _agreement(table, known),
+        "starter": STARTER_TEXT if manifests[0].get("is_starter") else None,
         "n_cases": cases.num_rows,
         "n_scored": table.num_rows,
         "n_missing": n_missing,
@@ -183,6 +186,8 @@ def _run_folder(manifest: Manifest, run: StoragePath | None) -> StoragePath | No
     folder = as_path(manifest.get("run", "nowhere") if run is None else run)
     if run is not None or (folder / "config.json").is_file():
         return folder
+    if manifest.get("is_starter") and has_starter():  # pointerprint was installed elsewhere then
+        return starter_run()
     log.warning(
         "the model's folder isn't there: pictures have default settings, and reasons lack what "
         "was measured (--model RUN says where it is)"

@@ -45,7 +45,7 @@ class ScoreJob:
     """What to score, with which model, and where the scores go."""
 
     sources: Sequence[StoragePath]  # stores, or raw logs as they came
-    model: StoragePath  # a RUN, or a folder of models: its champion
+    model: StoragePath  # a RUN, a folder of models: its champion, or `starter`: what ships
     to: StoragePath  # the SCORES table
     date: str  # of the partition, YYYY-MM-DD
     format: str = AUTO  # of raw logs
@@ -194,6 +194,7 @@ def _described(job: ScoreJob, run: ScoringRun, model: TrainedModel) -> dict[str,
         },
         "run": str(job.model.absolute()),
         "abstain_is": job.abstain_is,
+        "is_starter": model.starter is not None,
     }
 
 

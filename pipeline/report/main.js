@@ -21,6 +21,12 @@ function showPages() {
   }));
 }
 
+/** Say in the header that the scores are by the model that ships. */
+function showStarter() {
+  byId("starter").hidden = !report.starter;
+  byId("starter").textContent = report.starter ?? "";
+}
+
 const isDark = () => getComputedStyle(document.documentElement).getPropertyValue("color-scheme").trim() === "dark" ||
   (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
 
@@ -95,6 +101,7 @@ byId("summary").open = !isNarrow();
 loadVerdicts();
 showSummary();
 showPages();
+showStarter();
 showLegend();
 buildPrint();
 buildQueue();
