@@ -21,6 +21,7 @@ from pipeline.errors import ColumnsError, LogError
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.readers.common.columns import parse_columns
 from pipeline.readers.common.json_walk import AT_ONCE
+from pipeline.schemas import Button, Kind
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.store import load_sessions
 
@@ -133,6 +134,9 @@ TABLES = {
     "nested rows by line": (lines(*({"sessionId": "v", "at": 1, "pos": {"x": x, "y": y}, "ts": t} for t, x, y in PATH)), {"v": 20}),
     "trials of jsPsych": (json.dumps([{"rt": 9, "mouse_tracking_data": [{"x": x, "y": y, "t": t - START, "event": "mousemove"} for t, x, y in PATH]}] * 2), {"log": 40}),
     "sessions that hold rows": (json.dumps({"sessions": [{"sessionId": s, "events": objects(t="t", x="x", y="y")} for s in "vw"]}), {"v": 20, "w": 20}),
+    "columns of JSON, in the plural": (json.dumps({"cursor": {"xs": [p[1] for p in PATH], "ys": [p[2] for p in PATH], "ts": [p[0] for p in PATH]}}), {"log": 20}),
+    "a time inside": (json.dumps([{"wri": {"timestamp": f"2025-05-23T11:33:{i:02}Z"}, "x": x, "y": y} for i, (_, x, y) in enumerate(PATH)]), {"log": 20}),
+    "PsychoPy": ("\n".join(["participant,mouse.x,mouse.y,mouse.time,session,date", *(f'p,"{[p[1] for p in PATH]}","{[p[2] for p in PATH]}","{[i / 60 for i in range(20)]}",1,2025-05-23_11h33' for _ in "ab")]), {"1": 40}),
     "columns of JSON": (json.dumps({"session_id": "v", "x": [p[1] for p in PATH], "y": [p[2] for p in PATH], "t": [p[0] for p in PATH]}), {"v": 20}),
 }  # fmt: skip
 
@@ -274,3 +278,20 @@ def in_json(value: object, session: object) -> Iterator[tuple]:
         else:
             for item in value.values():
                 yield from in_json(item, session)
+
+
+def test_a_click_goes_the_way_that_another_column_says(tmp_path):
+    rows = [f"{t / 1000},move,{x},{y},," for t, x, y in PATH]
+    rows += [f"{START / 1000 + k},click,1,2,Button.left,{way}" for k, way in ((1, "pressed"), (2, "released"))]  # fmt: skip
+    rows += [f"{START / 1000 + 3},scroll,1,2,,down"]
+    sessions = read(tmp_path, "\n".join(["ts,event,x,y,button,action", *rows]))
+    assert sessions.kind[20:].tolist() == [Kind.DOWN, Kind.UP, Kind.SCROLL]
+    assert sessions.button[20:].tolist() == [Button.LEFT, Button.LEFT, Button.NONE]
+
+
+def test_a_column_of_states_alone_says_what_an_event_is(tmp_path):
+    rows = ["0,NoButton,Move,1,2", "9,Left,Pressed,1,2", "18,Left,Released,1,2"]
+    rows += ["27,Scroll,Down,1,2", "36,NoButton,,3,4"]
+    sessions = read(tmp_path, "\n".join(["timestamp,button,state,x,y", *rows]))
+    kinds = [Kind.MOVE, Kind.DOWN, Kind.UP, Kind.SCROLL, Kind.MOVE]
+    assert sessions.kind.tolist() == kinds
