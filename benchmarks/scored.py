@@ -9,6 +9,7 @@ from jaxtyping import Float64
 
 from benchmarks.sources import read_all
 from model.bootstrap import Interval
+from model.comparison import used_sessions
 from model.run import TrainedModel
 from pipeline.scores.table import abstain_reasons
 from pipeline.sessions.recorder import name_recorders
@@ -29,6 +30,11 @@ def people_of(log: Path, name: str) -> Sessions:
         account_id=np.where(nobody, f"{name}-1", sessions.account_id).astype(object),
         label=np.zeros(len(sessions), np.int8),
     )
+
+
+def unused(sessions: Sessions, run: Path) -> Sessions:
+    """Return the sessions that a RUN was neither trained nor calibrated nor stopped on."""
+    return sessions.take(~np.isin(sessions.session_id.astype(str), sorted(used_sessions(run))))
 
 
 def bot_families(bots: Path) -> dict[str, Sessions]:

@@ -1,5 +1,6 @@
 """Benchmarks: what they make of recordings before anything is measured."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from conftest import make_sessions
 from people import people
 from tiny import TINY, untrained
 
-from benchmarks import owners, starter
+from benchmarks import devices, owners, sampling, starter
 from benchmarks.attribution import (
     WithCells,
     deleted,
@@ -22,7 +23,7 @@ from benchmarks.matching import find_moves
 from benchmarks.owners import STRETCHES_A_SESSION, time_stretches
 from benchmarks.replay_attacks import ATTACKS, stitch
 from benchmarks.sapimouse import claims_of
-from benchmarks.sources import recordings_folder, with_settings
+from benchmarks.sources import read_all, recordings_folder, with_settings
 from benchmarks.speed.peers_print import naive_print
 from benchmarks.speed.recordings import make_sessions as make_timed_sessions
 from model.config import PanelsConfig, RunConfig
@@ -31,6 +32,7 @@ from model.owner.train import PopulationData
 from model.prints import session_prints
 from model.run import input_config
 from pipeline.features.best_feature import roc_auc
+from pipeline.schemas import Kind
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import cut_windows, pad_windows
 from rasterize.motion import to_device
@@ -253,3 +255,76 @@ def test_the_starters_figures_are_by_recorder_over_people_and_by_family():
     assert "mean of the recorders 25.0%, worst 25.0%" in text
     assert "| low | 2 | 50.0% [" in text
     assert "| silent | 0 | all abstain |" in text
+
+
+def written_by_rrweb(t_ms, period_ms, kind=None):
+    """Return (time written, position) of moves that are at their own number."""
+    rows = [(t, i, 0, *(() if kind is None else (kind[i],))) for i, t in enumerate(t_ms)]
+    found = sampling.as_rrweb_records(make_sessions(rows), period_ms)
+    return list(zip((found.t_us // 1000).tolist(), found.x_px.astype(int).tolist(), strict=True))
+
+
+def test_rrweb_writes_a_move_at_once_or_the_first_that_waits_when_the_period_is_over():
+    # 17 waits until 50; 34 comes while it waits and is lost; 51 waits until 100.
+    assert written_by_rrweb([0, 17, 34, 51, 68, 300, 310], 50) == [
+        *((0, 0), (50, 1), (100, 3), (300, 5), (350, 6)),
+    ]
+    assert written_by_rrweb([0, 17, 34, 51], 16) == [(0, 0), (17, 1), (34, 2), (51, 3)]
+
+
+def test_rrweb_writes_presses_as_they_come():
+    moves_and_press = [Kind.MOVE, Kind.MOVE, Kind.DOWN, Kind.MOVE]
+    assert written_by_rrweb([0, 10, 20, 30], 50, moves_and_press) == [(0, 0), (20, 2), (50, 1)]
+
+
+def test_moves_written_as_rrweb_are_read_back_by_its_reader(tmp_path):
+    path = [(16 * i, 3 * i, 0.5 * i) for i in range(90)]
+    sessions = make_sessions(path)
+    (tmp_path / "log.jsonl").write_bytes(b"".join(sampling.rrweb_lines(sessions)))
+    back = read_all(tmp_path / "log.jsonl")
+    assert back.t_us.tolist() == sessions.t_us.tolist()
+    assert back.x_px.tolist() == sessions.x_px.tolist()
+    assert back.y_px.tolist() == sessions.y_px.tolist()
+
+
+def test_as_many_bytes_as_rrweb_itself_writes(sample_dir):
+    events = json.loads((sample_dir / "formats" / "rrweb_array.json").read_text())
+    moves = [event for event in events if event["type"] == 3 and event["data"]["source"] == 1]
+    n = sum(len(event["data"]["positions"]) for event in moves)
+    own = sum(len(json.dumps(event, separators=(",", ":"))) + 1 for event in moves) / n
+    spaced = make_sessions([(500 * i // 7, 300 + i, 400) for i in range(700)])
+    ours = sum(map(len, sampling.rrweb_lines(spaced))) / 700
+    assert ours == pytest.approx(own, rel=0.1)
+
+
+def test_beginnings_of_sessions_and_who_abstains_is_not_flagged():
+    sessions = make_sessions([(0, 0, 0), (900, 1, 1), (1100, 2, 2)], [(0, 5, 5)])
+    begun = sampling.first_seconds(sessions, 1)
+    assert begun.n_events.tolist() == [2, 1]
+    assert begun.x_px.tolist() == [0, 1, 5]
+    assert sampling.flagged(np.array([0.9, 0.4, np.nan]), 0.5).tolist() == [True, False, False]
+
+
+def test_the_threshold_of_sampled_people_counts_sets_alike():
+    many, few = np.arange(1000) / 1000, np.full(10, 0.1)
+    persons = {"many": np.arange(1000).astype(str), "few": np.arange(10).astype(str)}
+    row = sampling.Sampled({"many": many, "few": few}, persons, {"bot": np.array([0.99, 0.97])})
+    threshold = row.threshold_of_people()
+    assert (many >= threshold).mean() / 2 <= 0.01
+    assert threshold == pytest.approx(0.98, abs=0.002)
+    assert row.recalls(threshold) == {"bot": 0.5}
+
+
+def test_rates_are_given_for_each_group_of_people_and_those_beside_it():
+    person = np.array([*devices.TRACKPAD[:2], "negation-0517-00", "negation-0517-00"], object)
+    score = np.array([0.9, 0.4, 0.1, np.nan])
+    rows = devices.device_rows(score, person, 0.5)
+    assert rows[0].startswith("| trackpad | 2 | 2 | 50.0% [")
+    assert rows[0].endswith("| 0.650 | 1.00 |")
+    assert rows[1].startswith("| mouse | 1 | 1 | 0.0% [0.0%,")
+    assert rows[2] == "| left hand | 0 | 0 | - | - |"
+
+
+def test_a_group_of_people_names_accounts_once():
+    for members in devices.GROUPS.values():
+        assert len(set(members)) == len(members)
