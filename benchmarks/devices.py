@@ -23,7 +23,7 @@ from jaxtyping import Bool, Shaped
 
 from benchmarks.scored import Scores, people_of, percent, session_scores, unused
 from benchmarks.sources import recordings_folder
-from model.bootstrap import rate_interval
+from model.bootstrap import cluster_bootstrap, rate_interval
 from model.metrics import weighted_auc
 from model.run import load_model
 
@@ -70,7 +70,7 @@ def device_rows(
         for called, chosen in ((name, is_in), (BESIDE[name], ~is_in)):
             rows.append(_row(called, score[chosen], person[chosen], threshold))
         if is_in.any() and not is_in.all():
-            rows[-2] += f" {_auc(score, is_in):.2f} |"
+            rows[-2] += f" {_auc(score, is_in, person)} |"
             rows[-1] += " |"
     return rows
 
@@ -83,9 +83,12 @@ def _row(name: str, score: Scores, person: Shaped[np.ndarray, " sessions"], at: 
     return f"| {name} | {n} | {len(score)} | {rate} | {np.median(score):.3f} |"
 
 
-def _auc(score: Scores, is_in: Bool[np.ndarray, " sessions"]) -> float:
-    """Return how often a session of the group scores above one beside it."""
-    return float(weighted_auc(score, is_in.astype(np.int64), np.ones(len(score))))
+def _auc(
+    score: Scores, is_in: Bool[np.ndarray, " sessions"], person: Shaped[np.ndarray, " sessions"]
+) -> str:
+    """Return how often a session of the group scores above one beside it; over people."""
+    found = cluster_bootstrap(weighted_auc, score, is_in.astype(np.int64), person)
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def main() -> None:

@@ -320,7 +320,7 @@ def test_rates_are_given_for_each_group_of_people_and_those_beside_it():
     score = np.array([0.9, 0.4, 0.1, np.nan])
     rows = devices.device_rows(score, person, 0.5)
     assert rows[0].startswith("| trackpad | 2 | 2 | 50.0% [")
-    assert rows[0].endswith("| 0.650 | 1.00 |")
+    assert rows[0].endswith("| 0.650 | 1.00 [1.00, 1.00] |")
     assert rows[1].startswith("| mouse | 1 | 1 | 0.0% [0.0%,")
     assert rows[2] == "| left hand | 0 | 0 | - | - |"
 
