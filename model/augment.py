@@ -129,7 +129,7 @@ def _another_pointer(paths: Paths, key: PRNGKeyArray, config: AugmentConfig) -> 
         for step, column in ((dx, paths.x_px), (dy, paths.y_px))
     )
     is_put_back = jax.random.bernoulli(back_key, config.put_back_share, (n, 1))
-    often = is_put_back / _log_uniform(often_key, (n, 1), 2.0, 12.0)  # once in 2 to 12 events
+    often = is_put_back / _log_uniform(often_key, (n, 1), 2.0, 64.0)  # once in 2 to 64 events
     is_back = jax.random.bernoulli(event_key, often, x.shape)
     start = jax.lax.cummax(jnp.where(is_back, jnp.arange(x.shape[1])[None, :], 0), axis=1)
     x, y = (

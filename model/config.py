@@ -121,7 +121,7 @@ class AugmentConfig:
     stretch: float = 0.4
     gain: float = 0.35
     smoothing: float = 0.6
-    put_back_share: float = 0.1
+    put_back_share: float = 0.15
     coarse_share: float = 0.25
     coarse_grid_px: float = 3.0
     same_recorder_share: float = 0.3

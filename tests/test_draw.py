@@ -330,7 +330,10 @@ def test_a_jump_draws_nothing_in_any_panel_and_no_ink():
 
 def test_pieces_begin_where_the_pointer_jumped():
     columns = ([0, 16, 300, 600, 616], [0, 4, 300, 340, 800], [0, 0, 0, 0, 0])
-    t_ms, x_px, y_px = (np.array([column], np.float32) for column in columns)
-    points = Points(t_ms, x_px, y_px, np.zeros((1, 5), np.int8), np.array([5], np.int32))
+    teleports = ([0, 400, 800, 1200, 1216], [0, 300, 600, 0, 4], [0, 0, 0, 0, 0])
+    both = zip(columns, teleports, strict=True)
+    t_ms, x_px, y_px = (np.array(rows, np.float32) for rows in both)
+    points = Points(t_ms, x_px, y_px, np.zeros((2, 5), np.int8), np.array([5, 5], np.int32))
     # Far after a long time; then near after a long time, and far at once: both are movements.
-    np.testing.assert_array_equal(pieces_of(points), [[0, 0, 1, 1, 1]])
+    # Nor does a pointer come back that goes from place to place.
+    np.testing.assert_array_equal(pieces_of(points), [[0, 0, 1, 1, 1], [0, 0, 0, 0, 0]])

@@ -80,3 +80,12 @@ def test_each_session_can_be_throttled_to_a_period_of_its_own():
 def test_a_size_below_zero_is_an_error():
     with pytest.raises(ConfigError, match="below 0"):
         ResampleConfig(period_ms=-1.0)
+
+
+def test_a_rest_is_shortened_but_not_a_jump():
+    rest = [(0, 0, 0), (16, 5, 0), (1016, 9, 0), (1032, 14, 0)]
+    jump = [(0, 0, 0), (16, 5, 0), (1016, 400, 0), (1032, 404, 0)]
+    teleports = [(0, 0, 0), (500, 300, 0), (1000, 0, 0), (1500, 300, 0)]
+    sessions = make_sessions(rest, jump, teleports)
+    found = resample(sessions, ResampleConfig(longest_rest_ms=125.0)).sessions.t_us / 1000
+    np.testing.assert_array_equal(found, [0, 16, 141, 157, 0, 16, 1016, 1032, 0, 125, 250, 375])

@@ -28,9 +28,16 @@ def is_jump(length_px: NumericArray, interval_ms: NumericArray) -> NumericArray:
     """Mark segments that no pointer moved along: it was somewhere else meanwhile.
 
     Nothing is known of such a segment: it has no speed and no direction, and what follows begins
-    a new piece of the path.
+    a new piece of the path. Segments follow each other along the last axis. Two in a row are no
+    jumps: a pointer that came back moves, and one that goes from place to place like that is
+    moved by a script.
     """
-    return (length_px > JUMP_PX) & (interval_ms > JUMP_GAP_MS)
+    xp = length_px.__array_namespace__()
+    is_far = (length_px > JUMP_PX) & (interval_ms > JUMP_GAP_MS)
+    none = xp.zeros_like(is_far[..., :1])
+    after = xp.concat([none, is_far[..., :-1]], axis=-1)
+    before = xp.concat([is_far[..., 1:], none], axis=-1)
+    return is_far & ~after & ~before
 
 
 def elapsed_ms(interval_ms: NumericArray) -> NumericArray:

@@ -7,7 +7,7 @@ a time is told by the column's name, or else by its cells. What was found is sai
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +32,7 @@ from pipeline.readers.common.names import (
     plain,
     time_role,
 )
-from pipeline.readers.common.words import UNKNOWN, kind_of, state_of
+from pipeline.readers.common.words import UNKNOWN, kind_of
 
 Cell = object
 
@@ -140,10 +140,6 @@ class Sample:
             bool(_LIST.fullmatch(cell)) and not _COMMA_NUMBER.fullmatch(cell) for cell in cells
         ]
         return bool(cells) and 2 * sum(is_list) > len(cells)
-
-    def is_time(self, name: str) -> bool:
-        """Say whether the first cells of a column can be times at all."""
-        return self.is_numeric(name) or self.has_lists(name) or bool(_date_name(self, name))
 
     def unrolled(self, name: str) -> np.ndarray:
         """Return the numbers of the lists in the first cells of a column."""
@@ -279,16 +275,19 @@ def _find_time(names: Mapping[str, str], sample: Sample, where: object) -> tuple
     """Return our name of the time, its unit in it, and the table's."""
     used = set(names.values())
     found = [c for name in sample.names if name not in used and (c := time_role(name))]
-    found = [c for c in found if not sample.cells(c.name) or sample.is_time(c.name)]
+    found = [c for c in found if not sample.cells(c.name) or _is_time(sample, c.name)]
     if not found:
         return None
-    changing = [c for c in found if sample.has_lists(c.name) or len(set(sample.cells(c.name))) > 1]
-    found = changing or found  # the date of a visit is no clock
     best = min(candidate.rank for candidate in found)
     rivals = [(_unit(c, sample, where), c.name) for c in found if c.rank == best]
     if len(rivals) > 1 and not _agree(sample, rivals):
         _refuse_rivals(where, "the time", [dict([rival]) for rival in rivals[:2]])
     return rivals[0]
+
+
+def _is_time(sample: Sample, name: str) -> bool:
+    """Say whether the first cells of a column can be times at all."""
+    return sample.is_numeric(name) or sample.has_lists(name) or bool(_date_name(sample, name))
 
 
 def _date_name(sample: Sample, name: str) -> str:
@@ -464,19 +463,15 @@ def _find_events(names: dict[str, str], free: Sequence[str], sample: Sample) -> 
         if fit:
             names["event"] = min(fit)[2]
     states = sorted((STATE_NAMES[leaf], n) for n in free if (leaf := leaf_of(n)) in STATE_NAMES)
-    states = [
-        name
-        for _, name in states
-        if name not in names.values() and _known_share(sample.cells(name), state_of) >= 0.5
-    ]
+    states = [name for _, name in states if name not in names.values()]
     if states and "state" not in names:
         names["state" if "event" in names else "event"] = states[0]
 
 
-def _known_share(cells: Sequence[str], meaning: Callable[[str | None], int] = kind_of) -> float:
+def _known_share(cells: Sequence[str]) -> float:
     """Return the share of words that say what an event is."""
     counts = pd.Series(cells).value_counts()
-    return sum(n for word, n in counts.items() if meaning(str(word)) != UNKNOWN) / max(
+    return sum(n for word, n in counts.items() if kind_of(str(word)) != UNKNOWN) / max(
         len(cells), 1
     )
 
@@ -555,14 +550,16 @@ def headerless_guess(sample: Sample) -> dict[str, str]:
         n for n in numeric if _is_steady(sample.numbers(n)) and len(set(sample.numbers(n))) > 2
     ]
     epochs = [n for n in steady if _epoch_unit(sample.numbers(n))]
-    dated = [n for n in sample.names if n not in numeric and _date_name(sample, n)]
     guess: dict[str, str] = {}
-    if time := next(iter(dated + epochs + steady), None):
-        date = _date_name(sample, time).split()
-        guess[date[0] if date else _unit_of(sample.numbers(time))] = time
-    others = [n for n in sample.names if n not in numeric and n != time and sample.cells(n)]
-    worded = [n for n in others if _known_share(sample.cells(n)) > 0.5]
-    guess |= dict(zip(["event"], worded, strict=False))
+    if time := next(iter(epochs + steady), None):
+        guess[_unit_of(sample.numbers(time))] = time
+    words = [
+        n
+        for n in sample.names
+        if n not in numeric and _known_share(sample.cells(n)) > 0.5 and sample.cells(n)
+    ]
+    if words:
+        guess["event"] = words[0]
     places = [n for n in numeric if n != time and len(set(sample.numbers(n))) > 2][:2]
     return guess | dict(zip(["x", "y"], places, strict=False))
 
