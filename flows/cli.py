@@ -303,13 +303,17 @@ def evaluate(
         list[Path] | None, Parameter(help="Stores of these sessions: adds the best single feature.")
     ] = None,
     to: Annotated[Path | None, Parameter(help="A folder for the figures and plots.")] = None,
+    by: Annotated[
+        str | None,
+        Parameter(help="A column of the labels, such as `device`: rates for each of its values."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Compare scores with labels: AUC, EER, TPR at 1 % FPR and more, with intervals."""
     from flows.jobs.evaluate import EvaluateJob, evaluate
     from model.text import evaluation_text
 
-    evaluation = evaluate(EvaluateJob(scores, labels, tuple(store or ()), to))
+    evaluation = evaluate(EvaluateJob(scores, labels, tuple(store or ()), to, by))
     _print(evaluation.to_json() if json else evaluation_text(evaluation))
 
 

@@ -55,6 +55,7 @@ _SCORE_COLUMNS = (
 class ScoredSessions:
     """Scored sessions with a label, and whom they come from."""
 
+    session_id: Shaped[np.ndarray, " sessions"]
     score: Float64[np.ndarray, " sessions"]
     label: Int64[np.ndarray, " sessions"]
     is_flagged: Bool[np.ndarray, " sessions"]
@@ -119,6 +120,17 @@ class RecorderRates:
 
 
 @dataclass(frozen=True)
+class GroupRates:
+    """How often the sessions of one group are flagged, such as those of one device."""
+
+    group: str
+    n_legitimate: int
+    n_fraud: int
+    fpr: Interval | None  # over people
+    tpr: Interval | None  # over families
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All figures. One that needs a class that isn't there is None."""
 
@@ -137,6 +149,7 @@ class Evaluation:
     model_ids: tuple[str, ...]
     notes: tuple[str, ...]
     scored: ScoredSessions = field(repr=False)
+    groups: tuple[GroupRates, ...] = ()  # by a column of the labels, if one was named
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as a plain dict, without the sessions."""
@@ -246,6 +259,7 @@ def _labelled(rows: pd.DataFrame) -> ScoredSessions:
     family = first_known(generator, by_label, account, unnamed)
     family[label != 1] = None
     return ScoredSessions(
+        session_id=session_id,
         score=rows["fraud_score"].to_numpy(np.float64),
         label=label,
         is_flagged=rows["is_flagged"].to_numpy(bool),
@@ -356,6 +370,23 @@ def _recorders(scored: ScoredSessions, n_resamples: int, seed: int) -> tuple[Rec
     """Return the rates of each recorder; none if no session's is known."""
     if set(scored.recorder) <= {NOT_KNOWN}:
         return ()
+    return tuple(
+        RecorderRates(
+            row.group,
+            scored.recorder_known[scored.recorder == row.group].tolist()[-1],
+            *(row.n_legitimate, row.n_fraud, row.fpr, row.tpr),
+        )
+        for row in rates_by(scored, scored.recorder, n_resamples, seed)
+    )
+
+
+def rates_by(
+    scored: ScoredSessions,
+    group: Shaped[np.ndarray, " sessions"],
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[GroupRates, ...]:
+    """Return how often the sessions of each group are flagged, most sessions first."""
     clusters = scored.clusters()
 
     def rate(chosen: Bool[np.ndarray, " sessions"]) -> Interval | None:
@@ -364,19 +395,10 @@ def _recorders(scored: ScoredSessions, n_resamples: int, seed: int) -> tuple[Rec
         return rate_interval(scored.is_flagged[chosen], clusters[chosen], n_resamples, seed)
 
     rows = []
-    for name, _ in Counter(scored.recorder.tolist()).most_common():
-        own = scored.recorder == name
-        legitimate, fraud = own & (scored.label == 0), own & (scored.label == 1)
-        rows.append(
-            RecorderRates(
-                recorder=name,
-                is_known=scored.recorder_known[own].tolist()[-1],
-                n_legitimate=int(legitimate.sum()),
-                n_fraud=int(fraud.sum()),
-                fpr=rate(legitimate),
-                tpr=rate(fraud),
-            )
-        )
+    for name, _ in Counter(group.tolist()).most_common():
+        legitimate, fraud = ((group == name) & (scored.label == label) for label in (0, 1))
+        counts = (int(legitimate.sum()), int(fraud.sum()))
+        rows.append(GroupRates(name, *counts, rate(legitimate), rate(fraud)))
     return tuple(rows)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from model.audit import Audit, AuditRow, DeviceCounts
 from model.bootstrap import Interval
-from model.evaluate import Evaluation, PersonFpr, Ranking, RecorderRates
+from model.evaluate import Evaluation, GroupRates, PersonFpr, Ranking, RecorderRates
 
 MAX_PEOPLE: Final = 10  # a longer list is in the JSON
 MAX_NAMES: Final = 5
@@ -26,13 +26,15 @@ def evaluation_text(evaluation: Evaluation) -> str:
     """Return all that a person should see of an evaluation."""
     rows = [evaluation.overall, *evaluation.families]
     intervals = [row.roc_auc for row in rows if row] + [evaluation.fpr]
-    intervals += [rate for row in evaluation.recorders for rate in (row.fpr, row.tpr)]
+    rates = (*evaluation.recorders, *evaluation.groups)
+    intervals += [rate for row in rates for rate in (row.fpr, row.tpr)]
     return _joined(
         _counts(evaluation),
         _overall(evaluation),
         _families(evaluation),
         _people(evaluation),
         recorder_lines(evaluation),
+        _groups(evaluation),
         _notes(intervals, evaluation.notes),
     )
 
@@ -117,12 +119,24 @@ def recorder_lines(evaluation: Evaluation) -> list[str]:
 
 
 def _recorder(row: RecorderRates) -> str:
-    fpr, tpr = (_percent(rate) if rate else "-" for rate in (row.fpr, row.tpr))
     level = {True: "set", False: "not set", None: "?"}[row.is_known]
+    return f"{_rates(row.recorder, row)} {level}"
+
+
+def _rates(name: str, row: RecorderRates | GroupRates) -> str:
+    fpr, tpr = (_percent(rate) if rate else "-" for rate in (row.fpr, row.tpr))
     return (
-        f"{_short(row.recorder, _RECORDER):<{_RECORDER}} {row.n_legitimate:>6,}  {fpr:<{_RATE}} "
-        f"{row.n_fraud:>6,}  {tpr:<{_RATE}} {level}"
+        f"{_short(name, _RECORDER):<{_RECORDER}} {row.n_legitimate:>6,}  {fpr:<{_RATE}} "
+        f"{row.n_fraud:>6,}  {tpr:<{_RATE}}"
     )
+
+
+def _groups(evaluation: Evaluation) -> list[str]:
+    """Return the rates by a column of the labels, if one was named."""
+    if not evaluation.groups:
+        return []
+    head = f"{'group':<{_RECORDER}} {'n':>6}  {'false positives':<{_RATE}} {'frauds':>6}  flagged"
+    return [head, *(_rates(row.group, row).rstrip() for row in evaluation.groups)]
 
 
 def audit_text(audit: Audit) -> str:

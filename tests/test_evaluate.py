@@ -1,18 +1,22 @@
 """An evaluation counts what it should, names what it leaves out, and says how sure it is."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from flows.jobs.evaluate import EvaluateJob, evaluate
 from model.evaluate import UNNAMED, evaluate_scores
 from model.plots import plot_evaluation
 from model.text import evaluation_text
-from pipeline.errors import DataError, SchemaError
+from pipeline.errors import DataError, MissingColumnsError, SchemaError
 from pipeline.schemas import LABELS, SCORES
+from pipeline.sessions.labels import read_group_column
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -247,3 +251,35 @@ def test_the_same_input_gives_the_same_evaluation():
         evaluate_scores(SCORED, LABELLED, n_resamples=20, seed=1).to_json() for _ in "12"
     )
     assert first == again
+
+
+def test_rates_are_given_by_a_column_of_the_labels(tmp_path, capsys):
+    rows = [(f"s{i}", f"p{i % 4}", score) for i, score in enumerate([0.1, 0.9, 0.2, 0.3, 0.9, 0.1])]
+    partition = tmp_path / "scores" / "run_date=2026-11-02"
+    partition.mkdir(parents=True)
+    pq.write_table(make_scores(*rows), partition / "part-00000.parquet")
+    labels = tmp_path / "labels.csv"
+    devices = ["trackpad", "trackpad", "mouse", "mouse", "mouse", ""]
+    lines = [f"s{i},{int(i == 4)},{device}" for i, device in enumerate(devices)]
+    labels.write_text("\n".join(["session_id,label,device", *lines]) + "\n")
+    found = evaluate(EvaluateJob(tmp_path / "scores", labels, by="device"))
+    rates = {row.group: row for row in found.groups}
+    assert list(rates) == ["mouse", "trackpad", "(not said)"]
+    assert (rates["mouse"].n_legitimate, rates["mouse"].n_fraud) == (2, 1)
+    assert (rates["mouse"].fpr.value, rates["mouse"].tpr.value) == (0, 1)
+    assert (rates["trackpad"].fpr.value, rates["trackpad"].tpr) == (0.5, None)
+    text = evaluation_text(found)
+    assert re.search(r"^trackpad +2  50\.0 % \[.*\]\* +0  -$", text, re.MULTILINE)
+    assert max(map(len, text.splitlines())) <= 100
+    assert found.to_json()["groups"][1]["group"] == "trackpad"
+    assert evaluate(EvaluateJob(tmp_path / "scores", labels)).groups == ()
+    with pytest.raises(MissingColumnsError, match="hand"):
+        evaluate(EvaluateJob(tmp_path / "scores", labels, by="hand"))
+
+
+def test_a_column_of_a_parquet_file_of_labels_and_shielded_ids(tmp_path):
+    table = pa.table({"session_id": ["a", "b"], "label": [0, 1], "device": ["mouse", None]})
+    pq.write_table(table, tmp_path / "labels.parquet")
+    assert read_group_column(tmp_path / "labels.parquet", "device") == {"a": "mouse", "b": ""}
+    (tmp_path / "labels.csv").write_text("session_id,label,device\n'=1,0, pen \n")
+    assert read_group_column(tmp_path / "labels.csv", "device") == {"=1": "pen"}

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from model.audit import Audit, audit_case
-from model.evaluate import Evaluation, evaluate_scores
+from model.evaluate import Evaluation, evaluate_scores, rates_by
 from pipeline.audit.case import find_case
 from pipeline.audit.shortcuts import find_shortcuts
 from pipeline.config import Task, WindowConfig
@@ -15,11 +16,14 @@ from pipeline.errors import DataError
 from pipeline.features.kinematics import session_feature_frame
 from pipeline.scores.partitions import for_spreadsheets, read_scores
 from pipeline.scores.starter import starter_note
-from pipeline.sessions.labels import read_labels
+from pipeline.sessions.labels import read_group_column, read_labels
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path, local_folder
 from pipeline.storage.publish import replacing, write_json
 from pipeline.storage.store import load_sessions
+
+NOT_SAID: Final = "(not said)"
+"""What a session's group is called where its cell is empty."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,14 @@ class EvaluateJob:
         labels: session_id,label[,account_id].
         stores: Stores of these sessions: adds the best single feature beside each figure.
         to: A folder for the figures and plots.
+        by: A column of the labels, such as `device`: adds the rates of each of its values.
     """
 
     scores: StoragePath
     labels: StoragePath
     stores: Sequence[StoragePath] = ()
     to: StoragePath | None = None
+    by: str | None = None
 
 
 def evaluate(job: EvaluateJob) -> Evaluation:
@@ -46,6 +52,10 @@ def evaluate(job: EvaluateJob) -> Evaluation:
         features = session_feature_frame(load_sessions(job.stores).with_events(), WindowConfig())
     evaluation = evaluate_scores(read_scores(job.scores), read_labels(job.labels), features)
     evaluation = replace(evaluation, notes=(*starter_note(job.scores), *evaluation.notes))
+    if job.by is not None:
+        named = read_group_column(job.labels, job.by)
+        group = np.array([named[name] or NOT_SAID for name in evaluation.scored.session_id], object)
+        evaluation = replace(evaluation, groups=rates_by(evaluation.scored, group))
     if job.to is not None:
         from model.plots import plot_evaluation  # matplotlib takes a second to import
 

@@ -52,6 +52,22 @@ def read_labels(path: StoragePath) -> pa.Table:
     return _once_each(pa.table([session_id, label, account], LABELS.names), path)
 
 
+def read_group_column(path: StoragePath, column: str) -> dict[str, str]:
+    """Return what a column of a labels file says of each session, such as its device."""
+    path = as_path(path)
+    if log_files.read_head(path).startswith(MAGIC):
+        table = pq.read_table(pa.BufferReader(log_files.read_unpacked(path)))
+        names, columns = table.column_names, table.to_pydict()
+    else:
+        names, rows = csv_rows(path)
+        columns = {name: [cells[i] for _, cells in rows] for i, name in enumerate(names)}
+    if column not in names:
+        raise MissingColumnsError(path, [column], names)
+    session_id = without_shield(pa.chunked_array([pa.array(map(str, columns["session_id"]))]))
+    said = ("" if value is None else str(value).strip() for value in columns[column])
+    return dict(zip(session_id.to_pylist(), said, strict=True))
+
+
 def without_shield(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return cells as they were before a `'` kept a spreadsheet from running them.
 
