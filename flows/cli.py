@@ -235,6 +235,32 @@ def enroll(
 
 
 @app.command
+def adapt(
+    *stores: Path,
+    model: Annotated[
+        Path, Parameter(help="A RUN of the fraud task, or a folder of models: its champion.")
+    ],
+    to: Annotated[Path, Parameter(help="A new folder for the adapted model: the RUN.")],
+    feedback: Annotated[
+        list[Path] | None,
+        Parameter(help="SCORES beside which labels were fed back; the stores' own count anyway."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Set a model's level to a site's unlabelled sessions, without training.
+
+    It takes some hundred sessions of each recorder, of which up to a fifth may be frauds.
+    """
+    _prepare()
+    _require(stores, "adapt", "STORE")
+    from flows.jobs.adapt import AdaptJob, adapt
+    from pipeline.storage.paths import as_path
+
+    found = adapt(AdaptJob(stores, model, to, tuple(feedback or ())))
+    _print(found.to_json() if json else f"{found.to_text()}\n{as_path(to)}")
+
+
+@app.command
 def score(
     *sources: Path,
     model: Annotated[

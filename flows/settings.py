@@ -26,7 +26,7 @@ from pydantic_settings import (
 )
 
 from model.config import Device, PromotionConfig, RunConfig
-from pipeline.config import AbstainIs, DriftConfig
+from pipeline.config import AbstainIs, AdaptConfig, DriftConfig
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError, did_you_mean
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class ScheduleConfig:
         ingest: When new logs are ingested.
         score: When the day is scored.
         monitor: When the day is compared with the model's reference.
+        adapt: When the champion's level is set to recorders that it was not set for.
         train: When a challenger is trained.
         timezone: Time zone of the schedules, and in which days begin and end.
     """
@@ -93,12 +94,13 @@ class ScheduleConfig:
     ingest: str = "15 1 * * *"
     score: str = "0 2 * * *"
     monitor: str = "0 3 * * *"
+    adapt: str = "30 3 * * *"
     train: str = "0 4 * * 0"
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
         """Check schedules and time zone."""
-        for name in ("ingest", "score", "monitor", "train"):
+        for name in ("ingest", "score", "monitor", "adapt", "train"):
             cron = getattr(self, name)
             if cron and len(cron.split()) != 5:
                 raise ConfigError(
@@ -144,6 +146,7 @@ class Settings:
         server: Prefect's server.
         schedule: Schedules.
         promote: When a challenger replaces the champion.
+        adapt: When the champion's level is set to the site's recorders.
         alarm: Which changes of a day raise an alarm.
         run: What a training takes.
     """
@@ -168,6 +171,7 @@ class Settings:
     server: ServerConfig = field(default_factory=ServerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     promote: PromotionConfig = field(default_factory=PromotionConfig)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     alarm: DriftConfig = field(default_factory=DriftConfig)
     run: RunConfig = field(default_factory=RunConfig)
 

@@ -5,12 +5,13 @@ about short sessions above all. A few numbers, fitted on people and generators i
 correct that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Real
+from jaxtyping import Float, Float64, Int, Real, Shaped
 from scipy.special import expit, logit
 
 from pipeline.errors import DataError
@@ -24,6 +25,7 @@ _BANDWIDTH = 0.45  # of a length, as a logarithm: sessions half as long or twice
 _LONGEST = 1.2  # full windows: longer sessions are means of several, and say nothing of one
 _ELSEWHERE = 1e-3  # weight of other lengths, where a length has no sessions of its own
 _NARROWEST = 0.25  # of the spread over all lengths: few people may agree by luck
+_NEAREST = 1e-9  # to 0 and 1, of scores
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,34 @@ def weighted_quantiles(
 
 
 @dataclass(frozen=True)
+class RecorderLevel:
+    """Where the adjusted logits of one recorder's people lie, beside those calibrated on."""
+
+    shift: float  # spreads; taken off
+    scale: float  # above 0; what is left is divided by it
+    n_sessions: int  # that it rests on
+
+
+NO_LEVELS: Final[Mapping[str, RecorderLevel]] = MappingProxyType({})
+
+
+def apply_levels(
+    adjusted: Float64[np.ndarray, " sessions"],
+    levels: Mapping[str, RecorderLevel],
+    recorder: Shaped[np.ndarray, " sessions"],
+) -> Float64[np.ndarray, " sessions"]:
+    """Return adjusted logits as they would be on the recorders calibrated on.
+
+    Those of recorders without a level stay; the order within a recorder stays, too.
+    """
+    found = adjusted.copy()
+    for name, level in levels.items():
+        of_recorder = recorder == name
+        found[of_recorder] = (found[of_recorder] - level.shift) / level.scale
+    return found
+
+
+@dataclass(frozen=True)
 class Calibration:
     """P(fraud) = sigmoid(slope * logit + intercept), for the share of frauds it was fitted on."""
 
@@ -99,9 +129,17 @@ class Calibration:
         self,
         logits: Float[np.ndarray, " sessions"],
         n_events: Int[np.ndarray, " sessions"] | None = None,
+        levels: Mapping[str, RecorderLevel] = NO_LEVELS,
+        recorder: Shaped[np.ndarray, " sessions"] | None = None,
     ) -> Float64[np.ndarray, " sessions"]:
-        """Return the probability of fraud of each session; NaN stays NaN."""
-        return expit(self.log_odds(logits, n_events))
+        """Return the probability of fraud of each session; NaN stays NaN.
+
+        `levels` are those of recorders that it was adapted to; they need the `recorder` of each.
+        """
+        adjusted = self.adjust(logits, n_events)
+        if levels and recorder is not None:
+            adjusted = apply_levels(adjusted, levels, recorder)
+        return expit(self._line(adjusted))
 
     def log_odds(
         self,
@@ -112,16 +150,32 @@ class Calibration:
 
         A calibration by length needs them; another ignores them.
         """
-        if self.length is not None:
-            if n_events is None:
-                raise DataError("calibration", "no numbers of events", "it is by length: give them")
-            logits = self.length.adjust(logits, n_events)
+        return self._line(self.adjust(logits, n_events))
+
+    def adjust(
+        self,
+        logits: Float[np.ndarray, " sessions"],
+        n_events: Int[np.ndarray, " sessions"] | None = None,
+    ) -> Float64[np.ndarray, " sessions"]:
+        """Return logits that mean the same at every length, as `length` has it."""
+        if self.length is None:
+            return logits.astype(np.float64)
+        if n_events is None:
+            raise DataError("calibration", "no numbers of events", "it is by length: give them")
+        return self.length.adjust(logits, n_events)
+
+    def _line(self, adjusted: Float64[np.ndarray, " sessions"]) -> Float64[np.ndarray, " sessions"]:
         with np.errstate(over="ignore"):  # a logit of 1e308 may become infinite: that is 1
-            return self.slope * logits.astype(np.float64) + self.intercept
+            return self.slope * adjusted + self.intercept
 
     def score_of(self, adjusted: float) -> float:
         """Return the probability of fraud at so many spreads above the median of people."""
         return float(expit(self.slope * adjusted + self.intercept))
+
+    def adjusted_at(self, score: float) -> float:
+        """Return at how many spreads above the median of people a session gets this score."""
+        nearest = np.clip(score, _NEAREST, 1 - _NEAREST)
+        return float((logit(nearest) - self.intercept) / self.slope)
 
     def with_prior(self, prior: float) -> "Calibration":
         """Return the calibration for traffic of which the share `prior` is fraud.

@@ -13,6 +13,7 @@ from model.calibrate import fit_calibration, fit_length_calibration
 from model.config import RunConfig
 from model.evaluate import Evaluation, evaluate_scores
 from model.fraud import FraudScorer
+from model.level import fit_level_reference
 from model.model_card import fraud_card
 from model.network import Network
 from model.policy import fit_policy, score_reference
@@ -107,7 +108,8 @@ def calibrate_network(
     label, person = calib.label[parent[is_scored]], person[parent[is_scored]]
     is_legitimate = label == 0
     by_length = fit_length_calibration(logits[is_legitimate], n_events[is_legitimate], fewest, most)
-    fitted = fit_calibration(by_length.adjust(logits, n_events), label)
+    adjusted = by_length.adjust(logits, n_events)
+    fitted = fit_calibration(adjusted, label)
     calibration = replace(fitted, length=by_length)
     scores = calibration.apply(logits[is_legitimate], n_events[is_legitimate])
     policy = fit_policy(
@@ -118,7 +120,14 @@ def calibrate_network(
         weights=np.ones(len(scores)),  # drawn so that recorders, people, sessions count alike
         reference=score_reference(fitted.score_of),
     )
-    return TrainedModel(config, scorer, calibration, policy)
+    recorder = split.recorder[chosen][parent[is_scored]]
+    return TrainedModel(
+        config,
+        scorer,
+        calibration,
+        policy,
+        level_reference=fit_level_reference(adjusted, label, recorder),
+    )
 
 
 def _evaluate_test_part(model: TrainedModel, test: Sessions) -> Evaluation:

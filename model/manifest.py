@@ -27,7 +27,8 @@ tests/test_golden_scores.py fail then.
 
 DECIDING: Final = (
     "config.json", "checkpoint", "calibration.json", "policy.json", "profiles", "replay",
-    "reasons.json", "prints", "recorders.json", "starter.json",
+    "reasons.json", "prints", "recorders.json", "levels.json", "level_reference.json",
+    "starter.json",
 )  # fmt: skip
 _AGAIN: Final = "train the model again, or copy it anew"
 _OTHER_VERSION: Final = (

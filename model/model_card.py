@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from model.adapt import Adaptation
 from model.comparison import Comparison
 from model.config import InputConfig
 from model.evaluate import Evaluation
 from model.run import StarterMark, TrainedModel
 from model.text import evaluation_text
+from pipeline.errors import printable
 from pipeline.scores.starter import STARTER_MODEL, STARTER_TEXT
 from pipeline.splits.split import Split
 
@@ -222,6 +224,40 @@ def comparison_section(comparison: Comparison | None, is_promoted: bool, why: st
             f"difference {found.gain_low:+.4f} to {found.gain_high:+.4f}.",
             "",
             outcome,
+            "",
+        ]
+    )
+
+
+def adaptation_section(found: Adaptation, adapted_from: str) -> str:
+    """Return what the card of an adapted model says about the site's sessions, as Markdown."""
+    rows = []
+    for one in found.recorders:
+        share = "-" if one.fraud_share is None else f"{one.fraud_share:.0%}"
+        distance = threshold = "-"
+        if one.distance_before is not None and one.threshold_before is not None:
+            distance = f"{one.distance_before:.2f} -> {one.distance_after:.2f}"
+            threshold = f"{one.threshold_before:.2f} -> {one.threshold_after:.2f}"
+        rows.append(
+            f"| {printable(one.recorder)} | {one.n_sessions:,} | {one.n_people:.0f} | {share} | "
+            f"{distance} | {threshold} | {one.why or 'adapted'} |"
+        )
+    return "\n".join(
+        [
+            "## The site's own level",
+            "",
+            f"Adapted from {adapted_from} to unlabelled sessions, without training. The figures "
+            "above are of that model.",
+            "",
+            "| recorder | sessions | accounts' worth | estimated frauds | distance to people | "
+            "threshold | outcome |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+            "The distance is of the lower part of sessions that the level was not set on, before "
+            "and after; it and the threshold are in spreads of people's logits as calibrated. What "
+            "adapting brings was measured on recorders held out (docs/evaluation.md), not here: "
+            "there are no labels.",
             "",
         ]
     )

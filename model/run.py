@@ -4,7 +4,8 @@ RUN/config.json  calibration.json  policy.json                decide a score
 RUN/checkpoint/  or  profiles/                                too: the scorer's own files
 RUN/replay/                                                   too: what repeats by accident
 RUN/reasons.json  prints/people.npz                           reference distributions: no score
-RUN/recorders.json                                            whose level it is: no score
+RUN/levels.json                                               decides scores of some recorders
+RUN/recorders.json  level_reference.json                      whose level it is: no score
 RUN/starter.json                                              it is the starter model: no score
 RUN/manifest.json                                             hashes of all these
 RUN/metrics.json  split.json  history.json  MODEL_CARD.md  *.png   say how it came about
@@ -19,9 +20,10 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
-from model.calibrate import Calibration
+from model.calibrate import NO_LEVELS, Calibration, RecorderLevel
 from model.config import InputConfig, RunConfig, Task
 from model.fraud import FraudScorer
+from model.level import LevelReference
 from model.manifest import check_manifest, write_manifest
 from model.owner.scorer import OwnerScorer
 from model.policy import Policy
@@ -43,6 +45,8 @@ NULL_MODEL: Final = Path("replay", "chance.json")
 NULL_REFERENCE: Final = Path("replay", "reference.parquet")
 PEOPLE: Final = Path("prints", "people.npz")
 RECORDERS: Final = "recorders.json"
+LEVELS: Final = "levels.json"
+LEVEL_REFERENCE: Final = "level_reference.json"
 _AGAIN: Final = "train the model again"
 _OTHER_VERSION: Final = (
     "it was written by another version of pointerprint: train again with this one "
@@ -54,7 +58,14 @@ _OTHER_VERSION: Final = (
 class LevelRecorders:
     """What `recorders.json` holds: for which recorders a model's level was set."""
 
-    recorders: Mapping[str, int]  # recorder -> legitimate sessions
+    recorders: Mapping[str, int]  # recorder -> sessions
+
+
+@dataclass(frozen=True)
+class RecorderLevels:
+    """What `levels.json` holds: the levels of recorders that a model was adapted to."""
+
+    levels: Mapping[str, RecorderLevel]
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,10 @@ class TrainedModel:
     sessions; empty: not known. It decides no score."""
     starter: StarterMark | None = None
     """What the starter model was trained on; None: it is another model. It decides no score."""
+    levels: Mapping[str, RecorderLevel] = field(default_factory=dict)
+    """Of the recorders that it was adapted to."""
+    level_reference: LevelReference | None = None
+    """What adapting compares with; None: it can't be adapted. It decides no score."""
 
     @property
     def model_id(self) -> str:
@@ -90,6 +105,8 @@ class TrainedModel:
             parts.append(null_model_json(self.null_model))
             for of_view in self.null_model.values():
                 digest.update(of_view.reference.tobytes())
+        if self.levels:
+            parts.append(record_json(RecorderLevels(self.levels)))
         for part in parts:
             digest.update(json.dumps(part, sort_keys=True).encode())
         for deciding in self.scorer.deciding_bytes():
@@ -123,10 +140,19 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     if model.people is not None:
         (folder / PEOPLE).parent.mkdir(parents=True, exist_ok=True)
         model.people.save(folder / PEOPLE)
-    write_record(LevelRecorders(dict(model.recorders)), folder / RECORDERS)
     if model.starter is not None:
         write_record(model.starter, folder / STARTER_MARK)
+    save_levels(model, folder)
     write_manifest(folder)
+
+
+def save_levels(model: TrainedModel, folder: Path) -> None:
+    """Write what adapting changes of the parts that decide a score, or whose level it is."""
+    write_record(LevelRecorders(dict(model.recorders)), folder / RECORDERS)
+    if model.levels:
+        write_record(RecorderLevels(model.levels), folder / LEVELS)
+    if model.level_reference is not None:
+        write_record(model.level_reference, folder / LEVEL_REFERENCE)
 
 
 def load_model(folder: StoragePath, budget: float | None = None) -> TrainedModel:
@@ -157,6 +183,8 @@ def _load(folder: Path, where: StoragePath, budget: float | None) -> TrainedMode
         Prints.load(people, scorer.inputs.panels.shape) if people.is_file() else None,
         _load_recorders(folder / RECORDERS),
         _load_starter(folder),
+        _load_levels(folder / LEVELS),
+        _load_level_reference(folder / LEVEL_REFERENCE),
     )
 
 
@@ -180,6 +208,14 @@ def _load_recorders(path: Path) -> Mapping[str, int]:
 
 def _load_starter(folder: Path) -> StarterMark | None:
     return read_record(StarterMark, folder / STARTER_MARK, _AGAIN) if is_starter(folder) else None
+
+
+def _load_levels(path: Path) -> Mapping[str, RecorderLevel]:
+    return read_record(RecorderLevels, path, _AGAIN).levels if path.is_file() else NO_LEVELS
+
+
+def _load_level_reference(path: Path) -> LevelReference | None:
+    return read_record(LevelReference, path, _AGAIN) if path.is_file() else None
 
 
 def _load_null_model(folder: Path) -> NullModel:

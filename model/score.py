@@ -17,7 +17,9 @@ def score_sessions(
 ) -> pa.Table:
     """Return a row of the `SCORES` table for each session, in their order."""
     found = model.scorer.predict(sessions)
-    score = model.calibration.apply(found.of_session, found.events_of_session)
+    score = model.calibration.apply(
+        found.of_session, found.events_of_session, model.levels, sessions.recorder
+    )
     verdict = ScorePolicy(
         threshold=model.policy.threshold,
         medium_threshold=model.policy.medium_threshold,

@@ -137,3 +137,25 @@ class DriftConfig:
                 f"chance {self.chance}, min_sessions {self.min_sessions}",
                 "chance 0 to 1, min_sessions at least 2",
             )
+
+
+@dataclass(frozen=True)
+class AdaptConfig:
+    """When the champion's level is set to recorders that it was not set for.
+
+    Attributes:
+        days: Sessions of so many days, up to the day of the run, count.
+        min_sessions: A recorder of fewer sessions waits.
+    """
+
+    days: int = 30
+    min_sessions: int = 200
+
+    def __post_init__(self) -> None:
+        """Check that the values are in range."""
+        if self.days < 1 or self.min_sessions < 50:
+            raise ConfigError(
+                "adapt",
+                f"days {self.days}, min_sessions {self.min_sessions}",
+                "at least 1 day and 50 sessions",
+            )

@@ -140,6 +140,30 @@ def test_strong_drift_fails_the_run_and_the_table_is_there(prefect, model, store
     assert {"drift", "drift-summary", "model-card", "top-scores"} <= keys
 
 
+def test_the_adapt_flow_says_what_it_did_and_does_nothing_where_all_is_covered(
+    prefect, model, store, tmp_path
+):
+    flow = flow_of("adapt")
+    here = {"store": store, "models": model.parent, "scores": tmp_path, "date": DAY}
+    state = flow(**here, return_state=True)
+    assert state.is_completed()
+    assert state.message == "it was set for every recorder of these sessions"
+    (sessions,) = read_sessions(store, DAY)
+    elsewhere = replace(sessions, recorder=np.full(len(sessions), "our shop", object))
+    elsewhere = elsewhere.take(np.flatnonzero(sessions.label == 0))
+    part = Part(tmp_path / "store", DAY, "0")
+    write_part(part, [elsewhere], QUARANTINE.empty_table(), {"files": []})
+    few = flow(**here | {"store": tmp_path / "store"}, return_state=True)
+    assert few.message == "200 sessions of a recorder are needed, there are our shop: 64"
+    form = {"days": 3, "min_sessions": 50}
+    state = flow(**here | {"store": tmp_path / "store"}, config=form, return_state=True)
+    assert state.is_completed()
+    assert "our shop" in state.message
+    with prefect.get_client(sync_client=True) as client:
+        shown = [a for a in client.read_artifacts() if a.key == "adapt"]
+    assert any("# Level as of 2026-11-01: nothing changed" in a.data for a in shown)
+
+
 def test_what_another_try_cannot_mend_is_not_tried_again(prefect):
     from prefect.states import Failed
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 
+from flows.jobs.adapt import AdaptChampionJob, AdaptedChampion, adapt_champion
 from flows.jobs.inputs import IngestJob, ingest
 from flows.jobs.monitor import MonitorJob, monitor
 from flows.jobs.progress import Progress, finish, ignore
@@ -54,7 +55,7 @@ def score_day(
         settings.models,
         settings.scores,
         day,
-        history=_days_before(settings, day),
+        history=_days_before(settings, day, settings.history_days),
         workers=settings.workers,
         scheduler=settings.scheduler or None,
         budget=settings.budget,
@@ -69,6 +70,15 @@ def monitor_day(settings: Settings, day: str) -> StoragePath:
         settings.store, settings.scores, settings.models, settings.drift, day, settings.alarm
     )
     return monitor(job)
+
+
+def adapt_to_days(settings: Settings, day: str) -> AdaptedChampion:
+    """Adapt the champion to recorders of the last days, up to `day`, that it doesn't cover."""
+    stores = tuple(
+        _days_before(settings, day, settings.adapt.days - 1) + day_sources(settings, day)
+    )
+    job = AdaptChampionJob(stores, settings.models, (settings.scores,), settings.adapt)
+    return adapt_champion(job)
 
 
 def train_and_compare(
@@ -99,9 +109,9 @@ def day_sources(settings: Settings, day: str) -> list[StoragePath]:
     return [folder] if is_store(folder) else []
 
 
-def _days_before(settings: Settings, day: str) -> list[StoragePath]:
-    """Return the partitions of the store of the last `history_days` days before."""
-    first = (date.fromisoformat(day) - timedelta(days=settings.history_days)).isoformat()
+def _days_before(settings: Settings, day: str, n: int) -> list[StoragePath]:
+    """Return the partitions of the store of the last `n` days before."""
+    first = (date.fromisoformat(day) - timedelta(days=n)).isoformat()
     days = [found for found in ingest_days(settings.store) if first <= found < day]
     return [day_folder(settings.store, found) for found in days]
 

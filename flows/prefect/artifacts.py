@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 import httpx
@@ -19,6 +19,9 @@ from flows.jobs.progress import Progress
 from flows.settings import Settings
 from pipeline.scores.starter import STARTER_TEXT
 from pipeline.storage.paths import StoragePath, as_path
+
+if TYPE_CHECKING:  # it would load JAX before it is set up
+    from flows.jobs.adapt import AdaptedChampion
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +127,20 @@ def show_drift(drift: pa.Table, day: str, partition: StoragePath) -> None:
         f"# Drift on {day}\n\n```\n{drift_text(drift)}\n```\n\nTable: `{partition}`\n",
         key="drift-summary",
         description=f"{day} beside the reference",
+    )
+
+
+def show_adaptation(found: "AdaptedChampion", day: str) -> None:
+    """Show what became of the champion's level, and of each recorder that it doesn't cover."""
+    outcome = "a new champion" if found.run else "nothing changed"
+    lines = [f"# Level as of {day}: {outcome}", "", f"{found.why}.", ""]
+    if found.adaptation is not None:
+        lines += ["```", found.adaptation.to_text(), "```", ""]
+    lines += [f"Champion: `{found.champion}`"]
+    if found.run:
+        lines += ["", "`pointerprint models rollback` brings the one before back."]
+    create_markdown_artifact(
+        "\n".join(lines) + "\n", key="adapt", description=f"{day}: {outcome}: {found.why}"[:200]
     )
 
 

@@ -18,7 +18,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.jobs.progress import finish
-from flows.prefect.artifacts import progress_artifact, show_day, show_drift
+from flows.prefect.artifacts import progress_artifact, show_adaptation, show_day, show_drift
 from flows.prefect.parameters import (
     RETRIES,
     RETRY_DELAY_S,
@@ -122,6 +122,28 @@ def monitor(settings: Settings, day: str) -> State:
         names = ", ".join(dict.fromkeys(strong))
         return Failed(message=f"strong drift on {day}: {names}; the table is in {partition}")
     return Completed(message=f"{strongest(found)} drift on {day}", data=partition)
+
+
+@retried_task(task_run_name="adapt-{day}")
+def adapt_champion_to(settings: Settings, day: str) -> str:
+    """Adapt the champion to recorders of the last days, and say what came of it."""
+    from flows.jobs.days import adapt_to_days
+
+    found = adapt_to_days(settings, day)
+    show_adaptation(found, day)
+    return found.why
+
+
+@flow(flow_run_name=flow_run_name)
+@form("store", "scores", "models", "device", config="adapt")
+def adapt(settings: Settings, day: str) -> State:
+    """Set the champion's level to recorders that it lacks, once there are enough sessions.
+
+    The adapted model is a new champion; `pointerprint models rollback` brings the one before back.
+    """
+    with alone_with_table(settings.models):
+        why = adapt_champion_to(settings, day)
+    return Completed(message=why)
 
 
 @task(cache_policy=NO_CACHE)
