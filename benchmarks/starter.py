@@ -67,8 +67,8 @@ RECIPE = RunConfig(
 TARGET = 0.01
 NOTICE = """# Notice
 
-The parameters, prints and reference distributions in this folder were computed from recordings by
-their authors' leave, and from synthetic bots that pointerprint made from them:
+The parameters, prints and reference distributions in this folder were computed from recordings
+whose licences allow it, and from synthetic bots that pointerprint made from them:
 
 {sources}
 
