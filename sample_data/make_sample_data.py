@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import json
+import zlib
 from pathlib import Path
 
 import cyclopts
@@ -42,6 +44,7 @@ def make_sample_data(recordings: Path, to: Path = HERE) -> None:
     write_csv(label_rows(human, bots), to / "labels.csv")
     shown = human[human["session_id"].isin(SHOWN)]
     write_formats(shown, to / "formats")
+    write_tools(shown[shown["session_id"] == "drag_001"], to / "formats" / "tools")
 
 
 def bot_rows(recordings: Path, human: pd.DataFrame) -> pd.DataFrame:
@@ -115,6 +118,84 @@ def write_sapimouse(human: pd.DataFrame, account: Path) -> None:
     rows = challenge_rows(human)
     rows.insert(0, "client timestamp", human["t_ms"] + begins_ms)
     write_csv(rows, account / "session_1min.csv")
+
+
+def write_tools(drag: pd.DataFrame, folder: Path) -> None:
+    """Write one recording, or the browser's, in the layouts of tools that people have."""
+    folder.mkdir(parents=True, exist_ok=True)
+    t_ms, x, y = drag["t_ms"], drag["x"], drag["y"]
+    epoch_ms = 1_767_225_600_000 + t_ms  # 2026-01-01
+    word = drag["event"].map({"drag": "move"}).fillna(drag["event"])
+    is_press = drag["event"].isin(["down", "up"])
+    pressed = drag["event"].map({"down": True, "up": False})
+    tables = {
+        "pynput.csv": {
+            "timestamp": epoch_ms / 1000, "event": np.where(is_press, "click", "move"), "x": x,
+            "y": y, "button": np.where(is_press, "Button.left", ""), "pressed": pressed,
+        },
+        "mouse_module.csv": {
+            "event_type": word, "button": np.where(is_press, "left", ""),
+            "x": x.astype("Int64").mask(is_press), "y": y.astype("Int64").mask(is_press),
+            "time": epoch_ms / 1000,
+        },
+        "spreadsheet.csv": {
+            "Session": "visit", "Time (s)": t_ms / 1000, "X": x + 0.5, "Y": y + 0.25,
+        },
+    }  # fmt: skip
+    for name, columns in tables.items():
+        style = {"sep": ";", "decimal": ","} if name.startswith("spreadsheet") else {}
+        text = pd.DataFrame(columns).to_csv(index=False, lineterminator="\n", **style)
+        write_bytes(text.encode(), folder / name)
+    lines = [f"0 {t} {a} {b} mousemove / {{}}" for t, a, b in zip(epoch_ms, x, y, strict=True)]
+    evtrack = ["cursor timestamp xpos ypos event xpath attrs", *lines]
+    write_bytes("\n".join(evtrack).encode(), folder / "evtrack.txt")
+    rows = zip(epoch_ms / 1000, word, x, y, strict=True)
+    headerless = [f"{t:.3f},visit,{event.upper()},{a},{b}" for t, event, a, b in rows]
+    write_bytes("\n".join(headerless).encode(), folder / "no_header.log")
+    half = len(drag) // 2
+    trials = [slice(0, half), slice(half, None)]
+    lists = [{"subject_nr": 1, "xpos_response": x[s].tolist(), "ypos_response": y[s].tolist(),
+              "timestamps_response": t_ms[s].tolist()} for s in trials]  # fmt: skip
+    write_csv(pd.DataFrame(lists), folder / "opensesame_mousetrap.csv")
+    tracked = [{"x": int(a), "y": int(b), "t": int(t), "event": "mousemove"}
+               for t, a, b in zip(t_ms, x, y, strict=True)]  # fmt: skip
+    of_trials = [
+        {"trial_index": i, "mouse_tracking_data": tracked[s]} for i, s in enumerate(trials)
+    ]
+    write_json(of_trials, folder / "jspsych.json")
+    nested = [{"type": r["event"], "details": {"clientX": r["x"], "clientY": r["y"]},
+               "sessionId": "visit", "createdAt": int(t)}
+              for r, t in zip(tracked, epoch_ms, strict=True)]  # fmt: skip
+    write_json(nested, folder / "page_events.json")
+    write_recorders(folder)
+
+
+def write_recorders(folder: Path) -> None:
+    """Write what a browser recorded by rrweb as those that use rrweb hand it out."""
+    recorded = json.loads((HERE / "formats" / "rrweb_array.json").read_text())
+    events = [event for event in recorded if event["type"] != 2]  # without the page itself
+    windows = {"window-1": events[: len(events) // 2], "window-2": events[len(events) // 2 :]}
+    snapshots = [{"windowId": name} | event for name in windows for event in windows[name]]
+    version = {"version": "2023-04-28"}
+    write_json(
+        version | {"data": {"id": "rec", "snapshots": snapshots}}, folder / "posthog_export.json"
+    )
+    blob = [json.dumps({"window_id": name, "data": windows[name]}) for name in windows]
+    write_bytes("\n".join(blob).encode(), folder / "posthog_blob_v1.jsonl")
+    write_json(list(windows.values()), folder / "sentry_segments.json")
+    packed = zlib.compress(json.dumps(events).encode())
+    write_bytes(b'{"segment_id":0}\n' + packed, folder / "sentry_segment")
+    write_json(
+        {"records": events, "session": {"id": "dd"}, "view": {"id": "v"}}, folder / "datadog.json"
+    )
+    write_json([event | {"sessionId": "bb"} for event in events], folder / "browserbase.json")
+    table = [{"id": i, "session_id": "visit", "event": json.dumps(e)} for i, e in enumerate(events)]
+    write_bytes("\n".join(map(json.dumps, table)).encode(), folder / "event_table.jsonl")
+
+
+def write_json(value: object, path: Path) -> None:
+    """Write JSON."""
+    write_bytes(json.dumps(value).encode(), path)
 
 
 def challenge_rows(session: pd.DataFrame) -> pd.DataFrame:

@@ -1,13 +1,20 @@
 """sample_data/ is what its script makes, and every file in it can be read."""
 
+import csv
+import json
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.ingest.ingest import ingest_logs
 from pipeline.ingest.parse import parse_logs
+from pipeline.readers.common.columns import parse_columns
 from pipeline.schemas import Kind
 
 
@@ -21,7 +28,8 @@ def remade(sample_dir, tmp_path_factory):
 
 
 def test_the_script_makes_what_is_committed(sample_dir, remade):
-    for name in ("logs/human.csv", "labels.csv", "formats/other_columns.csv"):
+    tools = [f"formats/tools/{path.name}" for path in (sample_dir / "formats/tools").iterdir()]
+    for name in ("logs/human.csv", "labels.csv", "formats/other_columns.csv", *tools):
         assert (remade / name).read_bytes() == (sample_dir / name).read_bytes()
     made, committed = (pd.read_csv(folder / "logs/bots.csv.gz") for folder in (remade, sample_dir))
     place = ["x", "y"]
@@ -60,6 +68,54 @@ def test_every_format_holds_the_same_recordings(sample_dir, file, source, n_sess
     (human,) = parse_logs([sample_dir / "formats" / "recordings.csv.zst"])
     np.testing.assert_array_equal(np.sort(x_px), np.sort(human.x_px))
     assert (kind == Kind.DOWN).sum() == (kind == Kind.UP).sum() == 2
+
+
+def commands() -> list[tuple[str, int, int]]:
+    """Return the commands of docs/formats.md, with the sessions and events that it promises."""
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
+    found = re.findall(r"\| `pointerprint ingest ([^`]*)` \| (\d+) \| (\d+) \|", page)
+    return [(line, int(sessions), int(events)) for line, sessions, events in found]
+
+
+def recorded_positions(sample_dir) -> int:
+    """Count what the browser recorded of the pointer, without anything of the product."""
+    data = [
+        event["data"]
+        for event in json.loads((sample_dir / "formats" / "rrweb_array.json").read_text())
+        if event["type"] == 3
+    ]
+    presses = [d for d in data if d["source"] == 2 and d["type"] in (0, 1, 2, 3, 4, 7, 9)]
+    scrolls = [d for d in data if d["source"] == 3]
+    moves = [len(d["positions"]) for d in data if d["source"] in (1, 6, 12)]
+    return len(presses) + len(scrolls) + sum(moves)
+
+
+@pytest.mark.parametrize(("line", "n_sessions", "n_events"), commands())
+def test_each_tool_is_read_by_the_command_of_its_line(
+    sample_dir, tmp_path, line, n_sessions, n_events
+):
+    path, _, _, *flags = shlex.split(line)
+    file = sample_dir.parent / path
+    columns = parse_columns(flags[1] if flags else None)
+    report = ingest_logs([file], tmp_path / "store", ingest_date="2026-11-01", columns=columns)
+    with (sample_dir / "logs" / "human.csv").open() as log:
+        rows = [row["session_id"] for row in csv.DictReader(log)]
+    counts = {
+        "human": sum(rows.count(name) for name in SHOWN),
+        "drag": rows.count("drag_001"),
+        "web": recorded_positions(sample_dir),
+    }
+    assert (report.n_sessions, report.n_events, report.rejected) == (n_sessions, n_events, {})
+    assert n_events in counts.values()
+
+
+SHOWN = ("to_center_from_ul_001", "drag_001", "drag_002", "browse_001")
+
+
+def test_every_example_has_a_line_in_the_table(sample_dir):
+    shown = " ".join(line for line, _, _ in commands())
+    names = [path.name for path in (sample_dir / "formats" / "tools").iterdir()]
+    assert [name for name in names if name not in shown] == []
 
 
 def test_other_column_names_can_be_told(sample_dir):

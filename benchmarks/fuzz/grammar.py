@@ -33,6 +33,11 @@ COLUMNS: Final = (
     "session_id", "t_ms", "x", "y", "event", "button", "account_id", "label", "viewport_width",
     "viewport_height", "source", "t_us", "t_s", "t_iso", "t", "scroll_y", "other",
 )  # fmt: skip
+OTHER_NAMES: Final = {
+    "session_id": ("sessionId", "visit", "user", "trial"), "x": ("clientX", "xpos", "mouse.x"),
+    "y": ("clientY", "ypos", "mouse.y"), "t_ms": ("time", "Timestamp", "ts", "date", "1"),
+    "event": ("type", "state", "action", "pressed"), "button": ("Button", "mouse_button"),
+}  # fmt: skip
 
 
 T = TypeVar("T")
@@ -93,7 +98,7 @@ def cell(choose: Choose, column: str) -> object:
 
 def delimited(choose: Choose, header: Sequence[str]) -> bytes:
     """Return delimited text: header and rows, some of them torn."""
-    separator = one_of(choose, (",", ",", ";", "\t"))
+    separator = one_of(choose, (",", ",", ";", "\t", "|", " "))
     end = one_of(choose, ("\n", "\n", "\r\n", "\r"))
     lines = [separator.join(header)]
     for _ in range(choose.number(0, 12)):
@@ -145,6 +150,8 @@ def _columns(choose: Choose) -> list[str]:
     names += [one_of(choose, COLUMNS) for _ in range(choose.number(0, 4))]
     if odds(choose, 12):
         names.pop(choose.number(0, 3))
+    if odds(choose, 4):
+        names = [one_of(choose, OTHER_NAMES.get(name, (name,))) for name in names]
     return names if odds(choose, 12) else list(dict.fromkeys(names))
 
 
@@ -211,9 +218,25 @@ def rrweb(choose: Choose) -> bytes:
         if odds(choose, 6):
             item = {"session_id": cell(choose, "session_id"), "events": [item, rrweb_event(choose)]}
         items.append(item)
+    if odds(choose, 3):
+        return _torn(choose, json.dumps(_held(choose, items)).encode())
     if choose.number(0, 1):
         return _torn(choose, json.dumps(items).encode())
     return _torn(choose, "\n".join(map(json.dumps, items)).encode())
+
+
+def _held(choose: Choose, items: list[object], depth: int = 3) -> object:
+    """Return events as some export holds them: in objects and arrays, with ids somewhere."""
+    keys = ("events", "snapshots", "data", "records", "w1", "w2", "snapshot_data_by_window_id", "x")
+    held: object = items if choose.number(0, 1) else [items, items[:1]]
+    for _ in range(choose.number(1, depth)):
+        names = {one_of(choose, ("sessionId", "windowId", "id", "user")): text(choose)}
+        if odds(choose, 4):
+            held = json.dumps(held)
+        outer = {one_of(choose, keys): held, one_of(choose, keys): items[:2]}
+        held = outer | names if choose.number(0, 1) else names | outer
+        held = [held, text(choose)] if odds(choose, 4) else held
+    return held
 
 
 def posthog(choose: Choose) -> bytes:

@@ -51,7 +51,7 @@ def _recognise(head: bytes, path: StoragePath) -> bool:
         return True
     sample = sample_rows(text, header)
     if header.is_missing:
-        numeric = [name for name in header.names if sample.is_numeric(name)]
+        numeric = [name for name in header.names if sample.is_time(name)]
         return len(numeric) >= len(REQUIRED) and sample.n_rows >= _FEWEST_LINES
     roles = {role[0] for name in header.names if (role := place_role(name))}
     return roles == {"x", "y"} and any(map(time_role, header.names))

@@ -25,7 +25,7 @@ from pipeline.schemas import Button, Kind
 _LARGEST_US = 4e18  # two of them still fit one int64 when subtracted
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _DATE = r"^\s*\d{4}[-/]\d\d?"
-_TIME_OF_DAY = r"^\s*\d\d?:\d\d:\d\d([.,]\d+)?\s*$"
+_TIME_OF_DAY = r"^\s*\d\d?:\d\d:\d\d([.,:]\d+)?\s*$"
 _PRESSES = (Kind.DOWN, Kind.UP, Kind.CLICK)
 
 
@@ -125,7 +125,7 @@ def _dates_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
             given, format="mixed", dayfirst=unit == "t_dmy", utc=True, errors="coerce"
         )
         return _moments_us(moments)
-    text = pc.replace_substring_regex(text, r"(\d\d:\d\d:\d\d),(\d)", r"\1.\2")
+    text = pc.replace_substring_regex(text, r"(\d\d:\d\d:\d\d)[,:](\d)", r"\1.\2")
     if text.null_count < len(text) and pc.any(pc.match_substring_regex(text, _TIME_OF_DAY)).as_py():
         is_time = pc.match_substring_regex(text, _TIME_OF_DAY)
         of_day = pd.to_timedelta(
@@ -163,12 +163,21 @@ def kinds(given: Mapping[str, pa.ChunkedArray], n: int) -> Int8[np.ndarray, " ro
     kind = zeros(n, np.int8)  # Kind.MOVE
     if "event" in named:
         kind = codes(named["event"], kind_of)
+    elif "state" in named:
+        return _with_wheel(codes(named["state"], lambda word: state_of(word) if word else 0), named)
     if "state" in named:
         state = codes(named["state"], state_of)
         counts = (state >= 0) & np.isin(kind, (Kind.CLICK, UNKNOWN))
         kind = np.where(counts, state, kind)
+    return _with_wheel(kind, named)
+
+
+def _with_wheel(
+    kind: Int8[np.ndarray, " rows"], named: Mapping[str, pa.DictionaryArray]
+) -> Int8[np.ndarray, " rows"]:
+    """Return the kinds with a scroll where the button is the wheel."""
     if "button" in named and any(map(is_scroll, named["button"].dictionary.to_pylist())):
-        kind = np.where(codes(named["button"], is_scroll) == 1, np.int8(Kind.SCROLL), kind)
+        return np.where(codes(named["button"], is_scroll) == 1, np.int8(Kind.SCROLL), kind)
     return kind
 
 

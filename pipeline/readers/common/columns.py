@@ -7,7 +7,7 @@ a time is told by the column's name, or else by its cells. What was found is sai
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +32,7 @@ from pipeline.readers.common.names import (
     plain,
     time_role,
 )
-from pipeline.readers.common.words import UNKNOWN, kind_of
+from pipeline.readers.common.words import UNKNOWN, kind_of, state_of
 
 Cell = object
 
@@ -46,6 +46,7 @@ _YEARS: Final = (1990, 2100)
 _EPOCH_S: Final = (631_152_000, 4_102_444_800)  # these years, in s
 _SHORTEST_STEP_MS: Final = 0.1  # between two positions: no recorder writes 10,000 of them a second
 _LONGEST_STEP_MS: Final = 2500.0
+_LARGEST: Final = 1e200  # a number that is looked at: multiplied, it is one still
 _FEWEST_CHECKED: Final = 10  # times, before a unit that was named is called wrong
 _AGREE_US: Final = 1e6  # two clocks of the same events that stay so near are one reading
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
@@ -126,7 +127,8 @@ class Sample:
             cell.replace(",", ".") if _COMMA_NUMBER.fullmatch(cell) else cell
             for cell in self.cells(name)
         ]
-        return np.array([float(cell) for cell in cells if _NUMBER.fullmatch(cell)], np.float64)
+        found = np.array([float(cell) for cell in cells if _NUMBER.fullmatch(cell)], np.float64)
+        return np.clip(found, -_LARGEST, _LARGEST)
 
     def is_numeric(self, name: str) -> bool:
         """Say whether most cells of a column are numbers."""
@@ -141,9 +143,14 @@ class Sample:
         ]
         return bool(cells) and 2 * sum(is_list) > len(cells)
 
+    def is_time(self, name: str) -> bool:
+        """Say whether the first cells of a column can be times at all."""
+        return self.is_numeric(name) or self.has_lists(name) or bool(_date_name(self, name))
+
     def unrolled(self, name: str) -> np.ndarray:
         """Return the numbers of the lists in the first cells of a column."""
-        return np.concatenate([[], *(numbers_in(cell) for cell in self.cells(name)[:20])])
+        found = np.concatenate([[], *(numbers_in(cell) for cell in self.cells(name)[:20])])
+        return np.clip(found, -_LARGEST, _LARGEST)
 
 
 def numbers_in(cell: object) -> np.ndarray:
@@ -275,19 +282,16 @@ def _find_time(names: Mapping[str, str], sample: Sample, where: object) -> tuple
     """Return our name of the time, its unit in it, and the table's."""
     used = set(names.values())
     found = [c for name in sample.names if name not in used and (c := time_role(name))]
-    found = [c for c in found if not sample.cells(c.name) or _is_time(sample, c.name)]
+    found = [c for c in found if not sample.cells(c.name) or sample.is_time(c.name)]
     if not found:
         return None
+    changing = [c for c in found if sample.has_lists(c.name) or len(set(sample.cells(c.name))) > 1]
+    found = changing or found  # the date of a visit is no clock
     best = min(candidate.rank for candidate in found)
     rivals = [(_unit(c, sample, where), c.name) for c in found if c.rank == best]
     if len(rivals) > 1 and not _agree(sample, rivals):
         _refuse_rivals(where, "the time", [dict([rival]) for rival in rivals[:2]])
     return rivals[0]
-
-
-def _is_time(sample: Sample, name: str) -> bool:
-    """Say whether the first cells of a column can be times at all."""
-    return sample.is_numeric(name) or sample.has_lists(name) or bool(_date_name(sample, name))
 
 
 def _date_name(sample: Sample, name: str) -> str:
@@ -463,15 +467,19 @@ def _find_events(names: dict[str, str], free: Sequence[str], sample: Sample) -> 
         if fit:
             names["event"] = min(fit)[2]
     states = sorted((STATE_NAMES[leaf], n) for n in free if (leaf := leaf_of(n)) in STATE_NAMES)
-    states = [name for _, name in states if name not in names.values()]
+    states = [
+        name
+        for _, name in states
+        if name not in names.values() and _known_share(sample.cells(name), state_of) >= 0.5
+    ]
     if states and "state" not in names:
         names["state" if "event" in names else "event"] = states[0]
 
 
-def _known_share(cells: Sequence[str]) -> float:
+def _known_share(cells: Sequence[str], meaning: Callable[[str | None], int] = kind_of) -> float:
     """Return the share of words that say what an event is."""
     counts = pd.Series(cells).value_counts()
-    return sum(n for word, n in counts.items() if kind_of(str(word)) != UNKNOWN) / max(
+    return sum(n for word, n in counts.items() if meaning(str(word)) != UNKNOWN) / max(
         len(cells), 1
     )
 
@@ -550,16 +558,14 @@ def headerless_guess(sample: Sample) -> dict[str, str]:
         n for n in numeric if _is_steady(sample.numbers(n)) and len(set(sample.numbers(n))) > 2
     ]
     epochs = [n for n in steady if _epoch_unit(sample.numbers(n))]
+    dated = [n for n in sample.names if n not in numeric and _date_name(sample, n)]
     guess: dict[str, str] = {}
-    if time := next(iter(epochs + steady), None):
-        guess[_unit_of(sample.numbers(time))] = time
-    words = [
-        n
-        for n in sample.names
-        if n not in numeric and _known_share(sample.cells(n)) > 0.5 and sample.cells(n)
-    ]
-    if words:
-        guess["event"] = words[0]
+    if time := next(iter(dated + epochs + steady), None):
+        date = _date_name(sample, time).split()
+        guess[date[0] if date else _unit_of(sample.numbers(time))] = time
+    others = [n for n in sample.names if n not in numeric and n != time and sample.cells(n)]
+    worded = [n for n in others if _known_share(sample.cells(n)) > 0.5]
+    guess |= dict(zip(["event"], worded, strict=False))
     places = [n for n in numeric if n != time and len(set(sample.numbers(n))) > 2][:2]
     return guess | dict(zip(["x", "y"], places, strict=False))
 

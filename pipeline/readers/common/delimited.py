@@ -32,7 +32,7 @@ SEPARATORS: Final = ",;\t|"
 BLANKS: Final = " "
 _SAMPLE_BYTES: Final = 2**17
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*")
-_VALUE: Final = re.compile(rf"{_NUMBER.pattern}|\s*\d{{4}}-\d\d-\d\d[T ].*")
+_VALUE: Final = re.compile(rf"{_NUMBER.pattern}|\s*\d{{4}}-\d\d-\d\d[T ].*|\s*\d\d?:\d\d:.*")
 
 ColumnTypes = Mapping[str, tuple[str, pa.DataType]]
 """The columns to read: our name -> the log's name, and the type its cells should have."""

@@ -162,7 +162,8 @@ def recognise(path: StoragePath) -> Format:
     raise UnknownFormatError(
         path,
         f"no log format begins with {first_line!r}",
-        f"formats: {', '.join(formats())}; a table needs a header with at least four columns",
+        f"--format says which it is: {', '.join(formats())}; a table needs columns for a time, x "
+        "and y (--columns t_ms=...,x=...,y=...), JSON events with them; docs/formats.md",
     )
 
 

@@ -108,7 +108,7 @@ class Scope:
     key: str | None = None  # under which it lies in its parent
     ids: Mapping[str, str] = field(default_factory=dict)  # session_id, window_id, account_id
     names: Mapping[str, str] = field(default_factory=dict)  # of these, as the file has them
-    n_id_keys: int = 0  # keys that lead to events and may be identifiers
+    id_keys: set[str] = field(default_factory=set)  # that lead to events and may be identifiers
     is_used: bool = False
 
     def use(self) -> None:
@@ -122,7 +122,7 @@ class Scope:
                 and scope.key not in HOLDERS
                 and not scope.key.isdecimal()
             ):
-                scope.parent.n_id_keys += 1
+                scope.parent.id_keys.add(scope.key)
             scope = scope.parent
 
     def find(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -146,10 +146,13 @@ class Scope:
         """Return this scope's key if it is an identifier: one of several, or `by_window_id`."""
         if not self.parent or not self.key:
             return None
-        if self.parent.key and _BY_ID.search(self.parent.key):
+        holder: Scope | None = self.parent
+        while holder and holder.key is None:
+            holder = holder.parent
+        if holder and holder.key and _BY_ID.search(holder.key):
             return self.key
         is_plain = self.key in HOLDERS or self.key.isdecimal()
-        return self.key if self.parent.n_id_keys > 1 and not is_plain else None
+        return self.key if len(self.parent.id_keys) > 1 and not is_plain else None
 
 
 @runtime_checkable
@@ -462,7 +465,8 @@ class Walk:
                     )
             else:
                 self._identify(key, key, value, 0, best)
-        holds = any(isinstance(value, list) for key, value in found.items() if key in HOLDERS)
+        held = [value for key, value in found.items() if key in HOLDERS]
+        holds = any(isinstance(value, list) or value is _LAZY for value in held)
         if "session_id" not in best and holds and isinstance(found.get("id"), str):
             best["session_id"] = 20, "id", found["id"]
         ids = {role: value for role, (_, _, value) in best.items()}

@@ -72,7 +72,14 @@ EVENT_NAMES: Final = {
     "mouseevent": 2, "mouseeventtype": 2, "eventaction": 3, "kind": 3, "movement": 4, "activity": 4,
     "state": 5, "name": 6, "interaction": 4,
 }  # fmt: skip
-STATE_NAMES: Final = {"state": 1, "pressed": 2, "ispressed": 2, "buttonstate": 2, "direction": 3}
+STATE_NAMES: Final = {
+    "state": 1,
+    "action": 3,
+    "pressed": 2,
+    "ispressed": 2,
+    "buttonstate": 2,
+    "direction": 3,
+}
 BUTTON_NAMES: Final = {"button": 1, "btn": 2, "mousebutton": 2, "buttonname": 2, "clickbutton": 3}
 WIDTHS: Final = {"viewportwidth": 1, "windowwidth": 2, "innerwidth": 2, "windowinnerwidth": 2}
 HEIGHTS: Final = {"viewportheight": 1, "windowheight": 2, "innerheight": 2, "windowinnerheight": 2}
@@ -115,9 +122,17 @@ def name_role(name: str) -> tuple[str, int] | None:
 @lru_cache(10_000)
 def place_role(name: str) -> tuple[str, int, str] | None:
     """Return `x` or `y`, its rank, and the rest of the name, which the other one's has too."""
+    outer, dot, leaf = name.rpartition(".")
+    role = _place_role(name)
+    if role or not dot or not (role := _place_role(leaf)):
+        return role
+    return role[0], role[1] + 1, f"{outer} {role[2]}"
+
+
+def _place_role(name: str) -> tuple[str, int, str] | None:
     word = plain(name)
-    if word in ("x", "y"):
-        return word, 1, ""
+    if word in ("x", "y", "xs", "ys"):
+        return word[0], 1, ""
     listed = re.fullmatch(r"([xy])pos(.+)", word)  # mousetrap: xpos_get_response
     parts = split_word(name, _vocabulary("x y", _PLACE, " ".join(_PLACE_RANK)))
     axes = [part for part in parts or () if part in ("x", "y")]
@@ -131,6 +146,14 @@ def place_role(name: str) -> tuple[str, int, str] | None:
 @lru_cache(10_000)
 def time_role(name: str) -> Candidate | None:
     """Return the rank of a time's name, and its unit if the name says it."""
+    role = _time_role(name)
+    leaf = name.rpartition(".")[2]
+    if role or leaf == name or not (role := _time_role(leaf)):
+        return role
+    return Candidate(role.rank + 1, name, role.unit)
+
+
+def _time_role(name: str) -> Candidate | None:
     if name in TIMES:
         return Candidate(0, name, "" if name == "t" else name)
     words = [word for word in re.split(r"[^a-z]+", _apart(name)) if word]
@@ -141,11 +164,8 @@ def time_role(name: str) -> Candidate | None:
         return Candidate(2, name, _UNIT_WORDS[words[0]]) if len(words) == 1 else None
     fillers = _vocabulary(_TIME_FILLERS, _LATER_TIMES)
     parts = split_word(" ".join(words), _vocabulary(_TIME_WORDS) | fillers)
-    if (
-        parts
-        and len(set(parts)) == len(parts)
-        and set(parts) & (_vocabulary(_TIME_WORDS) | {"create"})
-    ):
+    named = set(parts or ()) & (_vocabulary(_TIME_WORDS) | {"create"})
+    if parts and named and len(set(parts)) == len(parts):
         is_later = bool(set(parts) & _vocabulary(_LATER_TIMES))
         return Candidate(4 if is_later else 2, name, unit)
     if re.fullmatch(r"timestamps?.+", plain(name)):  # mousetrap: timestamps_get_response

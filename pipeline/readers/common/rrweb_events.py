@@ -161,7 +161,6 @@ class Batches:
         self.time_ms.append(time)
         self.n_positions.append(len(positions))
         self.is_touch.append(_whole_in(data, "pointerType") == _TOUCH)
-        self.hashes.append(_hash(data))
         try:
             self.x += [position["x"] for position in positions]
             self.y += [position["y"] for position in positions]
@@ -173,6 +172,9 @@ class Batches:
             self.x += [position.get("x") for position in objects]
             self.y += [position.get("y") for position in objects]
             self.offset_ms += [position.get("timeOffset", 0) for position in objects]
+        n = len(positions)
+        batch = (self.x[-n:], self.y[-n:], self.offset_ms[-n:])
+        self.hashes.append(_hash(found, *batch) if n > 1 else hash(str(data)))
 
     def _data(self, event: Mapping[str, Any], type_: int | None) -> Mapping[str, Any]:
         """Return an event's data, unpacked where it may be about the pointer."""
@@ -267,7 +269,7 @@ class SessionNames:
     """Which session each scope is of, and by what that was told."""
 
     def __init__(self, file: LogFile):
-        self._file = file
+        self._of_file = file.session_id
         self._known: dict[int, tuple[Scope, tuple[str, str | None]]] = {}
         self._by: Counter[str] = Counter()
 
@@ -280,7 +282,7 @@ class SessionNames:
     def _resolve(self, scope: Scope) -> tuple[str, str | None]:
         ids, names = scope.find()
         role = next((role for role in ("session_id", "account_id") if role in ids), None)
-        session = ids[role] if role else self._file.session_id
+        session = ids[role] if role else self._of_file
         by = f"`{names[role]}`" if role else "the file's name"
         if "window_id" in ids:
             session, by = f"{session}/{ids['window_id']}", f"{by} and `{names['window_id']}`"
@@ -303,9 +305,12 @@ def _us(ms: Float64[np.ndarray, " rows"], is_none: np.ndarray | None = None) -> 
     return pa.array(np.rint(ms * 1000).astype(np.int64), mask=is_none)
 
 
-def _hash(data: Mapping[str, Any]) -> int:
-    """Return a number that equal data share, and no others but by a rare accident."""
-    return hash(str(data))
+def _hash(found: PointerEvent, *positions: Sequence[Any]) -> int:
+    """Return a number that equal events share, and no others but by a rare accident."""
+    try:
+        return hash((found, *map(tuple, positions)))
+    except TypeError:  # something stands where a number should
+        return hash((found, str(positions)))
 
 
 def _whole_in(data: Mapping[str, Any], name: str) -> int | None:

@@ -131,7 +131,8 @@ def _unknown_words(
 ) -> Counter[str]:
     """Return the words of events and buttons that nobody knows, and in how many rows they are."""
     unknown: Counter[str] = Counter()
-    for name, code in (("event", kind), ("button", button)):
+    event = "event" if "event" in given else "state"
+    for name, code in ((event, kind), ("button", button)):
         is_unknown = code == words.UNKNOWN
         if is_unknown.any() and name in given:
             found = cells.words(given[name]).filter(pa.array(is_unknown)).cast(pa.string())
