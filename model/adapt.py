@@ -120,13 +120,16 @@ def adapt_model(
     is_scored = np.isfinite(found.of_session) & goes_somewhere(sessions)
     adjusted = model.calibration.adjust(found.of_session, found.events_of_session)
     names = np.where(pd.notna(sessions.recorder), sessions.recorder, NOT_KNOWN)
+    threshold = model.calibration.adjusted_at(model.policy.threshold)
     outcomes = [
-        _adapt_recorder(
+        adapt_recorder(
             str(name),
             adjusted[is_scored & (names == name)],
             sessions.account_id[is_scored & (names == name)],
-            model,
             reference,
+            threshold,
+            model.policy.budget,
+            model.levels.get(name),
         )
         for name in pd.unique(names)
         if not recorders or name in recorders
@@ -152,16 +155,19 @@ def _spread(sessions: Sessions) -> Sessions:
     return sessions.take(np.sort(np.concatenate([np.zeros(0, np.int64), *kept])))
 
 
-def _adapt_recorder(
+def adapt_recorder(
     name: str,
     adjusted: Float64[np.ndarray, " sessions"],
     accounts: Shaped[np.ndarray, " sessions"],
-    model: TrainedModel,
     reference: LevelReference,
+    threshold: float,
+    target_fpr: float,
+    present: RecorderLevel | None = None,
 ) -> RecorderAdaptation:
     """Return the level of one recorder, and whether it passes its check.
 
-    Its check: set on half of the accounts, it must bring the lower part of the other half's
+    `threshold` is that for `target_fpr`, in adjusted logits; `present` the level up to now. The
+    check: set on half of the accounts, the level must bring the lower part of the other half's
     sessions nearer to where people's are than it is now.
     """
     n, n_people = len(adjusted), effective_size(accounts)
@@ -170,8 +176,6 @@ def _adapt_recorder(
     if n < FEWEST_SESSIONS:
         why = f"too few sessions: {FEWEST_SESSIONS} with a score are needed"
         return RecorderAdaptation(name, n, n_people, False, why)
-    target_fpr = model.policy.budget
-    threshold = model.calibration.adjusted_at(model.policy.threshold)
 
     def level_of(estimate: LevelEstimate, n_people: float) -> RecorderLevel:
         return level_at(estimate, reference, threshold, target_fpr, n_people)
@@ -184,7 +188,7 @@ def _adapt_recorder(
     is_fitted = _half(accounts)
     unseen = adjusted[~is_fitted]
     first = estimate_level(adjusted[is_fitted], reference)
-    before = distance(model.levels.get(name))
+    before = distance(present)
     after = distance(level_of(first, effective_size(accounts[is_fitted])))
     whole = estimate_level(adjusted, reference)
     level = level_of(whole, n_people)
@@ -198,7 +202,7 @@ def _adapt_recorder(
         whole.fraud_share,
         before,
         after,
-        _threshold(model.levels.get(name), threshold),
+        _threshold(present, threshold),
         _threshold(level, threshold),
         level,
     )

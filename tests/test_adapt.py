@@ -214,6 +214,19 @@ def test_fifty_sessions_are_enough(model, n, is_enough):
     assert found.is_adapted == is_enough
 
 
+def test_a_crash_leaves_no_half_of_a_run(run, site, tmp_path, monkeypatch):
+    def crash(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    before = files(run)
+    monkeypatch.setattr("flows.jobs.adapt.write_manifest", crash)
+    with pytest.raises(OSError, match="the disk is full"):
+        adapt(AdaptJob((site,), run, tmp_path / "run2"))
+    assert not (tmp_path / "run2").exists()
+    assert not list(tmp_path.glob("*.staging"))
+    assert files(run) == before
+
+
 def test_one_persons_sessions_count_as_one_person(model):
     account = np.full(80, "one", object)
     (found,) = adapt_model(model, walks(80, 1, SITE, account_id=account)).recorders
@@ -334,3 +347,13 @@ def test_the_sessions_of_the_last_days_count(models, tmp_path):
     assert len(load_sessions([store])) == 180
     found = adapted("2026-11-01", 30)
     assert found.adaptation.adapted[0].n_sessions == 120
+
+
+def test_without_a_champion_the_starter_is_adapted_and_a_rollback_brings_it_back(
+    run, model, site, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("model.registry.STARTER", run)
+    models = tmp_path / "models"
+    found = adapt_champion(AdaptChampionJob((site,), models, config=AdaptConfig(min_sessions=100)))
+    assert read_champion(models).model_id == found.champion != model.model_id
+    assert rollback(models).model_id == model.model_id

@@ -10,7 +10,13 @@ from typing import Final
 from model.adapt import Adaptation, adapt_model, check_adaptable
 from model.manifest import write_manifest
 from model.model_card import adaptation_section
-from model.registry import add_run, promote, read_champion, resolve_run
+from model.registry import (
+    add_run,
+    champion_or_starter,
+    promote,
+    read_champion,
+    resolve_run,
+)
 from model.run import TrainedModel, load_config, load_model, save_levels
 from pipeline.config import AdaptConfig
 from pipeline.errors import ConfigError, DataError, NotFoundError, printable
@@ -127,36 +133,41 @@ class AdaptedChampion:
 def adapt_champion(job: AdaptChampionJob) -> AdaptedChampion:
     """Adapt the champion to recorders that its level was not set for, if there are enough sessions.
 
-    The adapted model is a new champion; `rollback` brings the one before back.
+    The adapted model is a new champion; `rollback` brings the one before back. Without a champion
+    it is the starter model that is adapted, and that a rollback brings back.
     """
     models = as_path(job.models)
-    champion = read_champion(models)
-    if champion is None:
+    scoring = champion_or_starter(models)
+    if scoring is None:
         raise NotFoundError(models, "there is no champion to adapt", "`models promote ID` sets one")
-    run = resolve_run(models)
+    run = resolve_run(scoring)
     if load_config(run).task != "fraud":
-        return _stays(champion.model_id, "it is of the owner task: its level is each account's")
+        return _stays(run.name, "it is of the owner task: its level is each account's")
     model = load_model(run)
+    champion = model.model_id
     counts = known_recorder_counts(load_sessions(job.stores).recorder) if job.stores else {}
     if not counts:
-        return _stays(champion.model_id, "no session of a known recorder came in")
+        return _stays(champion, "no session of a known recorder came in")
     missing = {name: n for name, n in counts.items() if name not in model.recorders}
     if not missing:
-        return _stays(champion.model_id, "it was set for every recorder of these sessions")
+        return _stays(champion, "it was set for every recorder of these sessions")
     enough = tuple(name for name, n in missing.items() if n >= job.config.min_sessions)
     if not enough:
         named = ", ".join(f"{printable(name)}: {n:,}" for name, n in missing.items())
         why = f"{job.config.min_sessions:,} sessions of a recorder are needed, there are {named}"
-        return _stays(champion.model_id, why)
-    with staging(models / champion.model_id, models) as folder:
+        return _stays(champion, why)
+    with staging(models / champion, models) as folder:
         adapted = folder / "adapted"
         found = _find(AdaptJob(job.stores, run, adapted, job.feedback, enough), model)
         if not found.adapted:
-            return _stays(champion.model_id, _outcomes(found), found)
+            return _stays(champion, _outcomes(found), found)
         _publish(found, model.model_id, run, adapted)
+        if read_champion(models) is None:
+            add_run(models, run, champion)
+            promote(models, champion, "the starter model, to be adapted")
         target = add_run(models, adapted, found.model.model_id)
     names = ", ".join(f"{printable(one.recorder)} ({one.n_sessions:,})" for one in found.adapted)
-    why = f"adapted {champion.model_id} to sessions of {names}"
+    why = f"adapted {champion} to sessions of {names}"
     promote(models, found.model.model_id, why)
     return AdaptedChampion(found.model.model_id, target, found, why)
 
