@@ -132,7 +132,7 @@ def by_model(sessions: Sessions, people: Path, config: RunConfig) -> tuple[Score
     with tempfile.TemporaryDirectory() as scratch:
         store, run = Path(scratch) / "people", Path(scratch) / "run"
         ingest_logs([people], store, ingest_date="2026-11-01")
-        finish(train(TrainJob((store,), run, config, simulate=True)))
+        finish(train(TrainJob((store,), run, config, simulate=True, force=True)))
         model = load_model(run)
     table = score_sessions(model, model.model_id, sessions, "delbot", datetime.now(UTC))
     score = table["fraud_score"].to_numpy(zero_copy_only=False).astype(np.float64)

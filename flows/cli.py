@@ -201,6 +201,9 @@ def train(
     resume: Annotated[
         bool, Parameter(negative=(), help="Continue an interrupted training.")
     ] = False,
+    force: Annotated[
+        bool, Parameter(negative=(), help="Replace the RUN that is there, and who is enrolled.")
+    ] = False,
     config: Annotated[Path | None, Parameter(help="A TOML with settings of the training.")] = None,
     settings: Annotated[RunConfig, Parameter(name="*", show=False)] = RunConfig(),
 ) -> None:
@@ -212,7 +215,7 @@ def train(
     from model.text import evaluation_text
     from pipeline.storage.paths import as_path
 
-    job = TrainJob(stores, to, settings, simulate, resume, tuple(feedback or ()))
+    job = TrainJob(stores, to, settings, simulate, resume, tuple(feedback or ()), force)
     evaluation = finish(train(job), print_epoch)
     _print(f"{evaluation_text(evaluation)}\n{as_path(to)}")
 
@@ -446,13 +449,20 @@ def promote(
     models: Models = None,
     settings: SettingsFile = None,
     why: Annotated[str, Parameter(help="The reason, kept with the change.")] = "by hand",
+    force: Annotated[
+        bool, Parameter(negative=(), help="Also a model of another task than the champion's.")
+    ] = False,
 ) -> None:
     """Make a model the champion: the one that scores."""
-    from model.registry import add_run, promote
+    from model.registry import add_run, promote, require_task
     from pipeline.storage.paths import as_path
 
     folder, model_id, run = _models(models, settings), model, as_path(model)
-    if (run / "config.json").is_file():
+    is_new = (run / "config.json").is_file()
+    chosen = run if is_new else folder / model_id
+    if not force and (chosen / "config.json").is_file():
+        require_task(folder, chosen, _load(settings, ())[0].run.task)
+    if is_new:
         _prepare()
         from model.run import load_model
 
@@ -499,8 +509,11 @@ def backfill(
     where = f"by {url}" if url else "here: no server was found"
     print_message(f"{len(days)} days to {what}, {where}")
     if url is None:
-        for partition in backfill_here(loaded, days, what, print_message):
+        partitions = backfill_here(loaded, days, what, print_message)
+        for partition in partitions:
             _print(partition)
+        if len(partitions) < len(days):
+            raise SystemExit(1)
         return
     runs = backfill_there(loaded, days, what, url, wait_s, print_message)
     for run in runs:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.errors import DataError, NotFoundError, did_you_mean
+from pipeline.errors import ConfigError, DataError, NotFoundError, did_you_mean
 from pipeline.storage.paths import RemotePath, StoragePath, as_path, local_copy
 from pipeline.storage.publish import SUCCESS, lock, publish_partition, staging
 from pipeline.storage.records import read_json, read_record, write_record
@@ -157,6 +157,29 @@ def promote(models: StoragePath, model_id: str, why: str) -> Champion:
         return _write(models, model_id, (*now.before, now.model_id), now, why)
 
 
+def require_task(models: StoragePath, run: StoragePath, task: str) -> None:
+    """Raise `ConfigError` if a model is of another task than what it would score.
+
+    That is the champion's, or before the first one `task`, the settings'.
+    """
+    champion, own = read_champion(models), _task(run)
+    if champion is not None:
+        run_before = as_path(models) / champion.model_id
+        task = _task(run_before) if (run_before / "config.json").is_file() else task
+    if own != task:
+        of = "the champion's" if champion else "the settings' (`run.task`)"
+        raise ConfigError(
+            run,
+            f"its task is {own}, {of} is {task}: its scores mean something else",
+            f'set `task = "{own}"` below [run] in pointerprint.toml for an installation of its '
+            "own, or promote it with --force",
+        )
+
+
+def _task(run: StoragePath) -> str:
+    return str(read_json(run / "config.json", _AGAIN).get("task", ""))
+
+
 def rollback(models: StoragePath, why: str = "rolled back") -> Champion:
     """Make the champion's predecessor champion again; twice goes two back."""
     models = as_path(models)
@@ -206,7 +229,7 @@ def list_models(models: StoragePath) -> Iterator[ModelEntry]:
         yield ModelEntry(
             model_id=model_id,
             is_champion=champion is not None and champion.model_id == model_id,
-            task=str(read_json(run / "config.json", _AGAIN).get("task", "")),
+            task=_task(run),
             trained_at=_trained_at(run).isoformat(timespec="seconds"),
             roc_auc=auc.get("value"),
             roc_auc_low=auc.get("low"),

@@ -99,7 +99,9 @@ def test_the_same_file_again_changes_nothing(logs, store):
     report = ingest(logs, store, ingest_date="2026-11-02")
     assert (report.n_files, report.n_files_skipped) == (0, 2)
     (logs / "renamed.csv").rename(logs / "a.csv")
-    assert sorted(path for path in store.parent.rglob("*") if path.is_file()) == before
+    after = sorted(path for path in store.parent.rglob("*") if path.is_file())
+    noted = store.with_name("store.quarantine") / "ingest_date=2026-11-02" / "_ingested.json"
+    assert after == sorted([*before, noted])  # but that nothing new came on that day is noted
 
 
 def test_a_file_of_bad_rows_alone_is_known_too(tmp_path, store):

@@ -26,7 +26,7 @@ from pipeline.sessions.feedback import add_feedback
 from pipeline.splits.split import split_sessions
 from pipeline.storage.publish import write_json
 from pipeline.storage.records import record_json
-from pipeline.storage.store import load_sessions
+from pipeline.storage.store import load_sessions, note_ingested
 
 DAY = "2026-11-01"  # of the easy store
 RULE = PromotionConfig(min_each=8, n_resamples=200, max_false_alarms=50.0)
@@ -128,6 +128,7 @@ def test_a_days_pictures_are_of_windows_as_the_task_cuts_them(site, better, tmp_
 
 
 def test_a_day_without_sessions_has_an_empty_partition_and_alarms(site, better):
+    note_ingested(site.store, "2026-11-09", 0)
     partition = score_day(site, "2026-11-09")
     watched = read_drift(monitor_day(site, "2026-11-09"))
 

@@ -21,9 +21,16 @@ from model.train import Epoch
 from pipeline.errors import ConfigError
 from pipeline.ingest.report import IngestReport
 from pipeline.readers.common.columns import parse_columns
+from pipeline.scores.partitions import read_manifest
 from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import SUCCESS
-from pipeline.storage.store import check_date, day_folder, ingest_days, is_store
+from pipeline.storage.store import (
+    check_date,
+    day_folder,
+    ingest_days,
+    is_store,
+    require_ingested,
+)
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +52,13 @@ def score_day(
 ) -> StoragePath:
     """Score the sessions that came into the store on `day`; those before may have been replayed.
 
-    A day on which nothing came has a partition without rows: it is done, not forgotten.
+    A day on which nothing came has a partition without rows: it is done, not forgotten. But only
+    if the store was ingested into on that day; else it is an error.
     """
+    require_ingested(settings.store, day)
     sources = day_sources(settings, day)
     if not sources:
-        log.warning("no sessions were ingested on %(day)s", {"day": day})
+        log.warning("ingesting on %(day)s found no sessions", {"day": day})
     job = ScoreJob(
         sources,
         settings.models,
@@ -128,3 +137,11 @@ def each_day(start: str, end: str) -> Iterator[str]:
 def is_published(table: StoragePath, day: str) -> bool:
     """Say whether a table of days has this one, whole."""
     return (as_path(table) / f"run_date={day}" / SUCCESS).is_file()
+
+
+def is_scored(settings: Settings, day: str) -> bool:
+    """Say whether a day is published, and not as empty while the store has sessions of it."""
+    if not is_published(settings.scores, day):
+        return False
+    partition = as_path(settings.scores) / f"run_date={day}"
+    return bool(read_manifest(partition)["n_sessions"]) or not day_sources(settings, day)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from flows.jobs.days import each_day, is_published, monitor_day, score_day
+from flows.jobs.days import each_day, is_published, is_scored, monitor_day, score_day
 from flows.prefect.environment import set_prefect_defaults
 from flows.settings import Settings
 from model.registry import resolve_run
-from pipeline.errors import WorkerError
+from pipeline.errors import NotFoundError, WorkerError
 from pipeline.storage.paths import StoragePath
 
 What = Literal["score", "monitor"]
@@ -31,21 +31,34 @@ class Submitted:
 def missing_days(
     settings: Settings, start: str, end: str, only_missing: bool, what: What
 ) -> list[str]:
-    """Return the days to do: all of them, or those without a published partition."""
-    table = {"score": settings.scores, "monitor": settings.drift}[what]
-    days = each_day(start, end)
-    return [day for day in days if not (only_missing and is_published(table, day))]
+    """Return the days to do: all of them, or those without a published partition.
+
+    A day that was published as empty is missing if sessions of it came in later.
+    """
+    days = list(each_day(start, end))
+    if not only_missing:
+        return days
+    if what == "score":
+        return [day for day in days if not is_scored(settings, day)]
+    return [day for day in days if not is_published(settings.drift, day)]
 
 
 def backfill_here(
     settings: Settings, days: Iterable[str], what: What, show: Callable[[str], None]
 ) -> list[StoragePath]:
-    """Do the days in this process, in their order, and return the partitions."""
+    """Do the days in this process, in their order, and return the partitions of those done.
+
+    A day that was never ingested, or not scored yet, is shown with the reason and passed over.
+    """
     job = {"score": score_day, "monitor": monitor_day}[what]
     partitions = []
     for day in days:
-        partitions.append(job(settings, day))
-        show(f"{day}: done")
+        try:
+            partitions.append(job(settings, day))
+        except NotFoundError as error:
+            show(f"{day}: not done: {error}")
+        else:
+            show(f"{day}: done")
     return partitions
 
 

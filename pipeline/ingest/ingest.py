@@ -38,6 +38,7 @@ from pipeline.storage.store import (
     drop_unfinished,
     known_files,
     known_sessions,
+    note_ingested,
     part_hash,
     write_large_part,
     write_part,
@@ -90,7 +91,9 @@ def ingest_steps(
             trial = _Known(set(known.files), set(known.sessions))
             _refuse_rejected(_parse_new(files, trial, format, columns))
         results = _parse_new(files, known, format, columns)
-        return (yield from _write_parts(results, len(files), store, ingest_date, said))
+        report = yield from _write_parts(results, len(files), store, ingest_date, said)
+        note_ingested(store, ingest_date, len(files))
+        return report
 
 
 @dataclass(frozen=True)

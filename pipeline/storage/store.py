@@ -3,6 +3,7 @@
     STORE/ingest_date=2026-11-01/part-<hash>.parquet              SESSIONS
     STORE.quarantine/ingest_date=2026-11-01/part-<hash>.parquet   QUARANTINE, if rows were rejected
     STORE.quarantine/ingest_date=2026-11-01/_manifest-<hash>.json what came of each file
+    STORE.quarantine/ingest_date=2026-11-01/_ingested.json        when it was last ingested into
 
 A part holds whole files, and its hash is made of theirs. It is written in the order
 quarantine, manifest, sessions: a part whose manifest promises sessions that aren't there
@@ -13,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Final
 
@@ -36,6 +37,7 @@ from pipeline.storage.publish import parquet_writer, write_json, write_parquet
 GROUP_SESSIONS: Final = 4096  # of a row group, at most
 GROUP_EVENTS: Final = 2_000_000
 _DAY = "ingest_date="
+_INGESTED: Final = "_ingested.json"
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,36 @@ def drop_unfinished(store: StoragePath) -> None:
 def _part_beside(store: StoragePath, path: StoragePath) -> Part:
     """Return the part to which a file in the quarantine belongs."""
     return Part(store, path.parent.name.partition("=")[2], path.stem.rpartition("-")[2])
+
+
+def note_ingested(store: StoragePath, ingest_date: str, n_files: int) -> None:
+    """Write down that a day was ingested into: that nothing new came is known from then on."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    path = quarantine_folder(store) / f"{_DAY}{ingest_date}" / _INGESTED
+    write_json({"ingested_at": at, "n_files": n_files}, path)
+
+
+def require_ingested(store: StoragePath, ingest_date: str) -> None:
+    """Raise `NotFoundError` if there is no store, or nobody ingested into it on that day.
+
+    A day without sessions is empty only if somebody looked for them.
+    """
+    store, day = as_path(store), f"{_DAY}{check_date(ingest_date)}"
+    noted = quarantine_folder(store) / day
+    if part_paths(store, ingest_date) or (noted / _INGESTED).is_file():
+        return
+    if any(noted.glob("_manifest-*.json")):
+        return
+    way_out = f"`pointerprint ingest LOG --to {store} --date {ingest_date}`"
+    if not is_store(store) and not quarantine_folder(store).is_dir():
+        raise NotFoundError(
+            store, "there is no store here", f"is the setting `store` right? {way_out} makes one"
+        )
+    raise NotFoundError(
+        store,
+        f"nothing was ingested on {ingest_date}, so whether the day is empty isn't known",
+        f"{way_out} first; it may find nothing new",
+    )
 
 
 def known_files(store: StoragePath) -> set[str]:
