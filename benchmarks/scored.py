@@ -51,7 +51,9 @@ def bot_families(bots: Path) -> dict[str, Sessions]:
 def session_scores(model: TrainedModel, sessions: Sessions) -> Scores:
     """Return the fraud score of each session as `score` gives it, NaN where it abstains."""
     found = model.scorer.predict(sessions)
-    score = model.calibration.apply(found.of_session, found.events_of_session)
+    score = model.calibration.apply(
+        found.of_session, found.events_of_session, model.levels, sessions.recorder
+    )
     abstains = abstain_reasons(sessions, found.windows, model.config.score.min_events)
     # SCORES hold 32-bit numbers, and so do thresholds.
     score = np.asarray(score, np.float32).astype(np.float64)

@@ -133,7 +133,7 @@ def _card(
         "in these figures: `pointerprint audit` measures it on your stores, docs/benchmarks.md on "
         "public recordings, where it is much.",
     ]
-    name = model.model_id if model.starter is None else f"{STARTER_MODEL}, {model.model_id}"
+    name = model.model_id if model.starter is None else f"{model.model_id} ({STARTER_MODEL})"
     sections = [
         [f"# Model card: {name}"],
         [] if model.starter is None else _starter(model.starter),

@@ -25,6 +25,9 @@ STARTER: Final = Path(__file__).parent / "starter"
 STARTER_MARK: Final = "starter.json"
 """The file of a RUN that says it is the starter model."""
 
+LEVELS: Final = "levels.json"
+"""The file of a RUN with the levels of recorders that it was adapted to."""
+
 STARTER_NAME: Final = "starter"
 """What a command line calls the model that ships, where no folder has that name."""
 _AGAIN: Final = "train the model again"
@@ -99,6 +102,11 @@ def has_starter() -> bool:
 def is_starter(run: StoragePath) -> bool:
     """Return whether a RUN is the starter model: also where it was copied, or its level set."""
     return (as_path(run) / STARTER_MARK).is_file()
+
+
+def is_adapted(run: StoragePath) -> bool:
+    """Return whether a RUN's level was set to a site: its reference is that site's, then."""
+    return (as_path(run) / LEVELS).is_file()
 
 
 def starter_run() -> StoragePath:

@@ -28,7 +28,7 @@ from model.manifest import check_manifest, write_manifest
 from model.owner.scorer import OwnerScorer
 from model.policy import Policy
 from model.prints import Prints
-from model.registry import STARTER_MARK, is_starter, resolve_run
+from model.registry import LEVELS, STARTER_MARK, is_starter, resolve_run
 from model.scorer import Scorer
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.reasons.reference import REFERENCE_RANGES_FILE, ReferenceRanges, read_reference_ranges
@@ -45,7 +45,6 @@ NULL_MODEL: Final = Path("replay", "chance.json")
 NULL_REFERENCE: Final = Path("replay", "reference.parquet")
 PEOPLE: Final = Path("prints", "people.npz")
 RECORDERS: Final = "recorders.json"
-LEVELS: Final = "levels.json"
 LEVEL_REFERENCE: Final = "level_reference.json"
 _AGAIN: Final = "train the model again"
 _OTHER_VERSION: Final = (

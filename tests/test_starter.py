@@ -19,6 +19,7 @@ from flows.jobs.monitor import MonitorJob, monitor
 from flows.jobs.progress import finish
 from flows.jobs.report import ReportJob, report
 from flows.prefect.artifacts import day_summary
+from model.calibrate import RecorderLevel
 from model.evaluate import evaluate_scores
 from model.manifest import write_manifest
 from model.model_card import fraud_card
@@ -26,7 +27,12 @@ from model.registry import add_run, champion_or_starter, promote, resolve_run
 from model.run import StarterMark, load_model, save_model
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.scores.partitions import read_manifest
-from pipeline.scores.starter import STARTER_TEXT, days_by_starter
+from pipeline.scores.starter import (
+    ADAPTED_STARTER_TEXT,
+    STARTER_TEXT,
+    starter_notes,
+    starter_text,
+)
 from pipeline.splits.split import split_sessions
 
 LOG = "session_id,t_ms,x,y\n" + "".join(f"a,{i * 16},{i * i % 97},{i}\n" for i in range(60))
@@ -133,12 +139,11 @@ def test_figures_of_its_scores_say_it(starter, folder):
     score_now([folder / "log.csv"], folder / "run", folder / "scores", "2026-10-31")
     labels = folder / "labels.csv"
     labels.write_text("session_id,label\na,0\n")
-    assert days_by_starter(folder / "scores") == []
     assert not any("starter" in note for note in _notes(folder, labels))
     score_now([folder / "log.csv"], starter, folder / "scores", DAY)
-    assert days_by_starter(folder / "scores") == [DAY]
-    assert days_by_starter(folder / "scores" / f"run_date={DAY}") == [DAY]
-    assert _notes(folder, labels)[0] == f"scores of {DAY} are by the {STARTER_TEXT}"
+    note = f"scores of {DAY} are by the {STARTER_TEXT}"
+    assert _notes(folder, labels)[0] == note
+    assert starter_notes(folder / "scores" / f"run_date={DAY}") == (note,)
 
 
 def _notes(folder, labels):
@@ -150,7 +155,7 @@ def test_its_card_says_it_first_and_names_its_recordings():
     evaluation = evaluate_scores(scored(sessions), labels_of(sessions), n_resamples=2)
     split = split_sessions(sessions)
     card = fraud_card(replace(untrained(), starter=MARK), split, evaluation)
-    assert card.startswith("# Model card: starter model, ")
+    assert card.splitlines()[0].endswith(" (starter model)")
     assert "- trained on some_set: somebody, MIT" in card
     assert "starter" not in fraud_card(untrained(), split, evaluation)
 
@@ -168,9 +173,22 @@ def test_monitoring_says_that_the_reference_is_not_the_sites(trained_run, folder
     assert "the reference is the starter model's: its people, not yours" in caplog.text
 
 
+def test_an_adapted_starter_says_whose_its_level_is(folder, caplog, trained_run):
+    run = shutil.copytree(trained_run, folder / "run")
+    level = RecorderLevel(0.5, 1.0, 200)
+    levels = {"17 ms whole px move": level}
+    save_model(replace(load_model(run), starter=MARK, levels=levels), folder / "adapted")
+    shutil.copy(run / "reference.json", folder / "adapted")
+    partition = score_now([folder / "log.csv"], folder / "adapted", folder / "scores", DAY)
+    assert starter_text(read_manifest(partition)) == ADAPTED_STARTER_TEXT
+    job = MonitorJob(folder / "store", folder / "scores", run, folder / "drift", DAY)
+    assert read_manifest(monitor(job))["is_starter"] is False
+    assert "not yours" not in caplog.text
+
+
 def test_prefects_page_says_it(starter, folder):
     partition = score_now([folder / "log.csv"], starter, folder / "scores", DAY)
-    assert f"| model | {STARTER_TEXT} |" in day_summary(
+    assert f"| starter | {STARTER_TEXT} |" in day_summary(
         DAY, read_manifest(partition), partition, None
     )
 
@@ -183,6 +201,6 @@ def test_the_starter_that_ships_is_whole_small_and_says_what_it_is():
     files = [path for path in shipped.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 2_000_000
     card = (shipped / "MODEL_CARD.md").read_text()
-    assert card.startswith("# Model card: starter model, ")
+    assert card.splitlines()[0].endswith(" (starter model)")
     assert "## On recordings that it has not seen" in card
     assert "MIT" in (shipped / "NOTICE.md").read_text()

@@ -15,7 +15,7 @@ from pipeline.config import Task, WindowConfig
 from pipeline.errors import DataError
 from pipeline.features.kinematics import session_feature_frame
 from pipeline.scores.partitions import for_spreadsheets, read_scores
-from pipeline.scores.starter import starter_note
+from pipeline.scores.starter import starter_notes
 from pipeline.sessions.labels import read_group_column, read_labels
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path, local_folder
@@ -51,7 +51,7 @@ def evaluate(job: EvaluateJob) -> Evaluation:
     if job.stores:
         features = session_feature_frame(load_sessions(job.stores).with_events(), WindowConfig())
     evaluation = evaluate_scores(read_scores(job.scores), read_labels(job.labels), features)
-    evaluation = replace(evaluation, notes=(*starter_note(job.scores), *evaluation.notes))
+    evaluation = replace(evaluation, notes=(*starter_notes(job.scores), *evaluation.notes))
     if job.by is not None:
         named = read_group_column(job.labels, job.by)
         group = np.array([named[name] or NOT_SAID for name in evaluation.scored.session_id], object)
@@ -96,7 +96,7 @@ def audit(job: AuditJob) -> Audit:
     scores = read_scores(job.scores) if job.scores else None
     found = audit_case(case, shortcuts, scores, seed=job.seed)
     if job.scores:
-        found = replace(found, notes=(*starter_note(job.scores), *found.notes))
+        found = replace(found, notes=(*starter_notes(job.scores), *found.notes))
     if job.to is not None:
         from model.plots import plot_audit
 

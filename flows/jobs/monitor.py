@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from model.registry import is_starter, resolve_run
+from model.registry import is_adapted, is_starter, resolve_run
 from pipeline.config import DriftConfig
 from pipeline.errors import NotFoundError
 from pipeline.monitoring.drift import find_drift, strongest
@@ -52,7 +52,8 @@ def monitor(job: MonitorJob) -> StoragePath:
     store, scores = as_path(job.store), as_path(job.scores)
     table = _read_day(scores, run_date)
     run, reference = _reference(scores, run_date, job.models)
-    if is_starter(run):
+    is_of_others = is_starter(run) and not is_adapted(run)
+    if is_of_others:
         log.warning("%s", STARTER_REFERENCE)
     day = _summary(day_folder(store, run_date), table)
     checked_at = datetime.now(UTC)
@@ -71,7 +72,7 @@ def monitor(job: MonitorJob) -> StoragePath:
                 "level": level,
                 "n_sessions": table.num_rows,
                 "reference": str(run.absolute()),
-                "is_starter": is_starter(run),
+                "is_starter": is_of_others,
                 "checked_at": checked_at.isoformat(),
             },
         )

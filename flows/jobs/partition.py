@@ -22,7 +22,7 @@ from pipeline.ingest.report import duplicates_table, join_shard_reports
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.scores.abstentions import Tally, abstaining_accounts, reasons_counted, with_review
 from pipeline.scores.recorders import unknown_recorders, unknown_recorders_text
-from pipeline.scores.starter import STARTER_TEXT
+from pipeline.scores.starter import starter_text
 from pipeline.scores.table import repeated_hashes, short_hashes
 from pipeline.storage.paths import StoragePath, open_parquet, remove_tree
 from pipeline.storage.publish import parquet_writer, publish_partition, seal, write_parquet
@@ -206,8 +206,8 @@ def summary_lines(manifest: Mapping[str, Any]) -> list[str]:
         f"{manifest['n_sessions']:,} sessions: {manifest['n_flagged']:,} flagged, "
         f"{manifest['n_review']:,} for review"
     ]
-    if manifest.get("is_starter"):
-        lines.append(STARTER_TEXT)
+    if text := starter_text(manifest):
+        lines.append(text)
     if manifest["n_abstained"]:
         lines.append(f"abstained: {manifest['n_abstained']:,} ({_listed(manifest['abstained'])})")
     lines += _accounts(manifest["abstaining_accounts"])

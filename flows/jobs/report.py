@@ -33,7 +33,7 @@ from pipeline.report.cases import (
 from pipeline.report.page import day_json, page_html, shown_events
 from pipeline.schemas import SCORES
 from pipeline.scores.partitions import open_scores
-from pipeline.scores.starter import STARTER_TEXT
+from pipeline.scores.starter import starter_text
 from pipeline.sessions.feedback import latest_labels
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path
@@ -103,7 +103,7 @@ def report(job: ReportJob) -> Generator[Progress, None, list[StoragePath]]:
     summary = {
         "day": day_json(days.to_pandas(), day),
         "agreement": _agreement(table, known),
-        "starter": STARTER_TEXT if manifests[0].get("is_starter") else None,
+        "starter": starter_text(manifests[0]) or None,
         "n_cases": cases.num_rows,
         "n_scored": table.num_rows,
         "n_missing": n_missing,

@@ -195,6 +195,7 @@ def _described(job: ScoreJob, run: ScoringRun, model: TrainedModel) -> dict[str,
         "run": str(job.model.absolute()),
         "abstain_is": job.abstain_is,
         "is_starter": model.starter is not None,
+        "is_adapted": bool(model.levels),
     }
 
 

@@ -17,7 +17,7 @@ from prefect.artifacts import (
 
 from flows.jobs.progress import Progress
 from flows.settings import Settings
-from pipeline.scores.starter import STARTER_TEXT
+from pipeline.scores.starter import starter_text
 from pipeline.storage.paths import StoragePath, as_path
 
 if TYPE_CHECKING:  # it would load JAX before it is set up
@@ -97,8 +97,8 @@ def day_summary(
         ("scores", f"`{partition}`"),
         ("pictures of the highest", f"`{sheet}`" if sheet else "none"),
     ]
-    if manifest.get("is_starter"):
-        rows.insert(0, ("model", STARTER_TEXT))
+    if text := starter_text(manifest):
+        rows.insert(0, ("starter", text))
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return f"# Scores of {day}\n\n| | |\n|---|---|\n{table}\n"
 

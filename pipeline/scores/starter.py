@@ -1,6 +1,7 @@
 """Say where a score is by the starter model: the one that ships, trained on few people."""
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from pipeline.scores.partitions import read_manifest
 from pipeline.storage.paths import StoragePath, as_path
@@ -13,27 +14,33 @@ STARTER_TEXT: Final = (
     "Trust the order of the scores more than the threshold; `pointerprint adapt` sets its level to "
     "your sessions, `pointerprint train STORE --simulate` makes a model of your own"
 )
+ADAPTED_STARTER_TEXT: Final = (
+    f"{STARTER_MODEL}, with its level set to your sessions: it ships with pointerprint and was "
+    "trained on few people, none of yours; `pointerprint train STORE --simulate` makes a model of "
+    "your own"
+)
 STARTER_REFERENCE: Final = (
     f"the reference is the {STARTER_MODEL}'s: its people, not yours. That the days differ from it "
     "says nothing; compare days with each other, or train a model of your own"
 )
 
 
-def days_by_starter(scores: StoragePath) -> list[str]:
-    """Return the days of SCORES, or of one partition, that the starter model scored."""
+def starter_text(manifest: Mapping[str, Any]) -> str:
+    """Return what to know of scores with this manifest if the starter model made them, else ""."""
+    if not manifest.get("is_starter"):
+        return ""
+    return ADAPTED_STARTER_TEXT if manifest.get("is_adapted") else STARTER_TEXT
+
+
+def starter_notes(scores: StoragePath) -> tuple[str, ...]:
+    """Return notes for figures of SCORES, or of one partition, for days that the starter scored."""
     scores = as_path(scores)
-    partitions = [scores, *sorted(scores.glob("run_date=*"))]
-    return [
-        partition.name.removeprefix("run_date=")
-        for partition in partitions
-        if (partition / MANIFEST).is_file() and read_manifest(partition).get("is_starter")
-    ]
+    days: dict[str, list[str]] = {}
+    for partition in [scores, *sorted(scores.glob("run_date=*"))]:
+        if (partition / MANIFEST).is_file() and (text := starter_text(read_manifest(partition))):
+            days.setdefault(text, []).append(partition.name.removeprefix("run_date="))
+    return tuple(f"scores of {_span(dates)} are by the {text}" for text, dates in days.items())
 
 
-def starter_note(scores: StoragePath) -> tuple[str, ...]:
-    """Return a note for figures of SCORES some of which are by the starter model."""
-    days = days_by_starter(scores)
-    if not days:
-        return ()
-    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    return (f"scores of {when} are by the {STARTER_TEXT}",)
+def _span(dates: Sequence[str]) -> str:
+    return dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
