@@ -17,6 +17,8 @@ from pipeline.features.kinematics import (
     kinematic_features,
     session_features,
 )
+from pipeline.features.motion import jump_share, measure_motion
+from pipeline.features.movements import find_movements
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows
@@ -206,3 +208,23 @@ def test_each_feature_is_ranked_by_itself_over_the_labelled_rows():
 def test_an_auc_needs_both_classes():
     with pytest.raises(DataError, match="all 2 sessions are fraud"):
         feature_aucs(np.zeros((2, 1), np.float32), np.ones(2, np.int8))
+
+
+def test_where_the_pointer_was_away_no_feature_counts_the_step():
+    path = [(16 * i, 5 * i, 3 * i) for i in range(12)]
+    away = [(t + 3000, x + 900, y + 400) for t, x, y in path]
+    here, both = make_sessions(path), make_sessions([*path, *away])
+    features = [
+        dict(zip(KINEMATIC_FEATURES, kinematic_features(s, whole_sessions(s))[0], strict=True))
+        for s in (here, both)
+    ]
+    for name in ("speed_max_px_s", "speed_mean_px_s", "step_median_px", "straightness"):
+        assert features[0][name] == pytest.approx(features[1][name], rel=1e-3), name
+    assert jump_share(measure_motion(both)).value.tolist() == [0.0]
+
+
+def test_a_jump_ends_a_movement_of_a_slow_recorder_too():
+    slow = [(200 * i, 20 * i, 0) for i in range(8)]
+    away = [(t + 1400 + 600, x + 700, 500) for t, x, _ in slow]
+    found = find_movements(make_sessions([*slow, *away]))
+    assert list(zip(found.first.tolist(), found.last.tolist(), strict=True)) == [(0, 7), (8, 15)]

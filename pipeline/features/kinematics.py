@@ -17,6 +17,7 @@ from pipeline.features.intervals import PAUSE_MS, Intervals, window_rows
 from pipeline.features.quantities import (
     direction_rad,
     elapsed_ms,
+    is_jump,
     speed_px_s,
     step_px,
     turn_rad,
@@ -137,12 +138,17 @@ class _Segments:
 
 
 def _cut_segments(sessions: Sessions, windows: Windows) -> _Segments:
+    """Return the segments of windows, without those in which the pointer was away."""
     groups, event = window_rows(windows, windows.stop - windows.start - 1)
     position = sessions.x_px.astype(np.float64) + 1j * sessions.y_px
-    return _Segments(
-        intervals=Intervals(groups, sessions.t_us[event + 1] - sessions.t_us[event]),
-        step=position[event + 1] - position[event],
-    )
+    step = position[event + 1] - position[event]
+    interval_us = sessions.t_us[event + 1] - sessions.t_us[event]
+    # A segment of another window is no neighbour: nothing stands between them.
+    begins = np.flatnonzero(np.diff(groups.of)) + 1
+    length_px = np.insert(step_px(step.real, step.imag), begins, 0)
+    jumps = is_jump(length_px, np.insert(interval_us / 1000, begins, 0))
+    moves = ~np.delete(jumps, begins + np.arange(len(begins)))
+    return _Segments(Intervals(groups.where(moves), interval_us[moves]), step[moves])
 
 
 def _shape(segments: _Segments) -> dict[str, np.ndarray]:

@@ -13,7 +13,14 @@ from jaxtyping import Bool, Complex128, Float64, Int64, Shaped
 
 from pipeline.features.intervals import REST_MS, Intervals, rest_limit_ms
 from pipeline.features.movements import find_movements
-from pipeline.features.quantities import direction_rad, elapsed_ms, speed_px_s, turn_rad
+from pipeline.features.quantities import (
+    JUMP_PX,
+    direction_rad,
+    elapsed_ms,
+    is_jump,
+    speed_px_s,
+    turn_rad,
+)
 from pipeline.schemas import Kind
 from pipeline.sessions.ragged import Grouping, ratio
 from pipeline.sessions.resample import ResampleConfig, resample
@@ -206,7 +213,6 @@ def _clicks(sessions: Sessions) -> tuple[Int64[np.ndarray, " clicks"], Grouping]
 
 
 LONG_STEP_PX = 4.0  # a shorter step's direction is that of the pixels
-JUMP_PX = 150.0
 JUMP_PX_S = 3000.0  # what a hand covers between two events of a slow recorder is no jump
 JUMP_TIMES = 5.0  # as long as the segments before and after it
 
@@ -268,17 +274,21 @@ def equal_step_share(motion: SessionMotion) -> Measured:
 
 
 def jump_share(motion: SessionMotion) -> Measured:
-    """Return how much of the path is covered in single steps that nothing leads up to."""
-    length_px = motion.length_px
+    """Return how much of the path is covered in single steps that nothing leads up to.
+
+    Where the pointer was away meanwhile, no path was covered.
+    """
+    is_away = is_jump(motion.length_px, 1000 * motion.elapsed_s)
+    length_px = np.where(is_away, 0, motion.length_px)
     leads_px = np.where(1000 * motion.elapsed_s <= REST_MS, length_px, 0)
     inside = motion.of_session.neighbours()
     before_px = np.append(0, np.where(inside, leads_px[:-1], 0))[: len(length_px)]
     after_px = np.append(np.where(inside, leads_px[1:], 0), 0)[: len(length_px)]
     of_session = motion.of_session
     median_ms = np.minimum(motion.intervals.median_ms, REST_MS)
-    is_jump = length_px >= np.maximum(JUMP_PX, JUMP_PX_S * median_ms / 1000)[of_session.of]
-    is_jump &= length_px >= JUMP_TIMES * np.maximum(before_px, after_px)
-    jumped_px = of_session.sum(is_jump * length_px)
+    is_long = length_px >= np.maximum(JUMP_PX, JUMP_PX_S * median_ms / 1000)[of_session.of]
+    is_long &= length_px >= JUMP_TIMES * np.maximum(before_px, after_px)
+    jumped_px = of_session.sum(is_long * length_px)
     return measured(ratio(jumped_px, of_session.sum(length_px)), of_session.count())
 
 

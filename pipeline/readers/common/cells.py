@@ -191,9 +191,10 @@ def buttons(
     which is the left one and not pressed.
     """
     if "button" not in given:
-        if "event" not in given:
+        event = words(given["event"]) if "event" in given else None
+        if event is None or not any(button_of(word) > 0 for word in event.dictionary.to_pylist()):
             return zeros(len(kind), np.int8)  # Button.NONE
-        of_event = codes(words(given["event"]), button_of)
+        of_event = codes(event, button_of)
         is_press = np.isin(kind, _PRESSES) & (of_event >= 0)
         return np.where(is_press, of_event, np.int8(Button.NONE))
     cells = words(given["button"])

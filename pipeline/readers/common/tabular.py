@@ -72,7 +72,8 @@ def to_log(
     kind = cells.kinds(given, n)
     button = cells.buttons(given, kind)
     unknown = _unknown_words(given, kind, button)
-    button = np.where(button == words.UNKNOWN, np.int8(Button.OTHER), button)
+    if button.min(initial=0) < 0:
+        button = np.where(button == words.UNKNOWN, np.int8(Button.OTHER), button)
     label, is_wrong_label = nothing(n, pa.int8()), zeros(n, np.bool_)
     if "label" in given:
         label, is_wrong_label = cells.labels(given["label"])
@@ -104,6 +105,8 @@ def to_log(
     }
     events = pa.table([made[name] for name in EVENTS.names], schema=EVENTS)
     log = Log(events, rejected, {}, words=unknown, note=reading.note)
+    if kind.min(initial=0) >= 0 and not np.any(is_wrong_label):
+        return log
     log = _without_ignored(log, kind == words.NOT_POINTER)
     kind, is_wrong_label = (a[kind != words.NOT_POINTER] for a in (kind, is_wrong_label))
     log = _without(log, kind == words.UNKNOWN, "unknown_event")
@@ -133,8 +136,8 @@ def _unknown_words(
     unknown: Counter[str] = Counter()
     event = "event" if "event" in given else "state"
     for name, code in ((event, kind), ("button", button)):
-        is_unknown = code == words.UNKNOWN
-        if is_unknown.any() and name in given:
+        if code.min(initial=0) < 0 and name in given:
+            is_unknown = code == words.UNKNOWN
             found = cells.words(given[name]).filter(pa.array(is_unknown)).cast(pa.string())
             for row in found.value_counts().to_pylist()[:_WORDS_SHOWN]:
                 unknown[f"{name} {(row['values'] or '')[:_WORD_CHARACTERS]}"] += row["counts"]
