@@ -67,6 +67,19 @@ def test_a_person_who_was_recorded_for_hours_does_not_name_the_recorder():
     assert names(path(8, n=5000), path(17, n=300), path(17, n=300)) == ["17 ms whole px move"] * 3
 
 
+def test_of_a_long_file_a_bounded_sample_is_looked_at(monkeypatch):
+    taken = []
+    take = Sessions.take
+    monkeypatch.setattr(Sessions, "take", lambda *given: taken.append(take(*given)) or taken[-1])
+    logs = [path(17, n=700, seed=i % 7) for i in range(301)] + [[]] * 3
+    logs[-4] = path(17, n=700, kinds=[Kind.DOWN])  # seldom, and yet it is in the name
+    assert set(names(*logs)) == {"17 ms whole px move+press"}
+    (sample,) = taken
+    assert 50 <= len(sample) <= 100
+    assert 25_000 <= len(sample.t_us) <= 50_000
+    assert sample.session_id.tolist() == [f"s{i}" for i in range(0, 301, 4)]
+
+
 def test_of_few_events_no_recorder_is_known():
     assert names([(0, 0, 0), (17, 1, 0)], []) == [None, None]
     assert recorder_counts(name_recorders(make_sessions([(0, 0, 0)]))) == {NOT_KNOWN: 1}

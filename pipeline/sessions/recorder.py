@@ -28,6 +28,8 @@ NOT_KNOWN: Final = "not known"
 
 FEWEST_INTERVALS: Final = 8  # of a file: fewer show no clock
 _MOST_INTERVALS: Final = 200  # that a session counts for: who was recorded for hours is one person
+_MOST_SESSIONS: Final = 100  # of a file that are looked at, spread evenly over it
+_MOST_EVENTS: Final = 50_000  # of a file that are looked at: each session's first so many
 _LONGEST_US: Final = 1_000_000  # a longer time is a rest
 _POLLED: Final = {"same_clock": 0.9, "repeats": 0.2}  # shares from which a recorder polls
 _FRACTIONAL: Final = 0.1  # of a session's positions
@@ -93,8 +95,12 @@ def _estimate(
 ) -> list[tuple[str | None, str]]:
     """Return the clock of each file, None if it isn't known, and what else its events look like.
 
-    Each session counts by its intervals, up to `_MOST_INTERVALS`.
+    The clock and the positions are those of a sample (`_sample`), in which each session counts by
+    its intervals, up to `_MOST_INTERVALS`; which events there are is asked of all.
     """
+    kinds = _kinds_of_files(sessions, file, n_files)
+    chosen, most_events = _sample(sessions, file, n_files)
+    sessions, file = sessions.take(chosen, most_events), file[chosen]
     owner = sessions.session_of_event
     is_within = owner[1:] == owner[:-1]
     step_us = np.diff(sessions.t_us)
@@ -121,8 +127,6 @@ def _estimate(
     clock_shares = of_files(shares)
     repeats = of_files(_share(owner[1:], is_repeat, len(sessions)))
     fractional = of_files((_share(owner, is_fraction, len(sessions)) > _FRACTIONAL).astype(float))
-    kinds = np.zeros((n_files, len(Kind)), bool)
-    kinds[file[owner], sessions.kind] = True
     n_intervals = np.bincount(file, n_ticks, n_files)
     found = []
     for i in range(n_files):
@@ -133,6 +137,35 @@ def _estimate(
         looks = f"{'fractional' if fractional[i] >= 0.5 else 'whole'} px {_kinds(kinds[i])}"
         found.append((clock_name if n_intervals[i] >= FEWEST_INTERVALS else None, looks))
     return found
+
+
+def _sample(
+    sessions: Sessions, file: Int64[np.ndarray, " sessions"], n_files: int
+) -> tuple[Int64[np.ndarray, " chosen"], Int64[np.ndarray, " chosen"]]:
+    """Return which sessions show a file's recorder, and how many of the first events of each.
+
+    A program writes alike from the first session to the last: more would only take longer.
+    """
+    by_file = np.flatnonzero(sessions.n_events)
+    by_file = by_file[np.argsort(file[by_file], kind="stable")]
+    n = np.bincount(file[by_file], minlength=n_files)
+    rank = np.arange(len(by_file)) - (np.cumsum(n) - n)[file[by_file]]
+    every = -(-n // _MOST_SESSIONS)
+    chosen = by_file[rank % every[file[by_file]] == 0]
+    n_chosen = np.bincount(file[chosen], minlength=n_files)
+    return chosen, _MOST_EVENTS // n_chosen[file[chosen]]
+
+
+def _kinds_of_files(
+    sessions: Sessions, file: Int64[np.ndarray, " sessions"], n_files: int
+) -> Bool[np.ndarray, "files kinds"]:
+    """Mark which kinds of events each file has."""
+    has_any = np.flatnonzero(sessions.n_events)
+    flags = np.left_shift(1, sessions.kind, dtype=np.int32)
+    of_session = np.bitwise_or.reduceat(flags, sessions.offsets[has_any])
+    of_file = np.zeros(n_files, np.int32)
+    np.bitwise_or.at(of_file, file[has_any], of_session)
+    return of_file[:, None] & (1 << np.arange(len(Kind))) > 0
 
 
 def _share(

@@ -67,10 +67,19 @@ class Sessions:
         has_any = self.n_events > 0
         return self if has_any.all() else self.take(has_any)
 
-    def take(self, indices: Shaped[np.ndarray, " chosen"]) -> "Sessions":
-        """Return the sessions at `indices` (or where a boolean mask is true), in that order."""
+    def take(
+        self,
+        indices: Shaped[np.ndarray, " chosen"],
+        most_events: Int64[np.ndarray, " chosen"] | None = None,
+    ) -> "Sessions":
+        """Return the sessions at `indices` (or where a boolean mask is true), in that order.
+
+        Of each at most its first `most_events`, if that is given.
+        """
         indices = np.arange(len(self))[indices]
         counts = self.n_events[indices]
+        if most_events is not None:
+            counts = np.minimum(counts, most_events)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         events = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], counts)
         return self.gather(indices, events, offsets)
