@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from people import people
@@ -22,6 +23,7 @@ from flows.settings import Settings, load_settings
 from model import bootstrap
 from model.bootstrap import group_counts as counts
 from model.config import PromotionConfig
+from model.level import fit_level_reference
 from model.owner.profiles import Profiles
 from model.owner.scorer import OwnerScorer
 from model.owner.train import PopulationData
@@ -197,6 +199,27 @@ def test_simulated_twins(both):
     assert printed[1][-1] == f"{both.there}/twins"
     # The same parts: each is whole, under a name made of what it holds.
     assert names(both.here / "twins.quarantine") == names(both.there / "twins.quarantine")
+
+
+def test_adapting(bucket, tmp_path):
+    easy_store(tmp_path / "store", n=128, people=32)
+    rng = np.random.default_rng(0)
+    values = np.append(rng.normal(3, 0.6, 200), rng.normal(8, 1, 200))
+    reference = fit_level_reference(
+        values, np.repeat([0, 1], 200), np.full(400, "lab", dtype=object)
+    )
+    save_model(replace(untrained(), level_reference=reference), tmp_path / "run")
+    (tmp_path / "run" / "_SUCCESS").touch()
+    copy(tmp_path, bucket / "adapting")
+    found = Both(tmp_path, bucket / "adapting")
+
+    found.each(
+        lambda at: command("adapt", at / "store", "--model", at / "run", "--to", at / "run2")
+    )
+    assert names(found.here / "run2") == names(found.there / "run2")
+    here, there = found.each(lambda at: load_model(at / "run2"))
+    assert here.model_id == there.model_id != load_model(found.here / "run").model_id
+    assert list(here.levels) == ["17 ms fractional px move"]
 
 
 def test_profiles(bucket, tmp_path):

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -144,7 +145,8 @@ def test_the_adapt_flow_says_what_it_did_and_does_nothing_where_all_is_covered(
     prefect, model, store, tmp_path
 ):
     flow = flow_of("adapt")
-    here = {"store": store, "models": model.parent, "scores": tmp_path, "date": DAY}
+    models = shutil.copytree(model.parent, tmp_path / "models")
+    here = {"store": store, "models": models, "scores": tmp_path, "date": DAY}
     state = flow(**here, return_state=True)
     assert state.is_completed()
     assert state.message == "it was set for every recorder of these sessions"

@@ -79,6 +79,7 @@ def test_a_run_holds_what_decides_a_score_and_how_it_came_about(made):
         *("checkpoint", "config.json", "calibration.json", "policy.json"),
         *("metrics.json", "split.json", "history.json", "MODEL_CARD.md", "_SUCCESS"),
         *("reasons.json", "prints", "reference.json", "manifest.json", "recorders.json"),
+        "level_reference.json",
         *("training.png", "roc.png", "reliability.png", "scores.png"),
     }
     assert not list(made.run.parent.glob("*.training"))
