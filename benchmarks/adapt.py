@@ -199,7 +199,7 @@ def to_text(rows: Sequence[dict[str, Any]]) -> str:
     is_it = (each["rate"] == "as recorded") & (each["n_sessions"] == 200)
     for row in each[is_it & (each["fraud_share"] == 0.05)].to_dict("records"):
         names = ("fpr_before", "fpr_after", "recall_before", "recall_after")
-        cells = " | ".join(percent(row[name]) for name in names)
+        cells = " | ".join("-" if np.isnan(row[name]) else percent(row[name]) for name in names)
         lines.append(f"| {row['out']} | {cells} | {row['is_adapted']:.0%} |")
     return "\n".join(lines)
 
