@@ -23,6 +23,8 @@ def save_parameters(network: Network, folder: Path) -> None:
     arrays = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(network)))
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(folder.resolve(), arrays)
+    # Orbax writes the path of the folder into it, and reads it in object stores alone.
+    (folder / "commit_success.txt").unlink(missing_ok=True)
 
 
 def load_parameters(network: Network, folder: Path) -> Network:
