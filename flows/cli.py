@@ -48,6 +48,9 @@ it has no [run]. `pointerprint settings` prints them all and what they are for."
 STRONG_DRIFT: Final = 3
 """The exit code of `monitor` after a strong change."""
 
+UNHEALTHY: Final = 3
+"""The exit code of `health` if something is wrong."""
+
 
 def _version() -> str:
     from importlib.metadata import version
@@ -542,6 +545,38 @@ def monitor(
     _print(found.to_pylist() if json else f"{drift_text(found)}\n{partition}")
     if strongest(found) == "strong":
         raise SystemExit(STRONG_DRIFT)
+
+
+@app.command
+def health(
+    *,
+    max_age_h: Annotated[
+        float, Parameter(help="The most hours since a daily job's last success.")
+    ] = 26.0,
+    min_free_gb: Annotated[float, Parameter(help="The least room on each disk, GB.")] = 1.0,
+    metrics: Annotated[
+        bool, Parameter(negative=(), help="Print Prometheus' text format instead.")
+    ] = False,
+    settings: SettingsFile = None,
+    set_: Sets = None,
+    json: AsJson = False,
+) -> None:
+    """Say when each job last succeeded, on which day, and what is wrong; exit 3 if anything is."""
+    from flows.jobs.health import HealthJob, health_json, health_metrics, health_text
+    from flows.jobs.health import health as find_health
+    from flows.prefect.environment import configured_url, is_healthy, own_url
+
+    loaded, _ = _load(settings, set_)
+    named = configured_url(loaded)
+    url = named or own_url(loaded.server)
+    expects_server = named is not None or loaded.server.home.is_dir()
+    found = find_health(
+        HealthJob(loaded, url, is_healthy(url), expects_server, max_age_h, min_free_gb)
+    )
+    text = health_metrics(found) if metrics else health_text(found)
+    _print(health_json(found) if json else text)
+    if not found.is_healthy:
+        raise SystemExit(UNHEALTHY)
 
 
 @app.command

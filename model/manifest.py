@@ -15,6 +15,7 @@ from typing import Final, Literal
 from pipeline.errors import SchemaError
 from pipeline.storage.paths import StoragePath, relative_path
 from pipeline.storage.records import parse_record, read_json, write_record
+from pipeline.storage.version import program_version
 
 RUN_MANIFEST: Final = "manifest.json"
 VERSION: Final = 1
@@ -44,6 +45,7 @@ class RunManifest:
     version: int
     encoding: int
     files: Mapping[str, tuple[str, ...]]  # hashes; two while a file is being replaced
+    pointerprint: str  # the version of the program that wrote it; empty: before it was kept
 
 
 def write_manifest(run: StoragePath, unfinished: Mapping[str, StoragePath] | None = None) -> None:
@@ -55,7 +57,8 @@ def write_manifest(run: StoragePath, unfinished: Mapping[str, StoragePath] | Non
     files: dict[str, tuple[str, ...]] = {name: (digest,) for name, digest in _hashes(run)}
     for name, path in (unfinished or {}).items():
         files[name] = tuple(sorted({*files.get(name, ()), _sha256(path)}))
-    write_record(RunManifest("run", VERSION, ENCODING, files), run / RUN_MANIFEST)
+    manifest = RunManifest("run", VERSION, ENCODING, files, program_version())
+    write_record(manifest, run / RUN_MANIFEST)
 
 
 def check_manifest(run: StoragePath, where: StoragePath | None = None) -> None:
@@ -89,7 +92,7 @@ def _read(run: StoragePath) -> Mapping[str, Sequence[str]]:
             f"it is a model of version {found.get('version')!r}, this pointerprint reads {VERSION}"
         )
         raise SchemaError(path, what, _OTHER_VERSION)
-    manifest = parse_record(RunManifest, found, path, _AGAIN)
+    manifest = parse_record(RunManifest, {"pointerprint": "", **found}, path, _AGAIN)
     if manifest.encoding != ENCODING:
         raise SchemaError(
             path,

@@ -28,6 +28,7 @@ from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import MANIFEST, lock, publish_partition, seal, staging, write_parquet
 from pipeline.storage.store import check_date, day_folder, is_store, read_sessions
+from pipeline.storage.version import program_version
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def monitor(job: MonitorJob) -> StoragePath:
                 "reference": str(run.absolute()),
                 "is_starter": is_of_others,
                 "checked_at": checked_at.isoformat(),
+                "pointerprint": program_version(),
             },
         )
         publish_partition(staged, target)

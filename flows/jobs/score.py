@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib import metadata
 
 from flows.jobs.inputs import each_sessions
 from flows.jobs.partition import publish_scores, staged_scores, summary_lines
@@ -36,6 +35,7 @@ from pipeline.storage.shards import (
     plan_shards,
 )
 from pipeline.storage.store import check_date
+from pipeline.storage.version import program_version
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +94,9 @@ def score(job: ScoreJob) -> Generator[Progress, None, StoragePath]:
                 history = each_sessions(job.history, job.format, job.columns)
                 rows = mark_replays(run.staged, len(shards), history, model)
             manifest = publish_scores(
-                run.staged, shards, rows, job.partition, _described(job, run, model), job.abstain_is
-            )
+                run.staged, shards, rows, job.partition, _described(job, run, model, began),
+                job.abstain_is,
+            )  # fmt: skip
         except DataError:  # the same sources would end the same way again
             drop_staged(run.staged)
             raise
@@ -121,7 +122,7 @@ def _begin(job: ScoreJob, model: TrainedModel, shards: Sequence[Shard]) -> Scori
         "recorders": dict(model.recorders),
         "reference_ranges": None if ranges is None else ranges.to_json(),
         "scores": SCORES.metadata[b"version"].decode(),
-        "pointerprint": metadata.version("pointerprint"),
+        "pointerprint": program_version(),
     }
     staged, begun = open_staged(
         job.partition,
@@ -178,9 +179,13 @@ def _refuse_sources_without_logs(job: ScoreJob, run: ScoringRun, shards: Sequenc
             refuse_no_logs(own[0].logs, job.format, job.columns)
 
 
-def _described(job: ScoreJob, run: ScoringRun, model: TrainedModel) -> dict[str, object]:
+def _described(
+    job: ScoreJob, run: ScoringRun, model: TrainedModel, began: float
+) -> dict[str, object]:
     """Return what the manifest says of the run, beside what came of it."""
     return {
+        "pointerprint": program_version(),
+        "duration_s": round(time.monotonic() - began, 3),  # but for publishing
         "run_id": run.run_id,
         "scored_at": run.scored_at.isoformat(),
         "model_id": run.model_id,

@@ -33,6 +33,7 @@ from pipeline.sessions.sessions import (
 )
 from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import parquet_writer, write_json, write_parquet
+from pipeline.storage.version import program_version
 
 GROUP_SESSIONS: Final = 4096  # of a row group, at most
 GROUP_EVENTS: Final = 2_000_000
@@ -92,7 +93,7 @@ def write_part(
     if rejected.num_rows:
         write_parquet(rejected, part.quarantine)
     all_sessions = concatenate_sessions(sessions)
-    write_json({"n_sessions": len(all_sessions), **manifest}, part.manifest)
+    write_json(_described(len(all_sessions), manifest), part.manifest)
     if len(all_sessions):
         write_parquet(_row_groups(all_sessions), part.sessions)
 
@@ -118,9 +119,13 @@ def write_large_part(
                 n_rejected += rejected.num_rows
         if not n_rejected:
             part.quarantine.unlink()
-        write_json({"n_sessions": n_sessions, **manifest()}, part.manifest)
+        write_json(_described(n_sessions, manifest()), part.manifest)
     if not n_sessions:
         part.sessions.unlink()
+
+
+def _described(n_sessions: int, manifest: Mapping[str, object]) -> dict[str, object]:
+    return {"n_sessions": n_sessions, "pointerprint": program_version(), **manifest}
 
 
 def _row_groups(sessions: Sessions) -> Iterator[pa.Table]:
@@ -163,7 +168,24 @@ def note_ingested(store: StoragePath, ingest_date: str, n_files: int) -> None:
     """Write down that a day was ingested into: that nothing new came is known from then on."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     path = quarantine_folder(store) / f"{_DAY}{ingest_date}" / _INGESTED
-    write_json({"ingested_at": at, "n_files": n_files}, path)
+    noted = {"ingested_at": at, "n_files": n_files, "pointerprint": program_version()}
+    write_json(noted, path)
+
+
+def ingested_days(store: StoragePath) -> dict[str, str]:
+    """Return when each day was last ingested into, ISO 8601, UTC.
+
+    For days of versions that didn't write it down: when their last part was written.
+    """
+    store = as_path(store)
+    days: dict[str, str] = {}
+    for path in part_paths(store):
+        at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+        day = path.parent.name.removeprefix(_DAY)
+        days[day] = max(days.get(day, ""), at)
+    for path in quarantine_folder(store).glob(f"{_DAY}*/{_INGESTED}"):
+        days[path.parent.name.removeprefix(_DAY)] = json.loads(path.read_text())["ingested_at"]
+    return days
 
 
 def require_ingested(store: StoragePath, ingest_date: str) -> None:
