@@ -86,6 +86,7 @@ Sets = Annotated[
     list[str] | None,
     Parameter(name="--set", negative=(), help="Override a setting: `--set store=/srv/store`."),
 ]
+Yes = Annotated[bool, Parameter(negative=(), help="Do it; without, it only says what it would.")]
 Models = Annotated[
     Path | None, Parameter(help="The folder of models; default: the settings' `models`.")
 ]
@@ -545,6 +546,49 @@ def monitor(
     _print(found.to_pylist() if json else f"{drift_text(found)}\n{partition}")
     if strongest(found) == "strong":
         raise SystemExit(STRONG_DRIFT)
+
+
+@app.command
+def prune(
+    *,
+    keep_days: Annotated[int, Parameter(help="Keep what is of the last days, as many.")],
+    yes: Yes = False,
+    settings: SettingsFile = None,
+    set_: Sets = None,
+) -> None:
+    """Delete older sessions, scores, drift, pictures, and logs that are in the store."""
+    from datetime import datetime
+
+    from flows.jobs.prune import PruneJob, prune_text
+    from flows.jobs.prune import prune as delete_old
+
+    loaded, _ = _load(settings, set_)
+    job = PruneJob(loaded, keep_days, datetime.now(loaded.schedule.zone).date(), yes)
+    found = delete_old(job)
+    _print("\n".join([*(str(one.path) for one in found), prune_text(job, found)]))
+
+
+@app.command
+def forget(
+    *,
+    account: Annotated[str, Parameter(help="The account_id.")],
+    reports: Annotated[
+        list[Path] | None,
+        Parameter(negative=(), help="Folders with reports (*.html); those that name it go too."),
+    ] = None,
+    yes: Yes = False,
+    settings: SettingsFile = None,
+    set_: Sets = None,
+) -> None:
+    """Delete an account from store, scores, feedback, profiles, pictures; print a JSON receipt."""
+    from flows.jobs.forget import ForgetJob
+    from flows.jobs.forget import forget as delete_account
+
+    loaded, _ = _load(settings, set_)
+    receipt = delete_account(ForgetJob(loaded, account, tuple(reports or ()), yes))
+    _print(receipt.to_json())
+    if not yes:
+        print_message("only counted: --yes deletes")
 
 
 @app.command

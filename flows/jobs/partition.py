@@ -63,7 +63,7 @@ def publish_scores(
     def counted() -> Iterator[pa.Table]:
         for table, is_kept in zip(rows, kept, strict=True):
             table = with_review(table.filter(pa.array(is_kept)), abstain_is)
-            counts.update(_counts(table))
+            counts.update(partition_counts(table))
             abstained.update(reasons_counted(table))
             unknown.update(unknown_recorders(table))
             tally.add(table)
@@ -172,7 +172,7 @@ def _session_ids(staged: StagedShards, shard: Shard) -> list[str]:
         return parquet.read(columns=["session_id"])["session_id"].to_pylist()
 
 
-def _counts(table: pa.Table) -> dict[str, int]:
+def partition_counts(table: pa.Table) -> dict[str, int]:
     """Return what the manifest says of these rows."""
     n_review, n_flagged = (
         int(table[name].to_numpy(zero_copy_only=False).sum())

@@ -195,9 +195,15 @@ def require_ingested(store: StoragePath, ingest_date: str) -> None:
     """
     store, day = as_path(store), f"{_DAY}{check_date(ingest_date)}"
     noted = quarantine_folder(store) / day
-    if part_paths(store, ingest_date) or (noted / _INGESTED).is_file():
+    if part_paths(store, ingest_date):
         return
-    if any(noted.glob("_manifest-*.json")):
+    is_noted = (noted / _INGESTED).is_file()
+    manifests = [json.loads(path.read_text()) for path in noted.glob("_manifest-*.json")]
+    if any("n_pruned" in manifest for manifest in manifests):
+        raise NotFoundError(
+            store, f"the sessions of {ingest_date} were deleted by `prune`", "choose a later day"
+        )
+    if is_noted or manifests:
         return
     way_out = f"`pointerprint ingest LOG --to {store} --date {ingest_date}`"
     if not is_store(store) and not quarantine_folder(store).is_dir():
