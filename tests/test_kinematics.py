@@ -19,6 +19,7 @@ from pipeline.features.kinematics import (
 )
 from pipeline.features.motion import jump_share, measure_motion
 from pipeline.features.movements import find_movements
+from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows
@@ -221,6 +222,21 @@ def test_where_the_pointer_was_away_no_feature_counts_the_step():
     for name in ("speed_max_px_s", "speed_mean_px_s", "step_median_px", "straightness"):
         assert features[0][name] == pytest.approx(features[1][name], rel=1e-3), name
     assert jump_share(measure_motion(both)).value.tolist() == [0.0]
+
+
+def test_a_jump_is_a_rest_and_is_found_whatever_sessions_stand_beside():
+    slow = [(100 * i, 9 * i, 0) for i in range(12)]
+    away = [(t + 1400, x + 700, 500) for t, x, _ in slow]  # after 300 ms: for this clock no rest
+    back = [(0, 0, 0), (900, 800, 0), *((900 + 100 * i, 800 + 9 * i, 0) for i in range(1, 9))]
+    leaves = [*slow, (2000, 900, 0)]
+
+    one = measure_motion(make_sessions([*slow, *away]))
+    several = measure_motion(make_sessions(leaves, back, [*slow, *away]))
+
+    assert one.is_away.sum() == one.is_rest.sum() == 1
+    assert jump_share(one).value.tolist() == [0.0]
+    assert jump_share(several).value.tolist() == [0.0] * 3
+    assert find_jumps(make_sessions(leaves, [], back)).nonzero()[0].tolist() == [12, 14]
 
 
 def test_a_jump_ends_a_movement_of_a_slow_recorder_too():

@@ -28,6 +28,7 @@ from pipeline.replay.search import (
 )
 from pipeline.replay.signature import VIEWS, concatenate_recordings, record, sign
 from pipeline.schemas import QUARANTINE, SCORES, check_schema
+from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.storage.store import Part, write_part
 
@@ -522,3 +523,20 @@ def test_fit_chance_counts_no_one_against_themselves(chance):
     assert again is not None
     # Copies within a person's own sessions are accidents by this count: it says so.
     assert again["same"].excess > chance["same"].excess
+
+
+def test_no_signature_spans_a_jump():
+    """Wherever the pointer comes back, the movements before and after it are signed alike."""
+    rng = np.random.default_rng(3)
+    for period_ms, rest_ms in ((10, 900), (100, 280)):  # the second is no rest for that recorder
+        rows = session(0.5 * human(rng, 6), period_ms, rest_ms)
+        place = np.repeat(np.arange(6), N_EVENTS)
+        first, second = (
+            make_sessions([(t, x + far * i, y) for (t, x, y), i in zip(rows, place, strict=True)])
+            for far in (2000, -3000)
+        )
+        assert find_jumps(first).sum() == find_jumps(second).sum() == 5
+        one, other = sign(first), sign(second)
+        for view in VIEWS:
+            assert len(one[view]) >= 5
+            np.testing.assert_allclose(one[view].vector, other[view].vector, atol=1e-3)

@@ -15,6 +15,7 @@ from pipeline.features.kinematics import CLOCK_FEATURES, KINEMATIC_FEATURES, kin
 from pipeline.features.movements import MovementConfig, find_movements
 from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import Kind
+from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 from pipeline.sessions.windows import cut_windows
 from pipeline.simulate.generators import BOT_NAMES, GENERATORS, Generator
@@ -491,3 +492,31 @@ def test_keeping_moving_takes_from_the_fast_what_the_slow_lack():
 
     # 40 px in 4 steps, 2 px for each: 32 px are left for what were 0, 20, 20 and 0.
     np.testing.assert_allclose(moved, [0, 2, 20, 38, 40])
+
+
+# --- jumps
+
+
+@pytest.mark.parametrize(("period_ms", "gap_ms"), [(17, 900), (100, 300), (300, 1500)])
+def test_no_bot_draws_a_path_across_a_jump(period_ms, gap_ms):
+    rng = np.random.default_rng(0)
+    rows, t = [], 0
+    for trial in range(6):  # each a reach of 600 px, begun somewhere else
+        start = 700 * (trial % 2) + rng.uniform(0, 90, 2)
+        for done in minimum_jerk_progress(np.linspace(0, 1, 16)):
+            rows.append((t, *np.rint(start + done * np.array([500, 330]))))
+            t += period_ms
+        t += gap_ms - period_ms
+    person = make_sessions(rows)
+    jumps = find_jumps(person)
+    assert np.flatnonzero(jumps).tolist() == [16, 32, 48, 64, 80]
+
+    made = simulate_sessions(person, per_session=2 * len(BOT_NAMES))
+
+    ends = np.flatnonzero(jumps | np.roll(jumps, -1))
+    for i in range(len(made)):
+        bot = made.take(np.array([i]))
+        assert find_jumps(bot)[jumps].all(), bot.session_id
+        assert (bot.x_px[ends] == person.x_px[ends]).all()
+        assert (bot.y_px[ends] == person.y_px[ends]).all()
+        assert (bot.x_px != person.x_px).any(), bot.session_id

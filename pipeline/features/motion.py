@@ -17,11 +17,11 @@ from pipeline.features.quantities import (
     JUMP_PX,
     direction_rad,
     elapsed_ms,
-    is_jump,
     speed_px_s,
     turn_rad,
 )
 from pipeline.schemas import Kind
+from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.ragged import Grouping, ratio
 from pipeline.sessions.resample import ResampleConfig, resample
 from pipeline.sessions.sessions import Sessions
@@ -44,6 +44,7 @@ class SessionMotion:
     step_px: Complex128[np.ndarray, " segments"]  # x + iy
     elapsed_s: Float64[np.ndarray, " segments"]
     is_rest: Bool[np.ndarray, " segments"]
+    is_away: Bool[np.ndarray, " segments"]  # a jump; a rest, too
     chosen: Int64[np.ndarray, " moving"]  # the segments of movements
     movement: Grouping  # of the chosen
     session_of_movement: Int64[np.ndarray, " movements"]
@@ -102,7 +103,8 @@ def measure_motion(sessions: Sessions) -> SessionMotion:
     session = owner[first]
     position = seen.x_px.astype(np.float64) + 1j * seen.y_px
     interval_s = (seen.t_us[first + 1] - seen.t_us[first]) / 1e6
-    is_rest = 1000 * interval_s > rest_limit_ms(intervals.median_ms)[session]
+    is_away = find_jumps(seen)[first + 1]
+    is_rest = is_away | (1000 * interval_s > rest_limit_ms(intervals.median_ms)[session])
     step_px = position[first + 1] - position[first]
     chosen, movement, session_of_movement = _movements(seen, first, session, np.abs(step_px))
     return SessionMotion(
@@ -112,6 +114,7 @@ def measure_motion(sessions: Sessions) -> SessionMotion:
         step_px=step_px,
         elapsed_s=elapsed_ms(1000 * interval_s) / 1000,
         is_rest=is_rest,
+        is_away=is_away,
         chosen=chosen,
         movement=movement,
         session_of_movement=session_of_movement,
@@ -278,8 +281,7 @@ def jump_share(motion: SessionMotion) -> Measured:
 
     Where the pointer was away meanwhile, no path was covered.
     """
-    is_away = is_jump(motion.length_px, 1000 * motion.elapsed_s)
-    length_px = np.where(is_away, 0, motion.length_px)
+    length_px = np.where(motion.is_away, 0, motion.length_px)
     leads_px = np.where(1000 * motion.elapsed_s <= REST_MS, length_px, 0)
     inside = motion.of_session.neighbours()
     before_px = np.append(0, np.where(inside, leads_px[:-1], 0))[: len(length_px)]

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Int64
 
 from pipeline.errors import ConfigError
 from pipeline.features.intervals import REST_INTERVALS, REST_MS, Intervals, rest_limit_ms
-from pipeline.features.quantities import is_jump, step_px
 from pipeline.schemas import Kind
+from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.sessions import Sessions
 
 _MOVING = (Kind.MOVE, Kind.DRAG, Kind.TOUCH)
@@ -85,10 +85,8 @@ def _rests(sessions: Sessions, config: MovementConfig) -> Bool[np.ndarray, " eve
     session = sessions.session_of_event
     median_ms = Intervals.of_sessions(sessions).median_ms
     rest_us = 1000 * rest_limit_ms(median_ms, config.rest_ms, config.rest_intervals)
-    length_px = step_px(np.diff(sessions.x_px), np.diff(sessions.y_px))
-    length_px = np.where(np.diff(session) == 0, length_px, 0)
     is_gap = (np.diff(session) > 0) | (np.diff(sessions.t_us) > rest_us[session[1:]])
-    is_gap |= is_jump(length_px, np.diff(sessions.t_us) / 1000)
+    is_gap |= find_jumps(sessions)[1:]
     is_end = np.r_[True, is_gap] | np.r_[is_gap, True]
 
     stays = (np.diff(sessions.x_px) == 0) & (np.diff(sessions.y_px) == 0) & (np.diff(session) == 0)

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from pipeline.config import ResampleConfig
-from pipeline.features.quantities import is_jump, step_px
 from pipeline.schemas import Kind
+from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.sessions import EVENT_COLUMNS, Sessions
 from pipeline.sessions.windows import Windows
 
@@ -97,13 +97,9 @@ def _take_events(
 
 def _shorten_rests(sessions: Sessions, longest_ms: float) -> Int64[np.ndarray, " events"]:
     """Return time stamps between which no more than `longest_ms` pass, but across jumps."""
-    length_px = step_px(
-        *(np.diff(column, prepend=np.float32(0)) for column in (sessions.x_px, sessions.y_px))
-    )
     interval_us = np.diff(sessions.t_us, prepend=0)
     firsts = sessions.offsets[:-1][sessions.n_events > 0]
     interval_us[firsts] = 0
     shortened = np.minimum(interval_us, int(1000 * longest_ms))
-    jumps = is_jump(length_px, interval_us / 1000)
-    t_us = np.cumsum(np.where(jumps, interval_us, shortened))
+    t_us = np.cumsum(np.where(find_jumps(sessions), interval_us, shortened))
     return t_us - np.repeat(t_us[firsts], sessions.n_events[sessions.n_events > 0])

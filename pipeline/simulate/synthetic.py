@@ -10,6 +10,7 @@ from jaxtyping import Float32
 from pipeline.errors import ConfigError
 from pipeline.features.movements import Movements, find_movements
 from pipeline.schemas import SYNTHETIC_MARK
+from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.sessions import Sessions
 from pipeline.simulate.generators import BOT_NAMES, GENERATORS, Generator, known_bots
 from pipeline.simulate.plan import grid_px, keep_moving, make_plan, on_screen, writes_changes_only
@@ -89,4 +90,20 @@ def _synthetic_path(
         path = np.rint(path / grid) * grid
     path[plan.first], path[plan.last] = plan.start, plan.end  # exactly: a click is where it was
     position[:, plan.event] = np.real(path), np.imag(path)
+    return _keep_jumps(position, session)
+
+
+def _keep_jumps(
+    position: Float32[np.ndarray, "2 events"], session: Sessions
+) -> Float32[np.ndarray, "2 events"]:
+    """Give back the person's step beside a jump that would be none beside the synthetic one.
+
+    A recorder of few events a second writes long steps after long times, which may look as if
+    the pointer went from place to place.
+    """
+    kept = find_jumps(replace(session, x_px=position[0], y_px=position[1]))
+    lost = np.flatnonzero(find_jumps(session) & ~kept)
+    beside = np.concatenate([lost - 2, lost + 1])  # the jump's own ends are the person's
+    beside = beside[(beside >= 0) & (beside < len(session.t_us))]
+    position[:, beside] = session.x_px[beside], session.y_px[beside]
     return position
