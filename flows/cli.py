@@ -19,6 +19,7 @@ from flows.console import (
     QUIET,
     SIGNALLED,
     Stopped,
+    plain_warnings,
     print_epoch,
     print_message,
     print_throughput,
@@ -47,6 +48,11 @@ or [run] in pointerprint.toml. With --config FILE another file counts: its [run]
 it has no [run]. `pointerprint settings` prints them all and what they are for."""
 STRONG_DRIFT: Final = 3
 """The exit code of `monitor` after a strong change."""
+
+NEEDED: Final = {
+    "ingest": "LOG", "train": "STORE", "enroll": "STORE", "score": "LOG|STORE", "audit": "STORE"
+}  # fmt: skip
+"""What a command takes first."""
 
 UNHEALTHY: Final = 3
 """The exit code of `health` if something is wrong."""
@@ -393,6 +399,7 @@ def report(
         Parameter(help="The RUN, or `starter`; default: where it was when it scored."),
     ] = None,
     limit: Annotated[int, Parameter(help="Cases, at most, the highest scores first.")] = 10_000,
+    json: AsJson = False,
 ) -> None:
     """Make an HTML report of a day's cases: path, print and reasons of each; it takes verdicts."""
     _prepare()
@@ -402,7 +409,7 @@ def report(
     job = ReportJob(scores, to, date, labels, tuple(store or ()), model, limit)
     with shown_progress("drawing") as show:
         pages = finish(report(job), show)
-    _print("\n".join(map(str, pages)))
+    _print({"pages": [str(page) for page in pages]} if json else "\n".join(map(str, pages)))
 
 
 @app.command
@@ -764,7 +771,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = [argument for argument in arguments if argument != "--quiet"]
     token = QUIET.set(quiet)
     try:
-        with stoppable():
+        if len(arguments) == 1 and arguments[0] in NEEDED:
+            _require((), arguments[0], NEEDED[arguments[0]])  # before an option that it needs too
+        with stoppable(), plain_warnings():
             app(arguments, exit_on_error=False, print_error=True)
     except CycloptsError:
         sys.exit(2)

@@ -73,6 +73,32 @@ def set_up_logs(format: str, level: str) -> None:
     set_levels(level)
 
 
+class Plain(Lines):
+    """A message as a person reads it: what it is, not which module says so."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message behind its level."""
+        return f"{record.levelname.lower()}: {super().format(record)}"
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Have warnings of the program's own loggers reach stderr as plain lines, until the end."""
+    loggers = [logging.getLogger(name) for name in OURS]
+    before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Plain())
+    for logger in loggers:
+        logger.handlers, logger.propagate = [handler], False
+    set_levels("warning")
+    try:
+        yield
+    finally:
+        for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
+
+
 QUIET: Final[ContextVar[bool]] = ContextVar("QUIET", default=False)
 """Whether --quiet was asked for."""
 

@@ -21,6 +21,7 @@ def installation() -> dict[str, Any]:
     """Return it as JSON holds it."""
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     return {
+        "pointerprint": _version("pointerprint"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -67,10 +67,10 @@ def find_url(settings: Settings) -> str | None:
     )
 
 
-def is_healthy(url: str) -> bool:
+def is_healthy(url: str, timeout_s: float = 3.0) -> bool:
     """Say whether a Prefect server answers."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=3) as answer:
+        with urllib.request.urlopen(f"{url}/health", timeout=timeout_s) as answer:
             return answer.read().strip() == b"true"
     except (urllib.error.URLError, OSError, ValueError):
         return False

@@ -6,6 +6,7 @@ a worker that outlives its server would poll whatever listens on that port next.
 
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import IO, Final
 
 from flows.prefect.deployments import register
 from flows.prefect.environment import ROOT, configured_url, is_healthy, own_url, process_environment
-from flows.settings import FoundSettings, Settings
+from flows.settings import FoundSettings, ServerConfig, Settings
 from pipeline.errors import WorkerError
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,7 @@ def serve(
         settings.server.home.mkdir(parents=True, exist_ok=True)
         children = []
         if named is None:
-            if is_healthy(url):
-                raise WorkerError(
-                    url,
-                    "a server runs there already",
-                    "stop it, take another server.port, or set server.api_url to use it",
-                )
+            _require_free_port(settings.server, url)
             show(f"starting a server at {url}, its log is {settings.server.home / 'server.log'}")
             children.append(running.enter_context(_server(settings, environ)))
             _wait_for(url, children[0], settings, is_stopped)
@@ -63,6 +59,26 @@ def serve(
                 )
             time.sleep(0.5)
         show("stopping")
+
+
+def _require_free_port(server: ServerConfig, url: str) -> None:
+    """Raise within a second if another program listens where the server would."""
+    with socket.socket(socket.AF_INET6 if ":" in server.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((server.host, server.port))
+        except OSError as error:
+            if is_healthy(url, timeout_s=0.5):
+                raise WorkerError(
+                    url,
+                    "a server runs there already",
+                    "stop it, take another server.port, or set server.api_url to use it",
+                ) from error
+            raise WorkerError(
+                "server.port",
+                f"nothing can listen on {server.host}:{server.port}: {error.strerror}",
+                f"stop what does, or take another: --set server.port={server.port + 1}",
+            ) from error
 
 
 @contextmanager
