@@ -34,6 +34,8 @@ from pipeline.readers import AUTO, format_names
 from rasterize.canvas import Canvas
 
 if TYPE_CHECKING:  # it takes time to import
+    from datetime import date as date_
+
     from flows.settings import FoundSettings, Settings
     from pipeline.storage.paths import StoragePath
 
@@ -536,7 +538,9 @@ def backfill(
 @app.command
 def monitor(
     *,
-    date: RunDate = None,
+    date: Annotated[
+        str | None, Parameter(help="YYYY-MM-DD; default: today, in the settings' time zone.")
+    ] = None,
     settings: SettingsFile = None,
     set_: Sets = None,
     json: AsJson = False,
@@ -544,11 +548,10 @@ def monitor(
     """Compare a day's sessions and scores with the model's reference; exit 3 on strong drift."""
     loaded, _ = _start(settings, set_)
     from flows.jobs.days import monitor_day
-    from flows.jobs.inputs import today
     from flows.jobs.monitor import drift_text, read_drift
     from pipeline.monitoring.drift import strongest
 
-    partition = monitor_day(loaded, date or today())
+    partition = monitor_day(loaded, date or _today(loaded).isoformat())
     found = read_drift(partition)
     _print(found.to_pylist() if json else f"{drift_text(found)}\n{partition}")
     if strongest(found) == "strong":
@@ -564,13 +567,11 @@ def prune(
     set_: Sets = None,
 ) -> None:
     """Delete older sessions, scores, drift, pictures, and logs that are in the store."""
-    from datetime import datetime
-
     from flows.jobs.prune import PruneJob, prune_text
     from flows.jobs.prune import prune as delete_old
 
     loaded, _ = _load(settings, set_)
-    job = PruneJob(loaded, keep_days, datetime.now(loaded.schedule.zone).date(), yes)
+    job = PruneJob(loaded, keep_days, _today(loaded), yes)
     found = delete_old(job)
     _print("\n".join([*(str(one.path) for one in found), prune_text(job, found)]))
 
@@ -719,6 +720,13 @@ def _prepare(device: Any = "auto") -> None:
     from model.device import prepare_jax
 
     prepare_jax(device)
+
+
+def _today(settings: "Settings") -> "date_":
+    """Return the date of now where the settings' days begin and end."""
+    from datetime import datetime
+
+    return datetime.now(settings.schedule.zone).date()
 
 
 def _load(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, FoundSettings]":

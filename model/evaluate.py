@@ -420,8 +420,12 @@ def _notes(
     n_models = len(set(with_score["model_id"]))
     if n_models > 1:
         notes.append(f"scores of {n_models} models are mixed: rankings across models mean little")
-    if len(set(with_score["threshold"])) > 1:
-        notes.append("the threshold changed between runs: flags are as they were set")
+    thresholds = sorted(set(with_score["threshold"]))
+    if len(thresholds) > 1:
+        notes.append(
+            f"the sessions were scored with {len(thresholds)} thresholds, {thresholds[0]:.4g} to "
+            f"{thresholds[-1]:.4g}: each was flagged by its own"
+        )
     if features is not None:
         notes.append(
             "the best feature is picked on these very sessions, for each row anew: that flatters "

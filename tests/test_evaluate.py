@@ -214,7 +214,7 @@ def test_mixed_models_and_thresholds_are_said():
     )
     notes = evaluate_scores(mixed, make_labels(("a", 0), ("b", 1)), n_resamples=5).notes
     assert "2 models are mixed" in notes[0]
-    assert "threshold changed" in notes[1]
+    assert "scored with 2 thresholds" in notes[1]
 
 
 def make_many() -> tuple[pa.Table, pa.Table]:
