@@ -35,7 +35,7 @@ def files(draw, format_: str) -> bytes:
 @pytest.mark.parametrize("n_files", [36, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("format_", FORMATS)
 def test_every_row_of_a_hostile_log_is_accounted_for(format_, n_files):
-    """Check so many files; a third for the formats that DuckDB reads, which takes longer."""
+    """Check so many files; a third for the formats of JSON, which take longer."""
 
     @settings(
         max_examples=n_files // (3 if format_ in ("jsonl", "rrweb", "posthog") else 1),

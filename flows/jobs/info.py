@@ -13,7 +13,7 @@ from model.network import compute_dtype
 
 PACKAGES: Final = (
     *("pointerprint", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pandas"),
-    *("pyarrow", "duckdb", "pillow", "matplotlib", "prefect", "cyclopts"),
+    *("pyarrow", "pillow", "matplotlib", "prefect", "cyclopts"),
 )
 
 
