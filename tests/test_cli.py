@@ -76,7 +76,6 @@ def run(capsys):
         ("models rollback", "there is no earlier champion"),
         ("settings --set stor=a", "did you mean store?"),
         ("settings --settings no.toml", "no.toml: there is no such file"),
-        ("score log.csv --to scores", "models has no champion (hint: name a RUN; or `pointerprint"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_1(run, line, message):

@@ -36,7 +36,7 @@ from pipeline.sessions.feedback import read_feedback
 from pipeline.sessions.sessions import sessions_table
 from pipeline.storage.paths import RemotePath, StoragePath, as_path, local_folder, relative_path
 from pipeline.storage.publish import MANIFEST, SUCCESS, write_json
-from pipeline.storage.store import Part, load_sessions, write_part
+from pipeline.storage.store import Part, load_sessions, note_ingested, write_part
 
 DAY, EMPTY_DAY = "2026-11-01", "2026-11-02"
 SHORT = replace(TINY, train=replace(TINY.train, epochs=2, steps_per_epoch=4))
@@ -400,6 +400,7 @@ def test_days_that_are_missing_are_scored_and_watched(scored, no_server, tmp_pat
     assert scored.each(lambda at: is_published(at / "scores", DAY)) == (True, True)
     before = names(scored.there / "scores" / f"run_date={DAY}")
     for at in (scored.here, scored.there):
+        note_ingested(at / "store", EMPTY_DAY, 0)  # looked for, and there was nothing
         file = settings_file(at, tmp_path)
         words = ["backfill", "--settings", file, "--start", DAY, "--end", EMPTY_DAY]
         made = command(*words, "--only-missing")

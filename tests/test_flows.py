@@ -103,9 +103,9 @@ def test_train_then_score_gives_every_session_a_row(prefect, model, store, tmp_p
         assert client.read_flow_run(state.state_details.flow_run_id).name == f"score-{DAY}"
 
 
-def test_a_failure_fails_the_run_and_publishes_nothing(prefect, tmp_path):
+def test_a_failure_fails_the_run_and_publishes_nothing(prefect, store, tmp_path):
     state = flow_of("score")(
-        store=tmp_path, model=tmp_path, scores=tmp_path / "scores", date=DAY, return_state=True
+        store=store, model=tmp_path, scores=tmp_path / "scores", date=DAY, return_state=True
     )
 
     assert state.is_failed()

@@ -330,7 +330,7 @@ def test_training_learns_is_repeatable_and_goes_on_where_it_was_cut_short(tmp_pa
     sessions = straight_and_crooked(16)
     windows = cut_windows(sessions, SMALL.window)
     whole, history = finish(fit(sessions, windows, *halves(sessions), SMALL, tmp_path / "whole"))
-    assert history[-1].train_loss < history[0].train_loss / 2
+    assert history[-1].train_loss < 0.6 * history[0].train_loss
     assert history[-1].valid_auc == 1.0
     # Cut short after the second of three epochs, then gone on with.
     epochs = fit(sessions, windows, *halves(sessions), SMALL, tmp_path / "cut")

@@ -25,7 +25,7 @@ from tiny import TINY, untrained
 from model.registry import add_run, promote
 from model.run import load_model, save_model
 from pipeline.schemas import QUARANTINE
-from pipeline.storage.store import Part, write_part
+from pipeline.storage.store import Part, note_ingested, write_part
 
 pytestmark = pytest.mark.prefect
 DAILY = {"ingest-daily", "score-daily", "monitor-daily", "train-weekly"}
@@ -87,6 +87,8 @@ def installation(folder: Path) -> tuple[Path, int]:
         )
         part = Part(folder / "store", day, str(n))
         write_part(part, [sessions], QUARANTINE.empty_table(), {"files": []})
+    for day in ("2026-01-01", "2026-01-02"):
+        note_ingested(folder / "store", day, 0)  # looked for, and there was nothing
     run = folder / "run"
     save_model(untrained(TINY), run)
     (run / "_SUCCESS").touch()
