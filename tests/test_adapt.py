@@ -306,7 +306,7 @@ def test_the_champion_is_adapted_once_and_rolled_back_in_one_step(models, model,
     assert not models.with_name("models.staging").exists()
 
 
-def test_the_champion_stays_and_it_is_said_why(models, model, site, tmp_path, caplog):
+def test_the_champion_stays_and_it_is_said_why(models, model, site, tmp_path, caplog, monkeypatch):
     def why(*stores: Path, least: int = 200) -> str:
         found = adapt_champion(
             AdaptChampionJob(stores, models, config=AdaptConfig(min_sessions=least))
@@ -327,6 +327,7 @@ def test_the_champion_stays_and_it_is_said_why(models, model, site, tmp_path, ca
     still = replace(still, x_px=np.zeros_like(still.x_px), y_px=np.zeros_like(still.y_px))
     assert "too few sessions" in why(stored(tmp_path / "still", still), least=50)
     assert read_champion(models).model_id == model.model_id
+    monkeypatch.setattr("model.registry.STARTER", tmp_path / "none")  # nor a starter
     with pytest.raises(NotFoundError, match="no champion to adapt"):
         adapt_champion(AdaptChampionJob((site,), tmp_path / "nothing"))
 

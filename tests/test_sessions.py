@@ -57,6 +57,7 @@ def test_of_what_is_said_twice_the_first_word_counts():
         "viewport_width": [None, 800, None],
         "viewport_height": [None, 600, None],
         "line": [2, 3, 4],
+        "written_us": pa.nulls(3, pa.int64()),
     }
     arrays = [pa.array(rows[n]).cast(EVENTS.field(n).type) for n in EVENTS.names]
     sessions = to_sessions(pa.table(arrays, schema=EVENTS), "log.csv", "0" * 64)
