@@ -19,7 +19,7 @@ from model.network import Conv, Network, draw_print, new_network, predict
 from model.train import Weights, fit, make_optimizer, train_step
 from model.training_data import window_weights
 from pipeline.config import AS_RECORDED
-from pipeline.errors import ConfigError, NotFoundError
+from pipeline.errors import ConfigError, NotFoundError, SchemaError
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import (
     WindowConfig,
@@ -392,6 +392,13 @@ def test_parameters_come_back_from_disk(tmp_path):
         jax.tree.leaves(nnx.state(network)), jax.tree.leaves(nnx.state(again)), strict=True
     ):
         np.testing.assert_array_equal(kept, found)
+
+
+def test_parameters_of_another_network_are_refused(tmp_path):
+    save_parameters(new_network(SMALL), tmp_path / "checkpoint")
+    wider = replace(SMALL, network=replace(SMALL.network, hidden=SMALL.network.hidden + 1))
+    with pytest.raises(SchemaError, match="`head` of"):
+        load_parameters(new_network(wider), tmp_path / "checkpoint")
 
 
 def test_what_is_not_there_is_said(tmp_path):

@@ -113,7 +113,7 @@ def test_parameters_that_do_not_fit_the_settings_are_refused(run, part):
     found = json.loads((run / "config.json").read_text())[part]
     change = {"network": {"widths": [8, 24]}, "panels": {"cells": 24}}[part]
     edit(run / "config.json", **{part: found | change})
-    with pytest.raises(SchemaError, match=r"don't fit config\.json"):
+    with pytest.raises(SchemaError, match=r"doesn't fit config\.json"):
         load_model(run)
 
 

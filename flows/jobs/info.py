@@ -12,7 +12,7 @@ from model.batches import BATCH
 from model.network import compute_dtype
 
 PACKAGES: Final = (
-    *("pointerprint", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pandas"),
+    *("pointerprint", "jax", "jaxlib", "flax", "optax", "numpy", "pandas"),
     *("pyarrow", "pillow", "matplotlib", "prefect", "cyclopts"),
 )
 
