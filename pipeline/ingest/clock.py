@@ -48,7 +48,7 @@ class Clock:
     @cached_property
     def steps_us(self) -> Int64[np.ndarray, " events"]:
         """Return the time since the row before; 0 for a session's first."""
-        steps = np.zeros_like(self.t_us)
+        steps = np.empty_like(self.t_us)
         np.subtract(self.t_us[1:], self.t_us[:-1], out=steps[1:])
         steps[self.starts] = 0
         return steps

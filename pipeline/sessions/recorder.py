@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from pipeline.errors import ConfigError, is_fit
@@ -44,14 +43,15 @@ def name_recorders(sessions: Sessions, said: str = "") -> Sessions:
     """
     if said:
         return replace(sessions, recorder=np.full(len(sessions), said, object))
-    names = pd.Series(sessions.source, dtype=object)
-    own = names.where(names.isin(_own_formats()), "").fillna("").to_numpy(object)
-    files = pd.MultiIndex.from_arrays([sessions.source_sha256, own])
-    file, found = files.factorize()
-    estimated = _estimate(sessions, file, len(found))
+    own = _own_formats()
+    pairs = zip(sessions.source_sha256.tolist(), sessions.source.tolist(), strict=True)
+    keys = [(sha256, source if source in own else "") for sha256, source in pairs]
+    number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    file = np.fromiter(map(number.__getitem__, keys), np.int64, len(keys))
+    estimated = _estimate(sessions, file, len(number))
     by_file = [
         _name(format_, clock, looks)
-        for (_, format_), (clock, looks) in zip(found, estimated, strict=True)
+        for (_, format_), (clock, looks) in zip(number, estimated, strict=True)
     ]
     return replace(sessions, recorder=np.array([*by_file, None], object)[:-1][file])
 
@@ -77,9 +77,9 @@ def check_recorder(name: str) -> str:
     return name
 
 
-def _own_formats() -> list[str]:
+def _own_formats() -> set[str]:
     """Return the formats that only one recorder writes."""
-    return [name for name, format_ in formats().items() if not format_.is_generic]
+    return {name for name, format_ in formats().items() if not format_.is_generic}
 
 
 def _name(format_: str, clock: str | None, looks: str) -> str | None:

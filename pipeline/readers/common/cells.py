@@ -149,8 +149,13 @@ def codes(
 ) -> Int8[np.ndarray, " rows"]:
     """Return the code of each word; an empty cell is the word `None`."""
     table = [meaning(word) for word in cells.dictionary.to_pylist()]
-    index = (cells.indices.fill_null(len(table)) if cells.null_count else cells.indices).to_numpy()
-    return np.array([*table, meaning(None)], np.int8)[index]
+    index = cells.indices
+    if cells.null_count:
+        index = index.fill_null(len(table))
+        table.append(meaning(None))
+    if len(set(table)) == 1:  # as where nothing but moves was written
+        return np.full(len(index), table[0], np.int8)
+    return np.array(table, np.int8)[index.to_numpy()]
 
 
 def kinds(given: Mapping[str, pa.ChunkedArray], n: int) -> Int8[np.ndarray, " rows"]:
