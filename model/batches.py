@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, Int64
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows, pad_windows
 from pipeline.storage.overlap import overlapped, usable_cores
-from rasterize.motion import Paths, to_device
+from rasterize.motion import Paths, on_host
 
 BATCH: Final = 64  # windows; on a CPU 32 to 128 are equally fast
 
@@ -36,7 +36,7 @@ def map_windows(
         chosen = np.arange(begin, begin + BATCH)
         filled = np.where(chosen < len(windows), chosen, begin)
         points = pad_windows(sessions, windows.take(filled), n_points)
-        found = compute(to_device(points), filled)
+        found = compute(on_host(points), filled)
         chosen = chosen[chosen < len(windows)]
         return chosen, jax.tree.map(lambda array: np.asarray(array)[: len(chosen)], found)
 

@@ -6,7 +6,7 @@ same kernel. The network sees nothing but the print.
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -163,9 +163,10 @@ def compute_dtype() -> jnp.dtype:
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
 
 
-@partial(jax.jit, static_argnums=0)
-def _logits(graph: nnx.GraphDef, params: nnx.State, paths: Paths) -> Float[Array, " batch"]:
-    return nnx.merge(graph, params).of_paths(paths)
+@lru_cache(maxsize=4)
+def _logits(graph: nnx.GraphDef) -> Callable[[nnx.State, Paths], Float[Array, " batch"]]:
+    """Return the compiled network; looked up once a call, since hashing a graph takes a while."""
+    return jax.jit(lambda params, paths: nnx.merge(graph, params).of_paths(paths))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -178,6 +179,7 @@ def predict(
     network: Network, sessions: Sessions, windows: Windows, n_points: int
 ) -> Float32[np.ndarray, " windows"]:
     """Return the logit of each window."""
-    compiled = partial(_logits, *nnx.split(network))
-    parts = map_windows(lambda paths, _: compiled(paths), sessions, windows, n_points)
+    graph, params = nnx.split(network)
+    compiled = _logits(graph)
+    parts = map_windows(lambda paths, _: compiled(params, paths), sessions, windows, n_points)
     return np.concatenate([*(logits for _, logits in parts), np.zeros(0, np.float32)])

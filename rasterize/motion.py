@@ -1,6 +1,6 @@
 """A batch of windows on the device, and the quantities of their motion."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -36,15 +36,13 @@ class Paths(NamedTuple):
 
 def to_device(points: Points) -> Paths:
     """Send a batch of windows to the device."""
-    return Paths(
-        *jax.device_put(
-            (
-                *(points.t_ms, points.x_px, points.y_px, points.kind),
-                pieces_of(points),
-                points.n_points,
-            )
-        )
-    )
+    return Paths(*jax.device_put(tuple(on_host(points))))
+
+
+def on_host(points: Points) -> Paths:
+    """Return a batch of windows as NumPy arrays; a compiled function sends them on itself."""
+    columns = (points.t_ms, points.x_px, points.y_px, points.kind)
+    return Paths(*cast(tuple[Array, ...], (*columns, pieces_of(points), points.n_points)))
 
 
 def pieces_of(points: Points) -> Int32[np.ndarray, "windows points"]:

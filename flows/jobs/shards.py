@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 
 from flows.console import Stopped
@@ -31,6 +32,7 @@ from pipeline.storage.shards import Shard, StagedShards, read_shard
 if TYPE_CHECKING:  # it would load JAX
     from model.run import TrainedModel
 
+_PIECE: Final = 1_024  # sessions that a thread scores at once
 _PATIENCE: Final = "30s"  # for a scheduler to answer
 
 
@@ -51,17 +53,18 @@ class ScoringRun:
 
 
 def score_shard(run: ScoringRun, shard: Shard, model: "TrainedModel") -> Iterator[int]:
-    """Score and stage a shard; give the number of sessions of each group that is scored."""
+    """Score and stage a shard; give the number of sessions of each piece that is scored."""
     from model.score import score_sessions
 
-    def score_group(sessions: Sessions) -> tuple[pa.Table, Recordings | None]:
+    def score_piece(sessions: Sessions) -> tuple[pa.Table, Recordings | None]:
         rows = score_sessions(model, run.model_id, sessions, run.run_id, run.scored_at)
         return rows, record(sessions) if run.keeps_recordings else None
 
     tables, recordings, n_groups = [SCORES.empty_table()], [], 0
     with ShardReport(run.staged.rejected(shard.number)) as report:
         groups = read_shard(shard, run.format, run.columns, report, run.recorder)
-        for rows, recording in overlapped(score_group, groups):
+        pieces = (piece for group in groups for piece in _pieces(group))
+        for rows, recording in overlapped(score_piece, pieces):
             tables.append(rows)
             recordings += [recording] if recording is not None else []
             n_groups += 1
@@ -79,6 +82,12 @@ def score_shard(run: ScoringRun, shard: Shard, model: "TrainedModel") -> Iterato
             "logs": None if shard.is_of_store else report.to_json(),
         },
     )
+
+
+def _pieces(sessions: Sessions) -> Iterator[Sessions]:
+    """Give a group in pieces, so that one group keeps every core busy; at least one piece."""
+    for start in range(0, max(len(sessions), 1), _PIECE):
+        yield sessions.take(np.arange(start, min(start + _PIECE, len(sessions))))
 
 
 def score_by_processes(run: ScoringRun, shards: Sequence[Shard], n_workers: int) -> Iterator[int]:

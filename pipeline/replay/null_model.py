@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float, Float32, Float64, Int64, Real, Shaped
 from scipy.spatial import cKDTree
 
@@ -203,9 +204,10 @@ def null_model_from(json: Mapping[str, Any], table: pa.Table, where: object) -> 
     accidents: dict[View, _Accidents] = {
         view: parse_record(_Accidents, json[view], where, _HINT) for view in VIEWS
     }
-    view_of_row = np.array(table["view"].to_pylist(), object)
-    vectors = np.array(table["signature"].to_pylist(), np.float32)
+    signature = table["signature"].combine_chunks()
+    vectors = signature.flatten().to_numpy().reshape(len(signature), -1)
+    of_view = {view: pc.equal(table["view"], view).to_numpy() for view in VIEWS}
     return {
-        view: ViewNullModel(vectors[view_of_row == view], found.excess, found.spread)
+        view: ViewNullModel(vectors[of_view[view]], found.excess, found.spread)
         for view, found in accidents.items()
     }

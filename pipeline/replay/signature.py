@@ -169,8 +169,19 @@ def _vectors(
     path: Complex64[np.ndarray, "rows points"],
 ) -> Float32[np.ndarray, "rows dimensions"]:
     """Return signatures of paths at even times: first all along, then all across."""
-    waves = _canonical(_at_places(path, _by_length(path), _N_POINTS)) @ _WAVES
-    return np.concatenate([waves.real, waves.imag], axis=1)
+    shape = _canonical(_at_places(path, _by_length(path), _N_POINTS))
+    return np.concatenate([_product(shape.real, _WAVES), _product(shape.imag, _WAVES)], axis=1)
+
+
+def _product(
+    rows: Float32[np.ndarray, "rows points"], columns: Float32[np.ndarray, "points dimensions"]
+) -> Float32[np.ndarray, "rows dimensions"]:
+    """Return `rows @ columns`, by this thread alone.
+
+    BLAS would share so small a product among threads of its own, which then wait for more at the
+    cost of a core.
+    """
+    return np.einsum("rp,pd->rd", rows, columns)
 
 
 def _by_length(
@@ -227,12 +238,12 @@ def _canonical(
     """Return paths without place, size, direction and handedness."""
     centred = _centred(path)
     ramp = np.linspace(-1, 1, path.shape[1], dtype=np.float32)
-    direction = np.conj(centred @ ramp)
+    direction = np.conj(np.einsum("rp,p->r", centred, ramp))
     turned = centred * (direction / np.maximum(np.abs(direction), 1e-6))[:, None]
     unit = turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-6)
     # One bow or two, whichever is stronger, goes to the left: noise hardly turns that round.
     tau = np.linspace(0, 1, path.shape[1], dtype=np.float32)
-    bows = unit.imag @ np.stack([np.sin(np.pi * tau), np.sin(2 * np.pi * tau)], axis=1)
+    bows = _product(unit.imag, np.stack([np.sin(np.pi * tau), np.sin(2 * np.pi * tau)], axis=1))
     strongest = np.take_along_axis(bows, np.abs(bows).argmax(axis=1, keepdims=True), axis=1)
     return np.where(strongest < 0, np.conj(unit), unit)
 
