@@ -43,6 +43,11 @@ def path(*t_ms: int) -> pa.Table:
     return events([("a", t, i, 0) for i, t in enumerate(t_ms)])
 
 
+def straight(*t_ms: int) -> pa.Table:
+    """Return one session in which a pointer goes a pixel a millisecond, whenever it is written."""
+    return events([("a", t, t - min(t_ms), 0) for t in t_ms])
+
+
 def times_ms(cleaned: Cleaned) -> list[int]:
     return [t // 1000 for t in cleaned.events["t_us"].to_pylist()]
 
@@ -156,14 +161,14 @@ def test_people_who_rest_are_no_bots_because_their_clock_was_set_back(back_ms):
 
 def test_a_batch_that_comes_late_is_sorted_in():
     t_ms = [EPOCH_MS + 16 * i for i in range(60)]
-    cleaned = clean_events(path(*t_ms[:20], *t_ms[30:40], *t_ms[20:30], *t_ms[40:]))
+    cleaned = clean_events(straight(*t_ms[:20], *t_ms[30:40], *t_ms[20:30], *t_ms[40:]))
     assert times_ms(cleaned) == t_ms
     assert cleaned.notes == {"backward_time": 1}
 
 
 def test_a_late_batch_without_dates_is_sorted_in_even_after_a_long_time():
     t_ms = [100 * i for i in range(300)]
-    cleaned = clean_events(path(*t_ms[:20], *t_ms[100:200], *t_ms[20:100], *t_ms[200:]))
+    cleaned = clean_events(straight(*t_ms[:20], *t_ms[100:200], *t_ms[20:100], *t_ms[200:]))
     assert times_ms(cleaned) == t_ms
     assert cleaned.notes == {"backward_time": 1}
 
@@ -198,8 +203,9 @@ def test_a_press_without_a_position_takes_the_last():
     assert x_px(clean_events(at_the_corner)) == [5, 0]
 
 
-def test_a_clock_with_dates_is_sorted_however_far_it_steps_back():
-    cleaned = clean_events(path(EPOCH_MS, EPOCH_MS + 60_000, EPOCH_MS + 10))
+def test_a_late_event_is_sorted_in_however_late_it_is():
+    rows = [("a", EPOCH_MS, 0, 0), ("a", EPOCH_MS + 60_000, 900, 0), ("a", EPOCH_MS + 10, 2, 0)]
+    cleaned = clean_events(events(rows))
     assert times_ms(cleaned) == [EPOCH_MS, EPOCH_MS + 10, EPOCH_MS + 60_000]
     assert cleaned.notes == {"backward_time": 1, "gap_over_5s": 1}
 

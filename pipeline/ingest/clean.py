@@ -14,10 +14,9 @@
 | press, release or click without a position | likewise | `button_without_position` |
 | written late, and equal to an earlier row: a batch came twice | left out | `duplicate_event` |
 | 32-bit clock of milliseconds starts over | 2**32 ms are added | `clock_wrapped` |
-| time goes back into a gap: a batch came late | sorted | `backward_time` |
-| time goes back between times before: the clock was set | go on from the last | `clock_reset` |
+| time goes back, the path joins up by time: a batch came late | sorted | `backward_time` |
+| time goes back, the path goes on: the clock was set | go on from the last | `clock_reset` |
 | the clock has no dates, and starts anew, as with a trial | go on from the last | `clock_reset` |
-| it goes back by over 5 s without dates, into no gap | go on from the last | `clock_reset` |
 | back in over a tenth of the steps: no order | sorted | `backward_time` |
 | position off the viewport | kept: drags, second monitors | `off_viewport` |
 | equal times | kept in file order | `repeated_time` |
@@ -42,6 +41,7 @@ from pipeline.ingest.clock import (
     absurd_times,
     continue_after_resets,
     late_rows,
+    runs,
     sort_times,
     unwrap,
 )
@@ -52,6 +52,7 @@ from pipeline.schemas import EVENTS, Kind
 
 NOWHERE_PX: Final = 65_535
 FARTHEST_PX: Final = 32_767
+_SHARE_OF_DOUBLES: Final = 0.5
 _MOVES: Final = (Kind.MOVE, Kind.DRAG, Kind.TOUCH)
 
 REJECTION_REASONS: Final = (
@@ -104,11 +105,12 @@ def clean_events(events: pa.Table) -> Cleaned:
     clock = clock.only(~is_absurd)
     is_double = _is_double(events, clock)
     clock = clock.only(~is_double)
-    is_move = (
-        np.isin(kind[clock.row], _MOVES) if clock.written_steps_us.min(initial=0) < 0 else None
-    )
-    if is_move is not None:
-        clock, notes["clock_reset"] = continue_after_resets(clock, is_move)
+    if clock.written_steps_us.min(initial=0) < 0:
+        is_move = np.isin(kind[clock.row], _MOVES)
+        row = clock.row[is_move]
+        place_px = np.full(len(is_move), np.nan, np.complex64)
+        place_px[is_move] = x[row] + np.complex64(1j) * y[row]
+        clock, notes["clock_reset"] = continue_after_resets(clock, place_px)
     clock, notes["backward_time"] = sort_times(clock)
 
     if not clock.is_whole:
@@ -133,14 +135,21 @@ def clean_events(events: pa.Table) -> Cleaned:
 
 
 def _is_double(events: pa.Table, clock: Clock) -> Bool[np.ndarray, " events"]:
-    """Say which rows were written late, and were there before: a batch that was delivered twice."""
+    """Say which rows were written late, and were there before: a batch that was delivered twice.
+
+    They are a fair share of what comes late at once. Where a clock was set back and the hand rests,
+    some rows are alike by chance.
+    """
     is_late = late_rows(clock)
     if not is_late.any():
         return is_late
     columns = {"session": clock.session, "t": clock.t_us}
     for name in ("x_px", "y_px", "kind", "button"):
         columns[name] = events[name].to_numpy()[clock.row]
-    return is_late & pd.DataFrame(columns).duplicated().to_numpy()
+    is_double = is_late & pd.DataFrame(columns).duplicated().to_numpy()
+    run = runs(clock)
+    n_late, n_double = (np.bincount(run, which) for which in (is_late, is_double))
+    return is_double & (n_double >= _SHARE_OF_DOUBLES * n_late)[run]
 
 
 def _session_codes(ids: pa.DictionaryArray) -> Int32[np.ndarray, " events"]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Shaped
+from jaxtyping import Bool, Complex64, Float64, Int32, Int64, Shaped
 
 from pipeline.readers.common.cells import run_starts
 from pipeline.sessions.sessions import ABSOLUTE_US
@@ -16,9 +16,14 @@ from pipeline.sessions.sessions import ABSOLUTE_US
 LONG_GAP_US: Final = 5_000_000
 YEARS_US: Final = (631_152_000_000_000, 4_102_444_800_000_000)  # 1990 to 2100: logs are of these
 JITTER_US: Final = 50_000  # threads of a recorder write so much out of order
-_FEWEST_ALTERNATIONS: Final = 3  # between two runs of a clock that was set back
 _FEWEST_OF_TRIAL: Final = 4  # events
-_INTERLEAVED_SHARE: Final = 0.15  # of the alternations that there could be, for hands rest
+_TURNS_OF_BATCHES: Final = 3  # what came first, a late batch, and both again
+_SHORT_REST_US: Final = 250_000
+_WEIGHT_OF_REST: Final = 0.5  # against distance; of 0.3 to 1 the best, with people's recordings
+_SMALLEST_EVIDENCE: Final = 0.02
+_FEWEST_COMPARED, _MOST_COMPARED = 2_000, 4_000_000  # moves, about a step back and of a session
+_FEW_BACK: Final = 3  # steps back
+_MOST_BACK: Final = 10_000  # steps back that are looked at
 _LONGEST_STEP_US: Final = 1_000_000
 LONGEST_US: Final = 30 * 86_400 * 1_000_000
 WRAP_US: Final = 2**32 * 1000
@@ -147,10 +152,16 @@ def late_rows(clock: Clock) -> Bool[np.ndarray, " events"]:
     before = np.append(0, highest[:-1])
     rises = rank > np.append(0, rank[:-1])
     is_late = (rank < before) | ((rank == before) & rises & (clock.written_steps_us > 0))
-    is_fall = clock.written_steps_us < 0
-    is_fall[clock.starts] = True
-    run = np.cumsum(is_fall) - 1
-    return is_late & ~restarts(clock)[is_fall][run]  # a trial like the one before is no double
+    run = runs(clock)
+    is_restart = restarts(clock)[run_starts(run)]
+    return is_late & ~is_restart[run]  # a trial like the one before is no double
+
+
+def runs(clock: Clock) -> Int64[np.ndarray, " events"]:
+    """Return for each row the number of its run: rows of a session without a step back."""
+    is_first = clock.written_steps_us < 0
+    is_first[clock.starts] = True
+    return np.cumsum(is_first) - 1
 
 
 def restarts(clock: Clock) -> Bool[np.ndarray, " events"]:
@@ -173,70 +184,137 @@ def restarts(clock: Clock) -> Bool[np.ndarray, " events"]:
     return is_restart
 
 
-def continue_after_resets(clock: Clock, is_move: Bool[np.ndarray, " events"]) -> tuple[Clock, int]:
+def continue_after_resets(
+    clock: Clock, place_px: Complex64[np.ndarray, " events"]
+) -> tuple[Clock, int]:
     """Where a clock was set back, go on from the time before; count these.
 
-    A batch that arrives late lies in a gap of what came before it, and is sorted in; what a clock
-    that was set back writes lies between the times before. Without dates a long step back is a
-    clock that was set, too, unless it leads into such a gap.
+    A step back is a clock that was set, or a batch that came late and has to be sorted in. It is
+    taken for the one with which the pointer's path surprises less. A trial that starts at the
+    same time as the first is no late batch. `place_px` is x + iy, NaN for what is no move.
     """
     steps = clock.written_steps_us
     is_restart = restarts(clock)
     is_back = (steps < -JITTER_US) | is_restart
     if not is_back.any():
         return clock, 0
-    n_steps = np.bincount(clock.session)
-    n_back = np.bincount(clock.session, weights=(steps < 0) & ~is_restart)
-    is_unordered = n_back > UNORDERED_SHARE * n_steps
-    # One step back in a session of a few events is a clock that was set all the same.
-    is_unordered &= n_back > 1
-    is_back &= ~is_unordered[clock.session]
+    is_back &= ~_is_unordered(clock, is_back, is_restart)
+    counts = np.diff(np.append(clock.starts, len(clock.row)))
+    is_same_start = clock.written_us == np.repeat(clock.written_us[clock.starts], counts)
     t_us = clock.t_us.copy()
-    bounds = np.append(clock.starts, len(t_us))
+    stops = np.append(clock.starts[1:], len(t_us))
     n_resets = 0
     at = np.flatnonzero(is_back)
-    for session in np.unique(clock.session[at]).tolist():
-        start, stop = bounds[np.searchsorted(clock.session[clock.starts], session) :][:2].tolist()
-        falls = at[(at >= start) & (at < stop)].tolist()
+    for session in np.unique(np.searchsorted(clock.starts, at, side="right") - 1).tolist():
+        start, stop = int(clock.starts[session]), int(stops[session])
+        falls = at[slice(*np.searchsorted(at, (start, stop)))].tolist()
+        most = max(_FEWEST_COMPARED, _MOST_COMPARED // len(falls))
+        last, shift = int(t_us[start : falls[0]].max()), 0
         for fall, end in zip(falls, [*falls[1:], stop], strict=True):
-            size = -int(steps[fall])
-            before, after = (t_us[i:j][is_move[i:j]] for i, j in ((start, fall), (fall, end)))
+            t_us[fall:end] += shift
+            before, after = (
+                _Path.of(t_us[run], place_px[run])
+                for run in (
+                    slice(max(start, fall - most), fall),
+                    slice(fall, min(end, fall + most)),
+                )
+            )
+            size_us = -int(steps[fall])
             is_dated = bool(t_us[fall] >= ABSOLUTE_US)
-            if is_restart[fall] or _is_set_back(before, after, size, is_dated):
-                last = int(t_us[start:fall].max())
-                t_us[fall:stop] += last + _usual_step(before, after) - int(t_us[fall:end].min())
+            is_trial = is_restart[fall] and is_same_start[fall]
+            if is_trial or _is_set_back(before, after, not is_dated and size_us > LONG_GAP_US):
+                since_us = last + _usual_step(before, after) - int(t_us[fall:end].min())
+                t_us[fall:end] += since_us
+                shift += since_us
                 n_resets += 1
+            last = max(last, int(t_us[fall:end].max()))
     written = t_us if clock.written_us is clock.t_us else clock.written_us
     return replace(clock, t_us=t_us, written_us=written), n_resets
 
 
-def _is_set_back(
-    before: Int64[np.ndarray, " earlier"],
-    after: Int64[np.ndarray, " later"],
-    size_us: int,
-    is_dated: bool,
-) -> bool:
-    """Say whether a step back is a clock that was set, and no batch that came late."""
-    if not len(before) or not len(after):
-        return not is_dated and size_us > LONG_GAP_US
-    inside = before[(before >= after.min()) & (before <= after.max())]
-    beside = after[after <= before.max()]
-    beside = beside[beside >= inside.min()] if len(inside) else beside[:0]
-    is_after = np.repeat([False, True], [len(inside), len(beside)])
-    merged = is_after[np.argsort(np.concatenate([inside, beside]), kind="stable")]
-    n_alternations = int(np.count_nonzero(merged[1:] != merged[:-1]))
-    most = 2 * min(len(inside), len(beside))
-    if n_alternations >= max(_FEWEST_ALTERNATIONS, _INTERLEAVED_SHARE * most):
-        return True
-    late = after[after <= before.max()]
-    is_within = (before >= late.min()) & (before <= late.max()) if len(late) else before < 0
-    fits_a_gap = not is_within.any() and len(late) < len(after)  # and goes on behind it
-    return not is_dated and size_us > LONG_GAP_US and not fits_a_gap
+def _is_unordered(
+    clock: Clock, is_back: Bool[np.ndarray, " events"], is_restart: Bool[np.ndarray, " events"]
+) -> Bool[np.ndarray, " events"]:
+    """Say which rows are of a session whose times go back too often for a clock or for batches."""
+    n_steps, n_long = np.bincount(clock.session), np.bincount(clock.session, weights=is_back)
+    n_back = np.bincount(clock.session, weights=(clock.written_steps_us < 0) & ~is_restart)
+    few = np.minimum(_FEW_BACK, n_steps // 3)  # a few happen in short sessions, too
+    is_unordered = (n_back > UNORDERED_SHARE * n_steps) & (n_back > few)
+    return (is_unordered | (n_long > _MOST_BACK))[clock.session]
 
 
-def _usual_step(*runs: Int64[np.ndarray, " ..."]) -> int:
+@dataclass(frozen=True)
+class _Path:
+    """The moves of a part of a session, in some order."""
+
+    t_us: Int64[np.ndarray, " moves"]
+    place_px: Complex64[np.ndarray, " moves"]
+
+    @classmethod
+    def of(
+        cls, t_us: Int64[np.ndarray, " events"], place_px: Complex64[np.ndarray, " events"]
+    ) -> "_Path":
+        """Return the moves in the order of their times."""
+        is_move = ~np.isnan(place_px)
+        t_us, place_px = t_us[is_move], place_px[is_move]
+        order = np.argsort(t_us, kind="stable")
+        return cls(t_us[order], place_px[order])
+
+    def steps(self) -> tuple[Int64[np.ndarray, " steps"], Float64[np.ndarray, " steps"]]:
+        """Return the time and the distance from each move to the next."""
+        return np.diff(self.t_us), np.abs(np.diff(self.place_px)).astype(np.float64)
+
+
+def _is_set_back(before: _Path, after: _Path, is_likelier: bool) -> bool:
+    """Say whether a step back is a clock that was set, and no batch that came late.
+
+    The moves are put in both orders: those behind the step after all others, as a clock that was
+    set has them, or by time. In the right one a move is near the one before. A step surprises by
+    how far it leads, measured by how far the pointer usually is after such a time, and if it takes
+    long. Runs of two clocks take turns again and again, batches do it a few times. `is_likelier`
+    decides where both are as likely.
+    """
+    n_before, n_after = len(before.t_us), len(after.t_us)
+    if not n_before or not n_after:
+        return is_likelier
+    t_us = np.concatenate([before.t_us, after.t_us])
+    follow = _Path(t_us, np.concatenate([before.place_px, after.place_px]))
+    order = np.argsort(t_us, kind="stable")
+    merged = _Path(t_us[order], follow.place_px[order])
+    is_after = order >= n_before
+    n_turns = int(np.count_nonzero(is_after[1:] != is_after[:-1]))
+    usual_us = max(_usual_step(before, after), 1)
+    step_px = np.concatenate([before.steps()[1], after.steps()[1]])
+    usual_px = float(np.median(step_px[step_px > 0])) if np.any(step_px > 0) else 1.0
+
+    follow_us, follow_px = follow.steps()
+    follow_us[n_before - 1] = usual_us  # when the clock was set: nobody measured it
+    surprise_if_set = _surprise(follow_us / usual_us, follow_px / usual_px, usual_us)
+    merged_us, merged_px = merged.steps()
+    surprise_if_late = _surprise(merged_us / usual_us, merged_px / usual_px, usual_us)
+    surprise_if_late += np.log(max(n_turns, _TURNS_OF_BATCHES) / _TURNS_OF_BATCHES)
+    if abs(surprise_if_set - surprise_if_late) < _SMALLEST_EVIDENCE:
+        return is_likelier
+    return bool(surprise_if_set < surprise_if_late)
+
+
+def _surprise(
+    intervals: Float64[np.ndarray, " steps"],
+    distances: Float64[np.ndarray, " steps"],
+    usual_us: int,
+) -> float:
+    """Return how unusual steps are, as a sum of logarithms: one long jump isn't all that counts.
+
+    Both are measured by what is usual. A hand strays from its place with the square root of time.
+    """
+    strayed = np.log1p(distances / np.sqrt(np.maximum(intervals, 1)))
+    rested = np.log(np.maximum(intervals * usual_us / _SHORT_REST_US, 1))
+    return float(strayed.sum() + _WEIGHT_OF_REST * rested.sum())
+
+
+def _usual_step(*paths: _Path) -> int:
     """Return the usual time from one event to the next, which nobody measured at a set clock."""
-    steps = np.concatenate([np.diff(np.sort(times)) for times in runs])
+    steps = np.concatenate([path.steps()[0] for path in paths])
     steps = np.sort(steps[steps > 0])
     return min(int(steps[(len(steps) - 1) // 2]), _LONGEST_STEP_US) if len(steps) else 0
 
