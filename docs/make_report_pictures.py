@@ -21,34 +21,33 @@ def picture(page: Page, name: str) -> Path:
     return path
 
 
-def open_case(page: Page, highlight: str, share_played: float) -> None:
-    """Open the highest case that moves for more than 250 events."""
-    page.evaluate("openCase(rows.findIndex((row) => row.n_events > 250))")
-    page.evaluate(
-        f"byId('highlight').value = '{highlight}'; seek({share_played} * player.path.last)"
-    )
+def open_case(page: Page) -> None:
+    """Open the highest case of free browsing: its path fills the plane."""
+    page.evaluate("openCase(rows.findIndex((row) => row.id.startsWith('browse')))")
     page.wait_for_timeout(300)
 
 
 def main(report: Path) -> None:
-    """Take the three pictures."""
+    """Take the three pictures: a case as it opens, its print in the dark, a narrow screen."""
     with sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 1390}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
         page.goto(report.resolve().as_uri())
-        open_case(page, "weights", 1)
+        page.keyboard.press("1")  # a verdict, on to the next case
+        open_case(page)
         print(picture(page, "report"))
         page.emulate_media(color_scheme="dark")
-        page.set_viewport_size({"width": 1280, "height": 800})
-        page.evaluate("byId('summary').open = false")
-        page.keyboard.press("1")
-        open_case(page, "window", 0.6)
+        page.evaluate("byId('print').scrollIntoView()")
+        page.evaluate("pin({ panel: 2, anchor: strongest(2), cursor: strongest(2) })")
+        page.wait_for_timeout(300)
         print(picture(page, "report_dark"))
-        page.set_viewport_size({"width": 400, "height": 900})
-        page.evaluate("byId('case').scrollIntoView()")
-        open_case(page, "", 0.6)
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 420, "height": 800})
+        page.evaluate("byId('queue').open = false")
+        open_case(page)
+        page.evaluate("showTop()")
         print(picture(page, "report_narrow"))
         browser.close()
 

@@ -23,7 +23,7 @@ from rasterize.print_json import cells_json, print_json, raised_json
 
 _DRAWN_AT_ONCE: Final = 64  # one compiled shape, and little memory
 _RUN_EVENTS: Final = 8  # events that are highlighted together on the path
-_LEAST_WEIGHT: Final = 0.1  # of the heaviest run: what weighs less isn't shown
+N_RANKED: Final = 5  # runs of a session that are named, the heaviest first
 
 
 def highest_windows(
@@ -89,9 +89,9 @@ def case_prints(
 
 
 def raised_by_session(attribution: Attribution, sessions: Sessions) -> dict[str, list[list[float]]]:
-    """Return by session the runs of events that raised its score: from ms, to ms, weight 0 to 1.
+    """Return by session the runs of events that raised its score most, the heaviest first.
 
-    The heaviest run of each session weighs 1, whatever its score.
+    A run is from ms, to ms, and its share of all that events raised the score by, 0 to 1.
     """
     found = {}
     for i, name in enumerate(sessions.session_id):
@@ -133,18 +133,16 @@ def _counts_and_cells(panels: PanelsConfig, paths: Paths) -> tuple[jax.Array, ja
 def _runs(
     weight: Float32[np.ndarray, " events"], t_us: Int64[np.ndarray, " events"]
 ) -> list[list[float]]:
-    """Return runs of some events that weigh most, an event's part being what led to it."""
+    """Return the runs of some events that weigh most, an event's part being what led to it."""
     edges = np.arange(0, len(weight), _RUN_EVENTS)
     n_events = np.diff(np.append(edges, len(weight)))
-    mean = np.add.reduceat(weight, edges) / n_events if len(edges) else np.zeros(0)
-    heaviest = mean.max(initial=0.0)
-    if heaviest <= 0:
-        return []
-    shown = np.flatnonzero(mean >= _LEAST_WEIGHT * heaviest)
+    raised = np.maximum(np.add.reduceat(weight, edges), 0) if len(edges) else np.zeros(0)
+    heaviest = np.argsort(-raised, kind="stable")[:N_RANKED]
+    shown = heaviest[raised[heaviest] > 0]
     begin_ms = t_us[np.maximum(edges[shown] - 1, 0)] / 1000
     end_ms = t_us[edges[shown] + n_events[shown] - 1] / 1000
-    rows = zip(begin_ms, end_ms, mean[shown] / heaviest, strict=True)
-    return [[float(begin), float(end), round(float(share), 2)] for begin, end, share in rows]
+    rows = zip(begin_ms, end_ms, raised[shown] / max(raised.sum(), 1e-12), strict=True)
+    return [[float(begin), float(end), round(float(share), 3)] for begin, end, share in rows]
 
 
 def _nearest(

@@ -159,20 +159,21 @@ def reliability_curve(
 
 
 N_POINTS: Final = 200  # of the curve, at most
+MIN_EACH: Final = 10
+"""Sessions of each class without which neither curve is shown: it would be luck."""
 
 
 def curves_json(
     scores: Float[np.ndarray, " sessions"], labels: Int[np.ndarray, " sessions"]
-) -> dict[str, Any] | None:
-    """Return ROC and calibration as numbers; None unless there are labels of both kinds."""
+) -> dict[str, Any]:
+    """Return ROC and calibration as numbers; only the counts if a class has too few sessions."""
     n_fraud = int(np.count_nonzero(labels == 1))
-    if n_fraud in (0, len(labels)):
-        return None
+    counts = {"n_fraud": n_fraud, "n_legitimate": len(labels) - n_fraud, "min_each": MIN_EACH}
+    if min(n_fraud, len(labels) - n_fraud) < MIN_EACH:
+        return counts
     roc, calibration = roc_curve(scores, labels), reliability_curve(scores, labels)
     shown = np.unique(np.linspace(0, len(roc.fpr) - 1, N_POINTS).round().astype(int))
-    return {
-        "n_fraud": n_fraud,
-        "n_legitimate": len(labels) - n_fraud,
+    return counts | {
         "auc": roc.auc(),
         "fpr": roc.fpr[shown].round(4).tolist(),
         "tpr": roc.tpr[shown].round(4).tolist(),

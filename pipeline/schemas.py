@@ -214,7 +214,7 @@ LABELS = pa.schema(
     metadata={"schema": "labels", "version": "1"},
 )
 
-# A row a label that somebody fed back about a session; the latest counts.
+# A row a label, or a note, that somebody fed back about a session; the latest of each counts.
 FEEDBACK = pa.schema(
     [
         pa.field("session_id", pa.string(), nullable=False),
@@ -223,8 +223,10 @@ FEEDBACK = pa.schema(
         pa.field("given_at", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("source_file", pa.string(), nullable=False),
         pa.field("line", pa.int64(), nullable=False),  # of the file, from 1
+        # True: a note without a label, and the label before it still counts. Null: a label.
+        pa.field("is_note", pa.bool_(), metadata={"since": "2"}),
     ],
-    metadata={"schema": "feedback", "version": "1"},
+    metadata={"schema": "feedback", "version": "2"},
 )
 
 # A row a measure of a day and a test: how far it is from the model's reference.

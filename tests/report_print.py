@@ -55,11 +55,13 @@ def print_page(to: Path, *prints: dict[str, Any] | None, has_people: bool = True
     rows = [case_row(i) for i in range(len(prints))]
     report = {
         "day": a_day(rows),
-        "agreement": None,
+        "agreement": {"n_fraud": 0, "n_legitimate": 0, "min_each": 10},
+        "fed_back": None,
         "n_cases": len(rows),
         "n_scored": len(rows),
         "n_missing": 0,
         "scale": SCALE.tolist(),
+        "speeds": [30, 10_000],
         "background": list(BACKGROUND),
         "codes": {"print": {"words": "The print is unlike people's.", "misleads": ""}},
         "page": 0,
@@ -79,6 +81,7 @@ def print_page(to: Path, *prints: dict[str, Any] | None, has_people: bool = True
             "original": None,
             "reasons": [{"code": "print", "text": "People turn at this speed; here nothing does."}],
             "print": found,
+            "weights": [[400.0, 500.0, 0.5], [100.0, 200.0, 0.2]] if found and i == 0 else [],
         }
         for i, found in enumerate(prints)
     }
@@ -107,6 +110,8 @@ def case_row(i: int) -> dict[str, Any]:
         "run": "run 1",
         "scored_at": f"{DAY}T12:00:00+00:00",
         "label": None,
+        "account_known": {},
+        "fed_back": None,
     }
 
 

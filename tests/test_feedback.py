@@ -16,6 +16,7 @@ from pipeline.sessions.feedback import (
     add_feedback,
     feedback_folder,
     labelled_sessions,
+    latest_verdicts,
     read_feedback,
 )
 from pipeline.storage.publish import write_parquet
@@ -69,6 +70,30 @@ def test_the_words_of_the_report_page_are_taken_and_unsure_leaves_a_session_out(
     assert (report.fraud, report.legitimate, report.unsure) == (1, 1, 1)
     assert labels(store) == {"b": 1, "c": -1, "d": 0}
     assert read_feedback(store)["note"].to_pylist() == [None, 'said "no",\nthen left', "ok"]
+
+
+def test_a_note_without_a_label_is_kept_and_changes_no_label(feed, store):
+    feed("session_id,label,note\na,legitimate,\n")
+    report = feed("session_id,label,note\na,undecided,call back\nd,undecided,odd\n")
+    again = feed("session_id,label,note\nd,undecided,odd\n")
+
+    assert (report.fraud + report.legitimate + report.unsure, report.notes) == (0, 2)
+    assert "2 notes without a label added" in report.to_text()
+    assert (again.notes, again.n_same) == (0, 1)
+    assert labels(store) == {"a": 0, "b": 0, "c": -1, "d": -1}
+    found = {name: (one.word, one.note) for name, one in latest_verdicts([store]).items()}
+    assert found == {"a": ("legitimate", "call back"), "d": ("undecided", "odd")}
+
+
+def test_feedback_of_the_version_before_is_read(feed, store):
+    feed("session_id,label\na,0\n")
+    (part,) = feedback_folder(store).glob("part-*.parquet")
+    older = pq.read_table(part).drop_columns(["is_note"])
+    written = older.replace_schema_metadata({"schema": "feedback", "version": "1"})
+    pq.write_table(written, part)
+
+    assert labels(store)["a"] == 0
+    assert latest_verdicts([store])["a"].word == "legitimate"
 
 
 def test_what_shields_a_spreadsheet_is_taken_away_again(feed, store):
@@ -136,6 +161,7 @@ def test_labels_may_be_parquet(store, tmp_path):
     ("text", "error", "message"),
     [
         ("session_id,label\na,maybe\n", DataError, "line 2: label 'maybe' of 'a'"),
+        ("session_id,label\na,undecided\n", DataError, "'a' is undecided and has no note"),
         ("session_id,label\na\n", DataError, "line 2 has another number of columns"),
         ("session_id,label\n,1\n", DataError, "no session_id"),
         ("session_id,verdict\na,1\n", MissingColumnsError, "label"),

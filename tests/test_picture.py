@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.sessions.windows import Points
+from rasterize.canvas import Canvas
+from rasterize.palette import speed_color
 from rasterize.picture import (
     CAPTION,
     CLICK_COLOR,
@@ -58,6 +61,24 @@ def test_a_press_and_a_pause_are_ringed_where_they_happened(picture):
 def test_the_fast_stretch_is_lighter_than_the_slow_one(picture):
     fast, slow = picture[at(16, 8)], picture[at(56, 32)]  # 1000 px/s and 267 px/s
     assert fast[..., 0].max() > slow[..., 0].max()
+
+
+@pytest.mark.parametrize("step_px", [2, 8, 40])
+def test_a_path_has_the_colour_of_its_speed(step_px):
+    canvas = Canvas(size=64, cell_px=8.0, placement="absolute")
+    at_px = np.arange(12, dtype=np.float32)[None]
+    path = Points(
+        16 * at_px, step_px * at_px + 20, 0 * at_px + 60,
+        np.zeros((1, 12), np.int8), np.array([12], np.int32),
+    )  # fmt: skip
+    (drawn,) = draw_pictures(path, canvas)
+    slow, fast = canvas.slow_px_s, canvas.fast_px_s
+    fraction = np.log([1000 * step_px / 16 / slow]) / np.log(fast / slow)
+    (expected,) = speed_color(fraction)
+
+    row = np.asarray(drawn)[int(60 * ENLARGED / canvas.cell_px)].astype(int)
+    middle = row[int((20 + 5.5 * step_px) * ENLARGED / canvas.cell_px)]
+    np.testing.assert_allclose(middle, expected, atol=6)
 
 
 @pytest.mark.parametrize(

@@ -110,13 +110,15 @@ def test_a_day_stands_among_the_earlier_ones(tmp_path):
     assert day_json(table, EARLIER)["drift"] is None  # nothing is earlier
 
 
-def test_agreement_needs_both_kinds():
-    score, label = np.array([0.1, 0.8, 0.9]), np.array([0, 0, 1])
+def test_agreement_needs_ten_of_each_kind():
+    score, label = np.arange(22) / 22, np.repeat([0, 1], [12, 10])
     found = curves_json(score, label)
 
-    assert (found["n_fraud"], found["n_legitimate"], found["auc"]) == (1, 2, 1.0)
+    assert (found["n_fraud"], found["n_legitimate"], found["auc"]) == (10, 12, 1.0)
     assert (found["fpr"][0], found["tpr"][0], found["fpr"][-1], found["tpr"][-1]) == (0, 0, 1, 1)
-    assert curves_json(score, np.zeros(3, int)) is None
+    too_few = curves_json(score[:-1], label[:-1])
+    assert too_few == {"n_fraud": 9, "n_legitimate": 12, "min_each": 10}
+    assert "auc" not in curves_json(score, 1 - np.zeros(22, int))
 
 
 def test_the_queue_is_every_session_highest_first(page):
@@ -218,10 +220,16 @@ def weighing(*weights: float) -> Attribution:
 
 
 def test_what_raised_a_score_is_runs_of_events():
-    # Of 32 events, 10 ms apart, those of the second eight weigh 3 and of the fourth 1.
+    # Of 32 events, 10 ms apart, those of the second eight weigh 1 and of the fourth 3.
     sessions = make_sessions([(10 * i, i, 0) for i in range(32)])
-    found = raised_by_session(weighing(*np.repeat([0, 3, -5, 1], 8)), sessions)
-    assert found == {"s0": [[70.0, 150.0, 1.0], [230.0, 310.0, 0.33]]}
+    found = raised_by_session(weighing(*np.repeat([0, 1, -5, 3], 8)), sessions)
+    assert found == {"s0": [[230.0, 310.0, 0.75], [70.0, 150.0, 0.25]]}
+
+
+def test_only_what_raised_a_score_most_is_named():
+    sessions = make_sessions([(10 * i, i, 0) for i in range(80)])
+    (found,) = raised_by_session(weighing(*np.repeat(np.arange(10), 8)), sessions).values()
+    assert [share for *_, share in found] == [0.2, 0.178, 0.156, 0.133, 0.111]  # of 45
 
 
 def test_nothing_raised_a_score_that_only_fell():
@@ -261,7 +269,9 @@ def test_a_models_own_scores_come_with_what_raised_them(tmp_path):
     for i, row in enumerate(block(page, "report")["queue"]):
         assert row["band"] == "high"
         case = block(page, f"case-{i}")
-        assert max((weight for _, _, weight in case["weights"]), default=1) == 1
+        shares = [share for _, _, share in case["weights"]]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) <= 1.01
         last_ms = case["path"]["duration_ms"] + 1
         assert all(0 <= begin < end <= last_ms for begin, end, _ in case["weights"])
         assert case["print"]["own"]
@@ -313,6 +323,54 @@ def test_what_was_fed_back_counts_before_the_stores_labels(tmp_path):
     known = {row["id"]: row["label"] for row in block(path.read_text(), "report")["queue"]}
 
     assert known == {"a": 0, "b": 1, "c": None, "d": None}  # the store says a is 1 and c is 0
+
+
+def test_what_was_fed_back_is_on_the_next_days_page(tmp_path):
+    # Three sessions to an account: a to c are one's, d another's. Both days score them all.
+    scores = a_day(tmp_path, ["a", "b", "c", "d"])
+    (tmp_path / "labels.csv").write_text(
+        "session_id,label,note\na,fraud,by phone\nb,unsure,\nc,undecided,ask Ann\n"
+    )
+    add_feedback(scores, tmp_path / "labels.csv", datetime(2026, 11, 1, 20, tzinfo=UTC))
+    (path,) = finish(report(ReportJob(scores, tmp_path / "report.html")))
+    page = path.read_text()
+    summary = block(page, "report")
+    rows = {row["id"]: row for row in summary["queue"]}
+
+    assert summary["fed_back"] == {
+        "counts": {"fraud": 1, "unsure": 1, "undecided": 1},
+        "last": "2026-11-01",
+    }
+    given = {"verdict": "fraud", "note": "by phone", "at": "2026-11-01T20:00:00+00:00"}
+    assert rows["a"]["fed_back"] == given
+    assert rows["c"]["fed_back"]["verdict"] == "undecided"
+    assert (rows["c"]["fed_back"]["note"], rows["d"]["fed_back"]) == ("ask Ann", None)
+    # c is legitimate by its log: the note changed nothing. Of a's account a itself isn't counted.
+    assert rows["b"]["account_known"] == {"fraud": 1, "legitimate": 1}
+    assert rows["a"]["account_known"] == {"unsure": 1, "legitimate": 1}
+    assert rows["d"]["account_known"] == {}
+
+
+def test_an_accounts_history_is_its_scores_up_to_the_day(tmp_path):
+    scores = a_day(tmp_path, ["a", "b", "c", "d"])
+    (path,) = finish(report(ReportJob(scores, tmp_path / "report.html")))
+    page = path.read_text()
+    case = next(
+        i for i, row in enumerate(block(page, "report")["queue"]) if row["account"].endswith("0")
+    )
+    history = block(page, f"account-{block(page, f'case-{case}')['account_block']}")["history"]
+
+    assert history["n"] == 6
+    assert [(one["date"], one["id"]) for one in history["rows"]] == [
+        (day, name) for day in (DAY, EARLIER) for name in "cba"
+    ]
+    assert history["known"] == {"fraud": 1, "legitimate": 1}
+    earlier = [one for one in history["rows"] if one["date"] == EARLIER]
+    assert {one["band"] for one in earlier} <= {"high", "medium", "low", "abstained"}
+    (path,) = finish(report(ReportJob(scores, tmp_path / "first.html", date=EARLIER)))
+    page = path.read_text()
+    found = [block(page, f"account-{i}")["history"]["n"] for i in range(2)]
+    assert sorted(found) == [1, 3]  # what was scored later isn't there
 
 
 def test_another_day_can_be_asked_for(scores, tmp_path):

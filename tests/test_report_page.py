@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser import HINT, find_chromium
 from report_day import DAY, HOSTILE, a_day, block, owners_day
@@ -16,9 +17,9 @@ from report_print import BESIDE, CELLS, CROWDED, LIFTED, TO_THE_RIGHT, a_print, 
 
 from flows.jobs.progress import finish
 from flows.jobs.report import ReportJob, report
-from pipeline.sessions.feedback import add_feedback
+from pipeline.sessions.feedback import add_feedback, latest_verdicts
 from pipeline.sessions.labels import read_labels
-from rasterize.palette import SHARE_SCALE, WEIGHT_SCALE
+from rasterize.palette import SHARE_SCALE, WEIGHT_SCALE, speed_color
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="no Playwright: pip install -e .[dev]"
@@ -28,6 +29,8 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 N_MANY = 1000
+SIDES = ("width", "height")
+VERDICTS = ("[data-verdict=fraud]", "[data-verdict=legitimate]", "[data-verdict=unsure]")
 
 
 @dataclass
@@ -71,8 +74,8 @@ def open_page(browser):
     """Return a function that opens a file in a window of its own."""
     contexts = []
 
-    def open_(path: Path, **settings: object) -> Opened:
-        context = browser.new_context(viewport={"width": 1300, "height": 900}, **settings)
+    def open_(path: Path, size: tuple[int, int] = (1300, 900), **settings: object) -> Opened:
+        context = browser.new_context(viewport=dict(zip(SIDES, size, strict=True)), **settings)
         contexts.append(context)
         opened = Opened(context.new_page())
         opened.page.on("console", lambda said: opened.errors.append(said.text))
@@ -85,6 +88,28 @@ def open_page(browser):
     yield open_
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def decided_day(tmp_path):
+    """Return the report of six sessions of two accounts; verdicts on two were fed back."""
+    scores = a_day(tmp_path, list("abcdef"))
+    text = "session_id,label,note\na,fraud,by phone\nb,legitimate,\n"
+    (tmp_path / "fed_back.csv").write_text(text)
+    add_feedback(scores, tmp_path / "fed_back.csv", datetime(2026, 11, 3, tzinfo=UTC))
+    (path,) = finish(report(ReportJob(scores, tmp_path / "report.html")))
+    return path
+
+
+@pytest.fixture
+def decided(open_page, decided_day):
+    """Return that report, opened; it must end without errors or requests."""
+    opened = open_page(decided_day)
+    yield opened
+    assert opened.errors == []
+    assert [url for url in opened.requests if not url.startswith(("data:", "blob:"))] == [
+        decided_day.as_uri()
+    ]
 
 
 @pytest.fixture
@@ -190,7 +215,7 @@ def test_filters_leave_what_fits(opened):
     assert "It shares most with" in page.locator("#reasons").inner_text()
     page.get_by_role("button", name="Clear filters").click()
     account = rows[0]["account"]
-    page.get_by_label("Account").select_option(account)
+    page.locator("#account").select_option(account)
     assert len(opened.texts("#cases li")) == sum(row["account"] == account for row in rows)
     page.get_by_role("button", name="Clear filters").click()
     page.get_by_label("Search").fill("HYPERLINK")
@@ -284,13 +309,12 @@ def test_verdicts_are_exported_and_read_back(opened, hostile, tmp_path):
     page = opened.page
     said = {}
     for i, row in enumerate(page.evaluate("rows.map((row) => row.id)")):
-        key = "123"[i % 3]
-        page.keyboard.press(key)
-        said[row] = ("fraud", "legitimate", "unsure")[i % 3]
         page.keyboard.press("n")
         page.keyboard.type('=1+1, "quoted"')
-        page.keyboard.press("Escape")
-        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.keyboard.press("123"[i % 3])  # and on to the next
+        said[row] = ("fraud", "legitimate", "unsure")[i % 3]
+    assert page.locator("#all-decided").is_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Export").click()
     download.value.save_as(tmp_path / "labels.csv")
@@ -315,7 +339,10 @@ def test_a_verdict_can_be_taken_back_and_survives_a_reload(opened):
     page = opened.page
     pressed = "[...document.querySelectorAll('[aria-pressed=true]')].map((b) => b.dataset.verdict)"
     page.keyboard.press("1")
+    page.keyboard.press("k")
+    assert page.evaluate(pressed) == ["fraud"]
     page.keyboard.press("2")
+    page.keyboard.press("k")
     assert page.evaluate(pressed) == ["legitimate"]
     page.reload()
     page.wait_for_selector("#case:not([hidden])")
@@ -325,6 +352,197 @@ def test_a_verdict_can_be_taken_back_and_survives_a_reload(opened):
     assert page.evaluate(pressed) == []
     assert page.get_by_role("button", name="Export").is_disabled()
     opened.requests.pop()  # the reload's
+
+
+SIZES = [(1280, 800), (420, 800)]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_what_a_verdict_needs_is_in_view_without_scrolling(open_page, decided_day, width, height):
+    opened = open_page(decided_day, size=(width, height))
+    page = opened.page
+    for _ in range(2):  # as it opens, and after the next verdict
+        for part in ("#path", "#name", "#score", "#export", "#note", *VERDICTS):
+            box = page.locator(part).bounding_box()
+            assert box is not None, part
+            assert 0 <= box["x"] <= width - box["width"], part
+            assert 0 <= box["y"] <= height - box["height"], part
+        path, verdict = (page.locator(part).bounding_box() for part in ("#path", "#verdict"))
+        is_above = path["y"] + path["height"] <= verdict["y"]
+        assert is_above or path["y"] >= verdict["y"] + verdict["height"]
+        assert path["height"] >= 250
+        page.keyboard.press("1")
+    assert opened.errors == []
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_export_and_verdict_stay_in_reach_at_the_end_of_a_case(
+    open_page, decided_day, width, height
+):
+    page = open_page(decided_day, size=(width, height)).page
+    page.locator("#facts").scroll_into_view_if_needed()
+    page.keyboard.press("3")
+    page.locator("#facts").scroll_into_view_if_needed()
+
+    for part in ("#export", *VERDICTS):
+        page.locator(part).click(trial=True, timeout=2000)
+    assert page.locator("#facts").bounding_box()["y"] < height
+
+
+def test_a_verdict_leads_to_the_next_case_without_one(decided):
+    page = decided.page
+    # a and b were decided on another day: they are passed over, though c and d are not.
+    order = [name for name in page.evaluate("rows.map((row) => row.id)") if name in "cdef"]
+    while page.locator("#name").inner_text() not in order:
+        page.keyboard.press("j")
+    seen = []
+    for key in "1231":
+        seen.append(page.locator("#name").inner_text())
+        page.keyboard.press(key)
+    at = order.index(seen[0])
+
+    assert seen == order[at:] + order[:at]
+    assert page.locator("#name").inner_text() == seen[-1]
+    assert "All 6 cases shown in the queue have a verdict" in decided.texts("#all-decided")[0]
+    page.keyboard.press("u")
+    assert page.evaluate("verdicts.size") == 3
+    assert decided.texts("#all-decided") == []
+
+
+def test_a_verdict_is_taken_back_from_the_case_after_it(decided):
+    page = decided.page
+    name = page.locator("#name").inner_text()
+    page.keyboard.press("2")
+    assert page.locator("#name").inner_text() != name
+    undo = page.get_by_role("button", name="Take back")
+    assert undo.inner_text() == f"Take back: legitimate, {name}"
+    undo.click()
+
+    assert page.locator("#name").inner_text() == name
+    assert page.evaluate("verdicts.size") == 0
+    assert undo.is_hidden()
+
+
+def test_a_note_without_a_verdict_is_kept_and_exported(decided, decided_day, tmp_path):
+    page = decided.page
+    name = page.locator("#name").inner_text()
+    page.keyboard.press("n")
+    page.keyboard.type("ask Ann 1")
+    page.keyboard.press("Enter")
+    assert page.locator("#decided").inner_text() == "0 verdicts, 1 note"
+    page.reload()
+    page.wait_for_selector("#case:not([hidden])")
+    assert page.locator("#note").input_value() == "ask Ann 1"
+    with page.expect_download() as download:
+        page.keyboard.press("e")
+    download.value.save_as(tmp_path / "labels.csv")
+    scores = decided_day.parent / "scores"
+    added = add_feedback(scores, tmp_path / "labels.csv", datetime(2026, 11, 4, tzinfo=UTC))
+
+    assert (added.notes, added.fraud + added.legitimate + added.unsure) == (1, 0)
+    assert latest_verdicts([scores])[name].note == "ask Ann 1"
+    assert read_labels(tmp_path / "labels.csv").num_rows == 0
+    decided.requests.pop()  # the reload's
+
+
+def test_what_was_fed_back_is_seen_in_header_queue_and_case(decided):
+    page = decided.page
+    header = page.locator("#fed-back").inner_text()
+    assert header == "Fed back until 2026-11-03: 1 fraud, 1 legitimate"
+    queue = dict(zip(page.evaluate("rows.map((row) => row.id)"), decided.texts("#cases li"),
+                     strict=True))  # fmt: skip
+    assert "fraud, fed back" in queue["a"]
+    assert "legitimate, fed back" in queue["b"]
+    assert "known of the account: 1 fraud, 1 legitimate" in queue["c"]
+    page.get_by_label("Search").fill("by phone")
+    assert page.locator("#name").inner_text() == "a"
+    assert page.locator("#known").inner_text() == "Fed back on 2026-11-03: fraud, “by phone”"
+    page.get_by_role("button", name="Clear filters").click()
+    page.locator("#by-verdict").select_option("none")
+    assert len(decided.texts("#cases li")) == 4
+
+
+def test_the_accounts_other_sessions_are_listed_and_lead_to_their_cases(decided):
+    page = decided.page
+    page.get_by_label("Search").fill("by phone")  # a; b and c are its account's too
+    page.get_by_role("button", name="Clear filters").click()
+    said = page.locator("#history").inner_text()
+
+    assert said.count("scored 2026-11-01") == 3
+    assert said.count("scored 2026-11-02") == 2
+    assert "5 other scores" in said
+    assert "1 fraud, 2 legitimate" in said
+    page.locator("#earlier button").last.click()
+    assert page.locator("#name").inner_text() == "b"
+
+
+def test_colours_have_legends(decided):
+    page = decided.page
+    assert page.locator("#legend svg.scale").get_attribute("aria-label") == (
+        "Colour is speed: blue 30 px/s and slower, to yellow 10,000 px/s and faster"
+    )
+    assert [text.strip() for text in decided.texts("#legend > span")] == [
+        *("click or press", "rest of 100 ms or more", "button held", "highlighted"),
+    ]
+    page.locator("#summary > summary").click()
+    assert [text.strip() for text in decided.texts(".keys span")] == [
+        *("high", "medium", "low", "abstained"),
+    ]
+
+
+def test_a_path_has_the_colours_of_its_picture(decided):
+    # Of one segment at 500 px/s: the middle of its line on the page, beside the palette's.
+    color = decided.page.evaluate(
+        """(() => {
+        const steps = { t: [0, 160], x: [0, 80], y: [0, 0], step_ms: 1, step_px: 1, kind: "00" };
+        const path = decode(steps);
+        const canvas = byId("path");
+        drawPath(canvas, path);
+        const middle = [canvas.width / 2, canvas.height / 2];
+        return [...canvas.getContext("2d").getImageData(...middle, 1, 1).data].slice(0, 3);
+        })()"""
+    )
+    fraction = np.log([500 / 30]) / np.log(10_000 / 30)
+    np.testing.assert_allclose(color, speed_color(fraction)[0], atol=6)  # in 48 steps
+
+
+def test_curves_are_refused_where_a_class_is_too_small(decided):
+    page = decided.page
+    page.locator("#summary > summary").click()
+    said = page.locator("#charts").inner_text()
+    assert "ROC and calibration are not shown" in said
+    assert "are too few, 10 of each are needed" in said
+    assert page.locator("#charts svg[role=img]").count() == 2
+
+
+def test_long_ids_are_read_in_full(open_page, tmp_path):
+    names = [f"2026-11-01/checkout/visitor-00000000000000000000/{i}" for i in range(4)]
+    (path,) = finish(report(ReportJob(a_day(tmp_path, names), tmp_path / "report.html")))
+    for size in SIZES:
+        opened = open_page(path, size=size)
+        opened.page.evaluate("byId('queue').open = true")
+        cut = opened.page.evaluate(
+            """[...document.querySelectorAll('.names, #name, #earlier bdi, #compare bdi')]
+            .filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth).length"""
+        )
+        assert cut == 0
+        assert sorted(opened.texts("#cases .names")) == names
+
+
+def test_what_raised_the_score_is_ranked(prints):
+    page = prints.page
+    said = page.locator("#ranked").inner_text().split("\n")
+    assert [line for line in said if "%" in line] == [
+        *("0.40 to 0.50 s50 %", "0.10 to 0.20 s20 %", "Speed and turn40 %", "Velocity20 %"),
+    ]
+    both = page.evaluate("highlights()")
+    assert both == [[400, 500, "1"], [100, 200, "2"]]
+    page.get_by_role("button", name="0.10 to 0.20 s").click()
+    assert page.evaluate("highlights()") == [[100, 200, "2"]]
+    page.get_by_role("button", name="Velocity").click()
+    assert view(page, "what raised the score").is_checked()
+    page.keyboard.press("j")
+    assert page.locator("#raised").is_hidden()
 
 
 def test_keys_do_what_the_help_says(opened):
@@ -371,7 +589,7 @@ def test_everything_that_can_be_used_or_seen_has_a_name(opened):
     page.get_by_label("Search").fill("s16")
     nameless = page.evaluate(
         """[...document.querySelectorAll('button, input, select, canvas, img, svg')]
-        .filter((e) => e.checkVisibility())
+        .filter((e) => e.checkVisibility() && !e.closest('[aria-hidden=true]'))
         .filter((e) => !(e.getAttribute('aria-label') || e.alt || e.innerText || e.labels?.length))
         .map((e) => e.outerHTML)"""
     )
@@ -468,7 +686,8 @@ def test_pointing_at_the_speeds_outlines_the_cells_of_the_segment(prints):
     page = prints.page
     page.locator("#speeds").scroll_into_view_if_needed()
     box = page.locator("#speeds").bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    left, right = page.evaluate("Object.values(speedsPlot(byId('speeds').clientWidth, 9))")[:2]
+    page.mouse.move(box["x"] + left + 0.4 * (right - left), box["y"] + box["height"] / 2)
 
     assert outlined(page) == [1, 1, 0]
     assert page.locator("#pointed").inner_text().startswith("Event 5, at 0.4 s")
@@ -566,21 +785,32 @@ def test_panels_have_names_and_fit_a_narrow_screen(prints):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_thousand_cases_open(open_page, tmp_path, capsys):
+def test_a_thousand_cases_open_and_the_first_is_decided_within_five_seconds(
+    open_page, tmp_path, capsys
+):
     names = [f"s{i}" for i in range(N_MANY)]
     scores = a_day(tmp_path, names, n_events=200)
     (path,) = finish(report(ReportJob(scores, tmp_path / "report.html")))
     began = time.monotonic()
-    opened = open_page(path)
+    opened = open_page(path, size=SIZES[0])
     took_s = time.monotonic() - began
-    opened.page.keyboard.press("j")
+    first = opened.page.locator("#name").inner_text()
+    opened.page.keyboard.press("1")
+    decided_s = time.monotonic() - began
+
+    assert opened.page.evaluate("verdicts.size") == 1
+    assert opened.page.locator("#name").inner_text() != first
+    assert decided_s < 5
     opened.page.get_by_label("Search").fill("s99")
 
     assert len(opened.texts("#cases li")) == 11  # s99 and s990 to s999
     assert opened.errors == []
     with capsys.disabled():
         size_mb = path.stat().st_size / 1e6
-        print(f"\n{N_MANY:,} cases of 200 events: {size_mb:.1f} MB, open after {took_s:.1f} s")
+        print(
+            f"\n{N_MANY:,} cases of 200 events: {size_mb:.1f} MB, open after {took_s:.1f} s, "
+            f"the first decided by a key after {decided_s:.1f} s"
+        )
 
 
 # WCAG's contrast of each text with the first ground behind it that isn't transparent.

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,7 @@ from pipeline.ingest.parse import NO_COLUMNS
 from pipeline.readers import AUTO
 from pipeline.report.cases import (
     Gathered,
+    account_histories,
     case_blocks,
     code_words,
     gather,
@@ -34,7 +36,7 @@ from pipeline.report.page import day_json, page_html, shown_events
 from pipeline.schemas import SCORES
 from pipeline.scores.partitions import open_scores
 from pipeline.scores.starter import starter_text
-from pipeline.sessions.feedback import latest_labels
+from pipeline.sessions.feedback import Verdict, label_of_verdicts, latest_verdicts
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path
 from pipeline.storage.publish import MANIFEST, replacing
@@ -89,9 +91,10 @@ def report(job: ReportJob) -> Generator[Progress, None, list[StoragePath]]:
     )
     gathered = gather(parts, cases, _suspected(everything))
     sessions = gathered.sessions()
-    fed_back = latest_labels([scores, *(path for path, *_ in sources)])
+    verdicts = latest_verdicts([scores, *(path for path, *_ in sources)])
     labels = label_by_session(job.labels) if job.labels else {}
-    known = gathered.labels | fed_back | labels
+    known = gathered.labels | label_of_verdicts(verdicts) | labels
+    histories = account_histories(_of_accounts(everything, cases, day), known, verdicts)
     n_missing = cases.num_rows - (0 if sessions is None else len(sessions))
     if n_missing:
         log.warning("%d of %d cases: their path wasn't found", n_missing, cases.num_rows)
@@ -103,11 +106,13 @@ def report(job: ReportJob) -> Generator[Progress, None, list[StoragePath]]:
     summary = {
         "day": day_json(days.to_pandas(), day),
         "agreement": _agreement(table, known),
+        "fed_back": _fed_back(verdicts),
         "starter": starter_text(manifests[0]) or None,
         "n_cases": cases.num_rows,
         "n_scored": table.num_rows,
         "n_missing": n_missing,
         "scale": SCALE.tolist(),
+        "speeds": _speeds(model),
         "background": list(BACKGROUND),
         "codes": code_words() | panel_words(),
         **_panels(model),
@@ -120,9 +125,9 @@ def report(job: ReportJob) -> Generator[Progress, None, list[StoragePath]]:
         content = summary | {
             "page": i,
             "pages": [path.name for path in pages],
-            "queue": [queue_row(row, known.get(row["session_id"])) for row in shown],
+            "queue": [queue_row(row, known, verdicts, histories) for row in shown],
         }
-        blocks = case_blocks(shown, gathered, sessions, views, score_of)
+        blocks = case_blocks(shown, gathered, sessions, views, score_of, histories)
         with replacing(page) as unfinished:
             unfinished.write_text(page_html(content, blocks), encoding="utf-8")
     return pages
@@ -173,6 +178,28 @@ def _sources(
             "say where they are: --store STORE, or the raw logs",
         )
     return here
+
+
+def _of_accounts(scores: ds.Dataset, cases: pa.Table, day: str) -> pa.Table:
+    """Return how the accounts of the cases were scored, up to that day."""
+    accounts = cases["account_id"].combine_chunks().unique().drop_null()
+    columns = ["session_id", "account_id", "started_at", "fraud_score", "band", "is_flagged"]
+    is_theirs = ds.field("account_id").isin(accounts) & (ds.field("run_date") <= day)
+    return scores.to_table([*columns, "run_date"], is_theirs)
+
+
+def _fed_back(verdicts: Mapping[str, Verdict]) -> dict[str, Any] | None:
+    """Return how many sessions of which verdict were fed back so far, and when the last was."""
+    if not verdicts:
+        return None
+    counts = Counter(verdict.word for verdict in verdicts.values())
+    return {"counts": counts, "last": f"{max(one.given_at for one in verdicts.values()):%Y-%m-%d}"}
+
+
+def _speeds(model: TrainedModel | None) -> list[float]:
+    """Return the speeds, px/s, at the ends of the scale that pictures are drawn with."""
+    canvas = (RunConfig() if model is None else model.config).canvas
+    return [canvas.slow_px_s, canvas.fast_px_s]
 
 
 def _suspected(scores: ds.Dataset) -> set[str | None]:
@@ -280,13 +307,13 @@ def _worst_ms(sessions: Sessions, cases: pa.Table) -> np.ndarray:
     return np.array([by_id[name] for name in sessions.session_id], np.float64)
 
 
-def _agreement(table: pa.Table, known: Mapping[str, int | None]) -> dict[str, Any] | None:
+def _agreement(table: pa.Table, known: Mapping[str, int | None]) -> dict[str, Any]:
     """Return how the day's scores agree with the labels that are known."""
     scored = table.filter(ds.field("fraud_score").is_valid())
     given = [known.get(name) for name in scored["session_id"].to_pylist()]
     label = np.array([-1 if one is None else one for one in given], np.int8)
     score = scored["fraud_score"].to_numpy().astype(np.float64)
-    return curves_json(score[label >= 0], label[label >= 0]) if (label >= 0).any() else None
+    return curves_json(score[label >= 0], label[label >= 0])
 
 
 def _scores_beside(scores: ds.Dataset, gathered: Gathered) -> dict[str, float]:

@@ -1,6 +1,7 @@
 // One case: why, what moved how, what to compare with, and what the score rests on.
 
-const player = { path: null, look: null, events: [], now: 0, isPlaying: false, at: 0 };
+const player = { path: null, look: null, events: [], ranked: [], rank: null, highlight: "ranked", now: 0, isPlaying: false, at: 0 };
+const N_EARLIER = 12; // of the account's other sessions are listed
 const LONG_REST_MS = 1000; // shortened to this when rests are shortened
 
 const ABSTAINED = {
@@ -23,12 +24,26 @@ function openCase(i) {
   byId("name").replaceChildren(named(row.id));
   byId("of-account").replaceChildren(...accountLine(row));
   byId("score").replaceChildren(...scoreParts(row));
+  byId("known").replaceChildren(...knownParts(row));
+  byId("known").hidden = !byId("known").childNodes.length;
   byId("reasons").replaceChildren(...reasonParts(row, block));
   byId("facts").replaceChildren(...factParts(row, block));
   showVerdict(row);
   showMovement(block);
   showPrint(block);
+  showRanked(block);
+  showHistory(row, block);
   showComparisons(row, block);
+}
+
+/** What was fed back on the session, or the label that it came with. */
+function knownParts(row) {
+  const { fed_back: given, label } = row;
+  if (given) {
+    const what = given.verdict === UNDECIDED ? "a note" : given.verdict;
+    return [`Fed back on ${given.at.slice(0, 10)}: ${what}`, ...(given.note ? [", “", named(given.note, 300), "”"] : [])];
+  }
+  return label === null ? [] : [`Known label: ${LABELS[label]}`];
 }
 
 function accountLine(row) {
@@ -46,10 +61,10 @@ function scoreParts(row) {
     svg("rect", { x: 0, y: 5, width: 200 * row.score, height: 8, rx: 4, class: `band-${row.band}` }),
     svg("rect", { x: Math.min(200 * row.threshold, 200) - 1, y: 0, width: 2, height: 18, class: "limit" }),
   );
-  const side = row.flagged ? "flagged: at or above" : "below";
+  const side = row.flagged ? "flagged, threshold" : "below the threshold,";
   return [
     element("p", { className: "big" }, scoreText(row.score), " ", chip), meter,
-    element("p", { className: "faint" }, `${side} the threshold, ${row.threshold > 1 ? "above 1" : row.threshold.toFixed(3)}`),
+    element("p", { className: "faint" }, `${side} ${row.threshold > 1 ? "above 1" : row.threshold.toFixed(3)}`),
   ];
 }
 
@@ -74,7 +89,6 @@ function reasonParts(row, block) {
   else if (!row.abstained) parts.push(element("p", {}, row.flagged
     ? "No reason was recorded with this score."
     : "No single measurement stands out."));
-  if (row.label !== null) parts.push(element("p", {}, `Known label: ${row.label ? "fraud" : "legitimate"}.`));
   return parts;
 }
 
@@ -97,8 +111,8 @@ function factParts(row, block) {
     ["Page", size],
     ["Recorder", row.recorder === null ? "not known" : named(row.recorder)],
     ["Highest window", block.worst_ms === null ? "none" : `from ${seconds(block.worst_ms)}`],
-    ["Model", row.model],
-    ["Scoring run", row.run],
+    ["Model", element("code", {}, row.model)],
+    ["Scoring run", element("code", {}, row.run)],
     ["Scored", momentText(row.scored_at)],
   ];
   return facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
@@ -112,18 +126,49 @@ function showVerdict(row) {
   byId("note").value = given.note;
 }
 
-/** Decide the open case; deciding the same again takes it back. */
+let lastDecided = null; // { i, before }: to take it back
+
+/** Decide the open case and go on to the next without a verdict; the same again takes it back. */
 function decide(verdict) {
   if (current < 0) return;
-  const row = rows[current];
-  const before = verdicts.get(row.id)?.verdict ?? "";
-  setVerdict(row.id, { verdict: before === verdict ? "" : verdict });
-  markVerdict(current);
-  showVerdict(row);
+  const before = verdicts.get(rows[current].id)?.verdict ?? "";
+  const isTakenBack = before === verdict;
+  changeVerdict(current, isTakenBack ? "" : verdict);
+  lastDecided = isTakenBack ? null : { i: current, before };
+  showUndo();
+  byId("all-decided").hidden = isTakenBack || openUndecided();
+  byId("all-decided").textContent = `${shown.length === 1 ? "The case" : `All ${shown.length.toLocaleString("en")} cases`} ` +
+    "shown in the queue have a verdict: export them (e), or clear the filters.";
+}
+
+function changeVerdict(i, verdict) {
+  setVerdict(rows[i].id, { verdict });
+  markVerdict(i);
+  if (i === current) showVerdict(rows[i]);
+}
+
+/** Take the last verdict back and return to its case. */
+function undo() {
+  if (!lastDecided) return;
+  const { i, before } = lastDecided;
+  changeVerdict(i, before);
+  lastDecided = null;
+  showUndo();
+  byId("all-decided").hidden = true;
+  goTo(i);
+  showTop();
+}
+
+function showUndo() {
+  byId("undo").hidden = !lastDecided;
+  if (!lastDecided) return;
+  const row = rows[lastDecided.i];
+  byId("undo").replaceChildren("Take back",
+    element("span", { className: "wide-only" }, `: ${verdicts.get(row.id).verdict}, `, named(row.id, 80)));
 }
 
 function showMovement(block) {
-  byId("movement").hidden = !block.path;
+  byId("drawn").hidden = !block.path;
   player.path = block.path ? decode(block.path) : null;
   player.look = block;
   player.events = [];
@@ -132,37 +177,110 @@ function showMovement(block) {
   const slider = byId("time");
   slider.min = Math.floor(path.first);
   slider.max = Math.ceil(path.last);
-  const hasWeights = Boolean(block.weights?.length);
+  player.ranked = block.weights ?? [];
+  player.rank = null;
   const highlight = byId("highlight");
   highlight.querySelector("[value=window]").disabled = !block.window;
-  highlight.querySelector("[value=weights]").disabled = !hasWeights;
-  if (highlight.selectedOptions[0].disabled) highlight.value = "";
-  byId("stretch").textContent = stretchWords(block.path);
+  highlight.querySelector("[value=ranked]").disabled = !player.ranked.length;
+  highlight.value = highlight.querySelector(`[value="${player.highlight}"]`).disabled ? "" : player.highlight;
+  byId("hidden-events").textContent = hiddenWords(block.path);
   byId("path").setAttribute("aria-label", pathWords(path));
   byId("speeds").setAttribute("aria-label", `Speed over time. ${pathWords(path)}`);
   player.now = path.last;
   showFrame();
 }
 
-function stretchWords(path) {
+function hiddenWords(path) {
   const hidden = path.n_before + path.n_after;
   if (!hidden) return "";
   return `${count(path.t.length, "event")} around the highest window are shown; ` +
     `${path.n_before.toLocaleString("en")} before and ${path.n_after.toLocaleString("en")} after them are not.`;
 }
 
-function stretches() {
+/** The times that are highlighted: from ms, to ms, and what is written beside them. */
+function highlights() {
   const how = byId("highlight").value;
-  if (how === "window" && player.look.window) return [[...player.look.window, 0.6]];
-  if (how === "weights") return player.look.weights ?? [];
-  return [];
+  if (how === "window" && player.look.window) return [[...player.look.window, ""]];
+  if (how !== "ranked") return [];
+  const runs = player.ranked.map(([from, to], i) => [from, to, `${i + 1}`]);
+  return player.rank === null ? runs : [runs[player.rank]];
+}
+
+/** List what raised the score most: times of the path, and panels of the print. */
+function showRanked(block) {
+  const runs = player.path ? player.ranked : [];
+  const panels = printed.own && printed.raised
+    ? PANELS.map((panel, p) => [panel.title, raisedBy(p), p]).filter(([, share]) => share > 0)
+      .sort(([, one], [, other]) => other - one).slice(0, 3)
+    : [];
+  byId("raised").hidden = !runs.length && !panels.length;
+  const parts = [];
+  if (runs.length) {
+    parts.push(element("p", { className: "faint" }, "Of the path (share of all that raised the score):"),
+      element("ol", {}, ...runs.map(rankedRun)));
+  }
+  if (panels.length) {
+    parts.push(element("p", { className: "faint" }, "Of the print (share of all that moved the score, up or down):"),
+      element("ol", {}, ...panels.map(rankedPanel)));
+  }
+  byId("ranked").replaceChildren(...parts);
+}
+
+function rankedRun([from, to, share], i) {
+  const button = element("button", { type: "button" },
+    `${(from / 1000).toFixed(2)} to ${(to / 1000).toFixed(2)} s`, element("span", { className: "share" }, percent(share)));
+  button.addEventListener("click", () => {
+    const isSame = player.rank === i && byId("highlight").value === "ranked";
+    byId("highlight").value = player.highlight = "ranked";
+    player.rank = isSame ? null : i;
+    showFrame();
+  });
+  return element("li", {}, button);
+}
+
+function rankedPanel([title, share, p]) {
+  const button = element("button", { type: "button" }, title, element("span", { className: "share" }, percent(share)));
+  button.addEventListener("click", () => {
+    document.querySelector("[name=view][value=raised]").checked = true;
+    showView();
+    canvasOf(p).scrollIntoView({ block: "center" });
+    canvasOf(p).focus({ preventScroll: true });
+  });
+  return element("li", {}, button);
+}
+
+/** How the account's other sessions were scored and decided, the latest first. */
+function showHistory(row, block) {
+  const history = block.account_block === null ? null : blockOf(`account-${block.account_block}`).history;
+  const others = (history?.rows ?? []).filter((one) => one.id !== row.id || one.date !== report.day.date);
+  byId("history").hidden = row.account === null;
+  if (row.account === null) return;
+  const n = (history?.n ?? 1) - 1;
+  const flagged = (history?.flagged ?? 0) - (row.flagged ? 1 : 0);
+  const known = Object.entries(history?.known ?? {}).map(([word, times]) => `${times.toLocaleString("en")} ${word}`);
+  byId("history-counts").textContent = n
+    ? `${count(n, "other score")}, ${flagged.toLocaleString("en")} flagged. ` +
+      (known.length ? `Known of the account's sessions: ${known.join(", ")}.` : "Nothing was fed back on any.")
+    : "No other session of this account was scored.";
+  byId("earlier").replaceChildren(...others.slice(0, N_EARLIER).map(earlierRow));
+}
+
+function earlierRow(one) {
+  const here = one.date === report.day.date ? rows.findIndex((row) => row.id === one.id) : -1;
+  const name = here < 0 ? named(one.id, 80) : element("button", { type: "button" }, named(one.id, 80));
+  if (here >= 0) name.addEventListener("click", () => { goTo(here); showTop(); });
+  return element("li", {},
+    element("span", {}, `scored ${one.date}`),
+    element("span", {}, `${scoreText(one.score)} `, element("span", { className: `chip band-${one.band}` }, one.band)),
+    element("span", { className: `mark ${one.known ?? ""}` }, one.known ?? ""),
+    name);
 }
 
 function showFrame() {
   if (!player.path) return;
   const isAtEnd = player.now >= player.path.last;
   const now = isAtEnd && !player.isPlaying ? Infinity : player.now;
-  const marked = { stretches: stretches(), events: player.events };
+  const marked = { highlights: highlights(), events: player.events };
   drawPath(byId("path"), player.path, { now, ...marked });
   drawSpeeds(byId("speeds"), player.path, { now: Math.min(now, player.path.last), ...marked });
   const clock = `${seconds(player.now)} of ${seconds(player.path.last)}`;
@@ -219,10 +337,10 @@ function showComparisons(row, block) {
   const parts = [];
   if (block.picture) {
     parts.push(element("figure", {},
-      element("img", { src: block.picture, alt: `The window from ${seconds(block.window[0])} as the model is given it: ` +
-        "its events evened out to one recorder, colour is speed", width: 240, height: 240 }),
+      element("img", { src: block.picture, alt: `The window from ${seconds(block.window[0])}, ` +
+        "resampled to one recorder, colour is speed", width: 240, height: 240 }),
       element("figcaption", {}, `Its highest window, ${seconds(block.window[0])} to ` +
-        `${seconds(block.window[1])}, as the model is given it`)));
+        `${seconds(block.window[1])}, resampled to one recorder`)));
   }
   const drawn = [];
   if (block.original) drawn.push(["Repeated: ", block.original]);
@@ -245,7 +363,7 @@ function comparison(what, session) {
   canvas.path = decode(session.path);
   canvas.setAttribute("aria-label", pathWords(canvas.path));
   const when = momentText(session.started_at);
-  return element("figure", {}, canvas, element("figcaption", {}, what, named(session.id, 36),
+  return element("figure", {}, canvas, element("figcaption", {}, what, named(session.id, 80),
     ` · score ${scoreText(session.score)}`, when ? ` · ${when.slice(0, 10)}` : ""));
 }
 

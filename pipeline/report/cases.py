@@ -1,5 +1,6 @@
 """Make the data blocks of a report page from rows of SCORES and their sessions."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,9 +15,11 @@ from pipeline.reasons.find import find_reasons
 from pipeline.reasons.reference import ReferenceRanges
 from pipeline.reasons.registry import ACCOUNT_MEASURES, CODES, UNLIKE_PROFILE
 from pipeline.report.page import LONGEST_BESIDE, path_json
+from pipeline.sessions.feedback import UNDECIDED, Verdict
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
 
 N_REFERENCE_SESSIONS: Final = 4  # the latest of an account, to compare a case with
+N_HISTORY: Final = 12  # earlier scores of an account that are listed
 
 
 @dataclass
@@ -90,10 +93,72 @@ def _beside(sessions: Sessions, i: int) -> dict[str, Any]:
 Row = Mapping[str, Any]  # of SCORES
 
 
-def queue_row(row: Row, label: int | None) -> dict[str, Any]:
+Histories = Mapping[str | None, Mapping[str, Any]]  # by account
+
+
+def account_histories(
+    rows: pa.Table, labels: Mapping[str, int | None], verdicts: Mapping[str, Verdict]
+) -> dict[str | None, dict[str, Any]]:
+    """Return by account how its sessions were scored on every day in `rows`, and decided.
+
+    `rows` are of SCORES with their `run_date`. The latest `N_HISTORY` and one are listed: a case
+    isn't listed beside itself.
+    """
+    newest_first = [
+        ("run_date", "descending"),
+        ("started_at", "descending"),
+        ("session_id", "ascending"),
+    ]
+    histories: dict[str | None, dict[str, Any]] = {}
+    known: dict[str | None, dict[str, str]] = {}
+    for row in rows.sort_by(newest_first).to_pylist():
+        account, name = row["account_id"], row["session_id"]
+        history = histories.setdefault(account, {"n": 0, "flagged": 0, "rows": []})
+        word = known_word(name, labels, verdicts)
+        history["n"] += 1
+        history["flagged"] += row["is_flagged"]
+        if word:
+            known.setdefault(account, {})[name] = word
+        if len(history["rows"]) <= N_HISTORY:
+            shown = {
+                "id": name,
+                "date": row["run_date"],
+                "started_at": _iso(row["started_at"]),
+                "score": row["fraud_score"],
+                "band": row["band"],
+                "known": word,
+            }
+            history["rows"].append(shown)
+    for account, history in histories.items():
+        words = list(known.get(account, {}).values())
+        history["known"] = {word: words.count(word) for word in sorted(set(words))}
+    return histories
+
+
+def known_word(
+    session_id: str, labels: Mapping[str, int | None], verdicts: Mapping[str, Verdict]
+) -> str | None:
+    """Return what is known of a session in a word: its label, or that people are unsure."""
+    label = labels.get(session_id)
+    if label is not None:
+        return ("legitimate", "fraud")[label]
+    is_unsure = session_id in verdicts and verdicts[session_id].word != UNDECIDED
+    return "unsure" if is_unsure else None
+
+
+def queue_row(
+    row: Row,
+    labels: Mapping[str, int | None],
+    verdicts: Mapping[str, Verdict],
+    histories: Histories,
+) -> dict[str, Any]:
     """Return what the queue and the filters need of a session."""
+    name = row["session_id"]
+    verdict = verdicts.get(name)
+    of_account = Counter(histories.get(row["account_id"], {}).get("known", {}))
+    of_account.subtract([word] if (word := known_word(name, labels, verdicts)) else [])
     return {
-        "id": row["session_id"],
+        "id": name,
         "account": row["account_id"],
         "started_at": _iso(row["started_at"]),
         "score": row["fraud_score"],
@@ -110,7 +175,15 @@ def queue_row(row: Row, label: int | None) -> dict[str, Any]:
         "model": row["model_id"],
         "run": row["run_id"],
         "scored_at": _iso(row["scored_at"]),
-        "label": label,
+        "label": labels.get(name),
+        "account_known": dict(+of_account),  # of its other sessions
+        "fed_back": None
+        if verdict is None
+        else {
+            "verdict": verdict.word,
+            "note": verdict.note or "",
+            "at": _iso(verdict.given_at),
+        },
     }
 
 
@@ -147,14 +220,19 @@ def case_blocks(
     sessions: Sessions | None,
     views: Mapping[str, Mapping[str, Any]],
     scores: Mapping[str, float],
+    histories: Histories,
 ) -> dict[str, dict[str, Any]]:
-    """Return a block a case, and one for each account with the sessions to compare with.
+    """Return a block a case, and one for each account: sessions to compare with, and its history.
 
     `views` is what else is known by session, such as the picture of its highest window;
     `scores` the scores of sessions that are shown beside a case.
     """
     where = {} if sessions is None else {name: i for i, name in enumerate(sessions.session_id)}
-    accounts = [row["account_id"] for row in rows if row["account_id"] in gathered.reference]
+    accounts = [
+        row["account_id"]
+        for row in rows
+        if row["account_id"] in gathered.reference or row["account_id"] in histories
+    ]
     number = {name: i for i, name in enumerate(dict.fromkeys(accounts))}
     blocks: dict[str, dict[str, Any]] = {}
     for i, row in enumerate(rows):
@@ -170,8 +248,10 @@ def case_blocks(
             **views.get(name, {}),
         }
     for name, i in number.items():
+        reference = gathered.reference.get(name, [])
         blocks[f"account-{i}"] = {
-            "reference": [_scored(session, scores) for session in gathered.reference[name]]
+            "reference": [_scored(session, scores) for session in reference],
+            "history": histories.get(name),
         }
     return blocks
 

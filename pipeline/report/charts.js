@@ -71,7 +71,16 @@ function daysChart(day) {
       `${percent(mean)} on average on ${count(earlier.length, "earlier day")}.`
     : `${percent(today.flagged / Math.max(today.n, 1))} flagged. There is no earlier day to compare with.`;
   const last = days.length > 1 ? days.at(-1).date : "";
-  return chart("Sessions by day", caption, ...axes([days[0].date, "", last], ["0", String(most)]), ...bars);
+  const made = chart("Sessions by day", caption, ...axes([days[0].date, "", last], ["0", String(most)]), ...bars);
+  made.append(element("p", { className: "faint keys" }, ...BANDS.map((band) =>
+    element("span", {}, colorKey(`band-${band}`), ` ${band}`))));
+  return made;
+}
+
+/** A square in the colour of a class of shapes, before its name. */
+function colorKey(kind) {
+  return svg("svg", { viewBox: "0 0 10 10", class: "key", "aria-hidden": "true" },
+    svg("rect", { width: 10, height: 10, class: `${kind} today` }));
 }
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
@@ -116,8 +125,8 @@ function rocChart(found) {
   const caption =
     `AUC ${found.auc.toFixed(3)} on ${count(found.n_fraud, "fraud")} and ` +
     `${count(found.n_legitimate, "legitimate session")} with a label.`;
-  return chart("Frauds caught over false alarms", caption,
-    ...axes(["0 %", "false alarms", "100 %"], ["0", "100 %"]), guess, polyline(points, "first"));
+  return chart("Frauds by false positives (ROC)", caption,
+    ...axes(["0 %", "false positives", "100 %"], ["0", "100 %"]), guess, polyline(points, "first"));
 }
 
 function calibrationChart(found) {
@@ -133,6 +142,23 @@ function calibrationChart(found) {
     ...axes(["0", "score", "1"], ["0", "100 %"]), right, polyline(points, "first"), ...dots);
 }
 
+/** Why neither curve is shown. */
+function refusedWords({ n_fraud: fraud, n_legitimate: legitimate, min_each: least }) {
+  return `ROC and calibration are not shown: ${count(fraud, "fraud")} and ${count(legitimate, "legitimate session")} ` +
+    `with a label are too few, ${least} of each are needed. `;
+}
+
+/** How many verdicts were fed back before this page was made. */
+function showFedBack() {
+  byId("fed-back").hidden = !report.fed_back;
+  if (!report.fed_back) return;
+  const { counts, last } = report.fed_back;
+  const words = ["fraud", "legitimate", "unsure"].filter((word) => counts[word])
+    .map((word) => `${counts[word].toLocaleString("en")} ${word}`);
+  if (counts[UNDECIDED]) words.push(count(counts[UNDECIDED], "note"));
+  byId("fed-back").textContent = `Fed back until ${last}: ${words.join(", ")}`;
+}
+
 function showSummary() {
   const { day, agreement } = report;
   const today = day.days.find((d) => d.date === day.date);
@@ -141,7 +167,7 @@ function showSummary() {
     ? ` Here are the ${report.n_cases.toLocaleString("en")} highest.` : "";
   byId("day").textContent = day.date;
   byId("counts").textContent =
-    `${count(today.n, "session")} on ${day.date}: ${bands.join(", ")}. ${today.flagged.toLocaleString("en")} flagged.${cut}`;
+    `${count(today.n, "session")}, ${today.flagged.toLocaleString("en")} flagged: ${bands.join(", ")}.${cut}`;
   if (report.n_missing) {
     byId("missing").hidden = false;
     byId("missing").textContent =
@@ -149,9 +175,8 @@ function showSummary() {
       "looked for. Make the report again with --store STORE (or the raw logs).";
   }
   const charts = [daysChart(day), scoresChart(day)];
-  if (agreement) charts.push(rocChart(agreement), calibrationChart(agreement));
-  else charts.push(element("p", { className: "faint" },
-    "ROC and calibration are shown where labels of both kinds are known (",
-      element("span", { className: "whole" }, "--labels FILE"), ")."));
+  if (agreement.auc !== undefined) charts.push(rocChart(agreement), calibrationChart(agreement));
+  else charts.push(element("p", { className: "faint" }, refusedWords(agreement),
+    element("span", { className: "whole" }, "--labels FILE"), " adds some."));
   byId("charts").replaceChildren(...charts);
 }

@@ -1,8 +1,7 @@
 // Paths on a canvas: colour is speed, on the scale of the network's own pictures.
 
 const KIND = { move: 0, down: 1, up: 2, drag: 3, scroll: 4, click: 5, touch: 6 };
-const SLOW_PX_S = 30;
-const FAST_PX_S = 10000;
+const [SLOW_PX_S, FAST_PX_S] = report.speeds;
 const N_COLORS = 48;
 const REST_MS = 100; // a rest of this length is marked
 const BACKGROUND = `rgb(${report.background.join()})`;
@@ -108,10 +107,10 @@ function extent(values) {
 
 /**
  * Draw a path up to a time, and faintly what comes after it.
- * `stretches` are [from ms, to ms, weight 0 to 1]: a halo around what they cover. Beside
- * `events` all else is dimmed.
+ * `highlights` are [from ms, to ms, words]: a halo around what they cover, and the words beside
+ * it. Beside `events` all else is dimmed.
  */
-function drawPath(canvas, path, { now = Infinity, stretches = [], events = [], thin = false } = {}) {
+function drawPath(canvas, path, { now = Infinity, highlights = [], events = [], thin = false } = {}) {
   const { pen, width, height } = prepare(canvas);
   canvas.dataset.highlighted = events.length;
   pen.fillStyle = BACKGROUND;
@@ -119,10 +118,8 @@ function drawPath(canvas, path, { now = Infinity, stretches = [], events = [], t
   const at = fitted(path, width, height, thin);
   const n = eventsUntil(path, now);
   pen.lineCap = pen.lineJoin = "round";
-  for (const [from, to, weight] of stretches) {
-    pen.strokeStyle = `rgb(${HIGHLIGHT} / ${0.12 + 0.43 * weight})`;
-    strokeSegments(pen, path, at, segmentsBetween(path, from, to), thin ? 6 : 15);
-  }
+  pen.strokeStyle = `rgb(${HIGHLIGHT} / 0.5)`;
+  for (const [from, to] of highlights) strokeSegments(pen, path, at, segmentsBetween(path, from, to), thin ? 6 : 13);
   if (n < path.n) {
     pen.strokeStyle = "rgb(150 160 180 / 0.28)";
     strokeSegments(pen, path, at, range(Math.max(n - 1, 0), path.n - 1), 1.2);
@@ -131,6 +128,7 @@ function drawPath(canvas, path, { now = Infinity, stretches = [], events = [], t
   strokeSegments(pen, path, at, heldSegments(path).filter((i) => i < n - 1), thin ? 4 : 8);
   strokeSpeeds(pen, path, at, range(0, n - 1), thin ? 1.3 : 2.2);
   drawMarks(pen, path, at, n, now, thin);
+  drawRanks(pen, path, at, highlights);
   if (events.length) {
     pen.fillStyle = `rgb(${report.background.join(" ")} / 0.6)`;
     pen.fillRect(0, 0, width, height);
@@ -164,6 +162,25 @@ function strokeSpeeds(pen, path, at, segments, width) {
     pen.strokeStyle = COLORS[color];
     strokeSegments(pen, path, at, group, width);
   });
+}
+
+/** The ranks of highlights beside their middles, each on a ground of its own, none over another. */
+function drawRanks(pen, path, at, highlights) {
+  const [wide, high] = [16, 16];
+  const placed = [];
+  pen.font = "bold 12px system-ui, sans-serif";
+  pen.textAlign = "center";
+  for (const [from, to, words] of highlights.filter(([, , words]) => words)) {
+    const [px, py] = positionAt(path, (from + to) / 2, eventsUntil(path, (from + to) / 2));
+    const place = [at.x(px) + 12, at.y(py) - 20];
+    const isOver = ([x, y]) => Math.abs(x - place[0]) < wide + 1 && Math.abs(y - place[1]) < high + 1;
+    while (placed.some(isOver)) place[1] -= high + 2;
+    placed.push(place);
+    pen.fillStyle = `rgb(${HIGHLIGHT})`;
+    pen.fillRect(place[0] - wide / 2, place[1] - high / 2, wide, high);
+    pen.fillStyle = "black";
+    pen.fillText(words, place[0], place[1] + 4);
+  }
 }
 
 /** The segment that leads to each event, and a dot where the event is. */
@@ -235,15 +252,15 @@ function drawPointer(pen, at, x, y) {
 const speedsPlot = (width, height) => ({ left: 46, right: width - 8, top: 8, bottom: height - 22 });
 
 /** Draw speed over time on a logarithmic scale; `now` is a line across, `events` are underlaid. */
-function drawSpeeds(canvas, path, { now = null, stretches = [], events = [] } = {}) {
+function drawSpeeds(canvas, path, { now = null, highlights = [], events = [] } = {}) {
   const { pen, width, height } = prepare(canvas);
   const color = (name) => getComputedStyle(canvas).getPropertyValue(name);
   const plot = speedsPlot(width, height);
   const x = timeScale(path, plot);
   const y = (speed) => plot.bottom - speedFraction(speed) * (plot.bottom - plot.top);
   pen.clearRect(0, 0, width, height);
-  for (const [from, to, weight] of stretches) {
-    pen.fillStyle = `rgb(${HIGHLIGHT} / ${0.15 + 0.45 * weight})`;
+  pen.fillStyle = `rgb(${HIGHLIGHT} / 0.5)`;
+  for (const [from, to] of highlights) {
     pen.fillRect(x(from), plot.top, Math.max(x(to) - x(from), 2), plot.bottom - plot.top);
   }
   pen.fillStyle = color("--high");
@@ -256,6 +273,11 @@ function drawSpeeds(canvas, path, { now = null, stretches = [], events = [] } = 
   pen.font = "11px system-ui, sans-serif";
   pen.fillStyle = color("--faint");
   pen.strokeStyle = color("--line");
+  pen.textAlign = "right";
+  pen.textAlign = "center";
+  pen.fillStyle = color("--text");
+  for (const [from, to, words] of highlights) pen.fillText(words, (x(from) + x(to)) / 2, plot.top + 10);
+  pen.fillStyle = color("--faint");
   pen.textAlign = "right";
   for (const speed of [100, 1000, 10000]) {
     line(pen, plot.left, y(speed), plot.right, y(speed));

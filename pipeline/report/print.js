@@ -28,7 +28,7 @@ const VIEWS = {
   reference: { scale: SHARE_SCALE, at: (i) => printed.reference[i] / MOST, ends: shareEnds },
   raised: {
     scale: WEIGHT_SCALE,
-    at: (i) => 0.5 + 0.5 * Math.sign(printed.raised[i]) * Math.sqrt(Math.abs(printed.raised[i]) / 127),
+    at: (i) => 0.5 + printed.raised[i] / 254,
     ends: () => ["lowered the score", "raised the score (beside a title: the panel's part)"],
   },
 };

@@ -2,6 +2,7 @@
 
 const rows = report.queue;
 const BANDS = ["high", "medium", "low", "abstained"];
+const LABELS = ["legitimate", "fraud"];
 let shown = []; // indices of the rows that the filters let through
 let current = -1;
 
@@ -29,25 +30,44 @@ function buildQueue() {
 
 function queueItem(row, i) {
   const why = row.abstained ? row.abstained.replaceAll("_", " ") : row.reasons.map(reasonName).join(", ");
-  const about = [row.recorder_known === false ? "another recorder" : "", why].filter(Boolean).join(" · ");
+  const about = [row.recorder_known === false ? "another recorder" : "", why, accountWords(row)]
+    .filter(Boolean).join(" · ");
   const button = element("button", { type: "button", tabIndex: -1, id: `item-${i}` },
     element("span", { className: `chip band-${row.band}` }, row.band),
     element("span", { className: "number" }, scoreText(row.score)),
-    element("span", { className: "names" }, named(row.id, 60), row.account === null ? "" : " · ",
-      row.account === null ? "" : named(row.account, 30)),
     element("span", { className: "mark" }),
-    element("span", { className: "about" }, about));
+    element("span", { className: "names" }, named(row.id, 80)),
+    element("span", { className: "about" }, about,
+      row.account === null ? "" : element("span", {}, about ? " · " : "", "account ", named(row.account, 40))));
   button.addEventListener("click", () => {
     openCase(i);
-    if (isNarrow()) byId("case").scrollIntoView();
+    if (isNarrow()) byId("queue").open = false;
+    showTop();
   });
   return element("li", {}, button);
 }
 
+/** What is known of a case: the verdict of this browser, one fed back before, a label, or a note. */
+function knownWords(row) {
+  const own = verdicts.get(row.id);
+  if (own?.verdict) return [own.verdict, own.verdict];
+  const before = verdictOn(row);
+  if (before) return [before, `${before}, fed back`];
+  if (row.label !== null) return [LABELS[row.label], `label: ${LABELS[row.label]}`];
+  return ["", own?.note || row.fed_back?.note ? "a note" : ""];
+}
+
+/** What is known of the account's other sessions. */
+function accountWords(row) {
+  const { fraud = 0, legitimate = 0 } = row.account_known ?? {};
+  const known = [fraud && count(fraud, "fraud"), legitimate && `${legitimate} legitimate`].filter(Boolean);
+  return known.length ? `known of the account: ${known.join(", ")}` : "";
+}
+
 function markVerdict(i) {
-  const verdict = verdicts.get(rows[i].id)?.verdict ?? "";
+  const [verdict, words] = knownWords(rows[i]);
   const mark = byId(`item-${i}`).querySelector(".mark");
-  mark.textContent = verdict;
+  mark.textContent = words;
   mark.className = `mark ${verdict}`;
 }
 
@@ -68,13 +88,14 @@ function fits(row, want) {
   const given = verdicts.get(row.id);
   const day = row.started_at?.slice(0, 10) ?? "";
   const text = () =>
-    [row.id, row.account ?? "", ...row.reasons, ...row.reasons.map(reasonWords), row.abstained ?? "", row.recorder ?? "", given?.note ?? ""]
+    [row.id, row.account ?? "", ...row.reasons, ...row.reasons.map(reasonWords), row.abstained ?? "", row.recorder ?? "",
+      given?.note ?? "", row.fed_back?.note ?? ""]
       .join("\n").toLowerCase();
   return (
     want.bands.has(row.band) &&
     (!want.reason || row.reasons.includes(want.reason)) &&
     (!want.account || row.account === want.account) &&
-    (!want.verdict || (given?.verdict || "none") === want.verdict) &&
+    (!want.verdict || (verdictOn(row) || "none") === want.verdict) &&
     (!want.from || day >= want.from) &&
     (!want.to || (day !== "" && day <= want.to)) &&
     (!want.text || text().includes(want.text))
@@ -97,15 +118,35 @@ function clearFilters() {
   filterQueue();
 }
 
+/** Show a case from its top. */
+function showTop() {
+  byId("case").scrollTop = 0;
+  if (isNarrow()) window.scrollTo(0, 0);
+}
+
+/** Open the next case that has no verdict, from the open one on and round; false if there is none. */
+function openUndecided() {
+  const at = shown.indexOf(current);
+  const others = [...shown.slice(at + 1), ...shown.slice(0, at)];
+  const next = others.find((i) => !verdictOn(rows[i]));
+  if (next === undefined) return false;
+  goTo(next);
+  showTop();
+  return true;
+}
+
 /** Open the next case of the queue, or with -1 the one before. */
 function step(by) {
   const at = shown.indexOf(current);
   const next = shown[Math.min(Math.max(at + by, 0), shown.length - 1)];
-  if (next === undefined || next === current) return;
+  if (next !== undefined && next !== current) goTo(next);
+}
+
+/** Open a case from elsewhere than its place in the queue, and keep the focus there if it was. */
+function goTo(i) {
   const wasInQueue = byId("cases").contains(document.activeElement);
-  openCase(next);
-  if (!isNarrow()) byId(`item-${next}`).scrollIntoView({ block: "nearest" });
-  if (wasInQueue) byId(`item-${next}`).focus();
+  openCase(i);
+  if (wasInQueue) byId(`item-${i}`).focus();
 }
 
 function markCurrent(i) {

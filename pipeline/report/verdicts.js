@@ -2,7 +2,9 @@
 
 const verdicts = new Map(); // session id -> { verdict, note }
 const STORAGE_KEY = `pointerprint ${report.day.date} ${report.queue[0]?.run ?? ""}`;
+const UNDECIDED = "undecided"; // of a note without a verdict
 let isStored = true;
+let isExported = true;
 
 function loadVerdicts() {
   try {
@@ -19,6 +21,7 @@ function sayWhereKept() {
 
 function setVerdict(id, change) {
   const given = { verdict: "", note: "", ...verdicts.get(id), ...change };
+  isExported = false;
   if (given.verdict || given.note) verdicts.set(id, given);
   else verdicts.delete(id);
   try {
@@ -30,11 +33,19 @@ function setVerdict(id, change) {
   showDecided();
 }
 
-const decided = () => [...verdicts].filter(([, given]) => given.verdict);
+/** The verdict on a session: of this browser, or else the one that was fed back before. */
+function verdictOn(row) {
+  const own = verdicts.get(row.id)?.verdict;
+  if (own) return own;
+  return row.fed_back && row.fed_back.verdict !== UNDECIDED ? row.fed_back.verdict : "";
+}
 
 function showDecided() {
-  byId("decided").textContent = count(decided().length, "verdict");
-  byId("export").disabled = !decided().length;
+  const given = [...verdicts.values()];
+  const n = given.filter((one) => one.verdict).length;
+  const nNotes = given.length - n;
+  byId("decided").textContent = count(n, "verdict") + (nNotes ? `, ${count(nNotes, "note")}` : "");
+  byId("export").disabled = !given.length;
 }
 
 /**
@@ -47,13 +58,15 @@ function csvCell(text) {
 }
 
 function verdictsCsv() {
-  const rows = decided().map(([id, given]) =>
-    [csvCell(id), given.verdict, csvCell(given.note.replace(/\s+/g, " ").trim())].join(),
+  const rows = [...verdicts].map(([id, given]) =>
+    [csvCell(id), given.verdict || UNDECIDED, csvCell(given.note.replace(/\s+/g, " ").trim())].join(),
   );
   return ["session_id,label,note", ...rows, ""].join("\n");
 }
 
 function exportVerdicts() {
+  if (!verdicts.size) return;
+  isExported = true;
   const address = URL.createObjectURL(new Blob([verdictsCsv()], { type: "text/csv" }));
   element("a", { href: address, download: `labels-${report.day.date}.csv` }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);

@@ -3,14 +3,15 @@
     STORE.feedback/part-<when>-<hash>.parquet       FEEDBACK, one part a file that was fed back
 
 The same beside SCORES, for whoever has no store at hand. Parts are only ever added: of what is
-fed back on a session the latest label counts, and `unsure` removes it.
+fed back on a session the latest label counts, and `unsure` removes it. `undecided` is no label: its
+row keeps a note, and the label before it still counts.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,10 +33,14 @@ VERDICT_WORDS: Final[Mapping[str, int | None]] = {
     "fraud": 1,
     "legitimate": 0,
     "unsure": None,
+    "undecided": None,
     "1": 1,
     "0": 0,
 }
 """What a label may be, and what it comes to."""
+
+UNDECIDED: Final = "undecided"
+"""The word for a row that has a note and no label."""
 
 _SHOWN = 5  # that an error or a report names
 
@@ -47,6 +52,7 @@ class FeedbackReport:
     fraud: int
     legitimate: int
     unsure: int
+    notes: int  # without a label
     n_same: int  # rows that repeat the latest label: nothing was added for them
     unknown: tuple[str, ...]  # sessions that aren't there: nothing was added for them either
     guesses: tuple[str, ...]  # what the first unknown one may have been meant to be
@@ -58,6 +64,8 @@ class FeedbackReport:
             f"{n_new:,} labels added: {self.fraud:,} fraud, {self.legitimate:,} legitimate, "
             f"{self.unsure:,} unsure; {self.n_same:,} known before"
         ]
+        if self.notes:
+            lines.append(f"{self.notes:,} notes without a label added")
         if self.unknown:
             more = f" and {len(self.unknown) - _SHOWN:,} more" if len(self.unknown) > _SHOWN else ""
             meant = f" (did you mean {self.guesses[0]!r}?)" if self.guesses else ""
@@ -97,11 +105,12 @@ def add_feedback(table: StoragePath, file: StoragePath, given_at: datetime) -> F
         if len(new):
             part = pa.Table.from_pandas(new, schema=FEEDBACK, preserve_index=False)
             write_parquet(part, feedback_folder(table) / _part_name(given_at, file))
-    given = [label for _, label, _ in _plain(new)]
+    given = [label for _, label, _, is_note in _plain(new) if not is_note]
     return FeedbackReport(
         fraud=given.count(1),
         legitimate=given.count(0),
         unsure=given.count(None),
+        notes=len(new) - len(given),
         n_same=int(is_known.sum()) - len(new),
         unknown=tuple(unknown),
         guesses=tuple(did_you_mean(unknown[0], known)) if unknown else (),
@@ -110,19 +119,21 @@ def add_feedback(table: StoragePath, file: StoragePath, given_at: datetime) -> F
 
 def _what_is_new(before: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that change a session's latest label or note."""
-    given = {session_id: word for session_id, *word in _plain(before)}
+    given: dict[str, tuple[Any, str | None]] = {}
     is_new = []
-    for session_id, *word in _plain(rows):
-        is_new.append(given.get(session_id) != word)
-        given[session_id] = word
-    return rows.loc[np.array(is_new, bool)]
+    for session_id, label, note, is_note in [*_plain(before), *_plain(rows)]:
+        known = given.get(session_id, (UNDECIDED, None))
+        now = (known[0] if is_note else label, note)
+        is_new.append(now != known)
+        given[session_id] = now
+    return rows.loc[np.array(is_new[len(before) :], bool)]
 
 
 def _plain(rows: pd.DataFrame) -> list[list[Any]]:
-    """Return session, label and note of each row; missing values equal each other."""
+    """Return session, label, note and whether it's a note alone; missing values are equal."""
     return [
         [None if pd.isna(cell) else cell for cell in row]
-        for row in rows[["session_id", "label", "note"]].itertuples(index=False)
+        for row in rows[["session_id", "label", "note", "is_note"]].itertuples(index=False)
     ]
 
 
@@ -151,16 +162,49 @@ def read_feedback(table: StoragePath) -> pa.Table:
         with open_parquet(path) as parquet:
             check_schema(parquet.schema_arrow, FEEDBACK, path)
             part = parquet.read()
+        if "is_note" not in part.column_names:
+            part = part.append_column("is_note", pa.nulls(part.num_rows, pa.bool_()))
         parts.append(part.select(FEEDBACK.names).cast(FEEDBACK))
-    everything = pa.concat_tables(parts)
-    return everything.sort_by([("given_at", "ascending"), ("line", "ascending")])
+    return _latest_last(parts)
+
+
+def _latest_last(parts: Iterable[pa.Table]) -> pa.Table:
+    return pa.concat_tables(parts).sort_by([("given_at", "ascending"), ("line", "ascending")])
+
+
+class Verdict(NamedTuple):
+    """What was fed back about a session: its latest label in words, and its latest note."""
+
+    word: str  # fraud, legitimate, unsure; undecided: a note alone
+    note: str | None
+    given_at: datetime
+
+
+def latest_verdicts(tables: Iterable[StoragePath]) -> dict[str, Verdict]:
+    """Return what was fed back about each session; a note without a label keeps the label."""
+    given = _latest_last([FEEDBACK.empty_table(), *map(read_feedback, tables)])
+    found: dict[str, Verdict] = {}
+    for row in given.to_pylist():
+        before = found.get(row["session_id"])
+        word = {1: "fraud", 0: "legitimate", None: "unsure"}[row["label"]]
+        if row["is_note"]:
+            word = before.word if before else UNDECIDED
+        found[row["session_id"]] = Verdict(word, row["note"], row["given_at"])
+    return found
 
 
 def latest_labels(tables: Iterable[StoragePath]) -> dict[str, int | None]:
     """Return the latest label of each session that has one; None: unsure."""
-    given = pa.concat_tables([FEEDBACK.empty_table(), *map(read_feedback, tables)])
-    given = given.sort_by([("given_at", "ascending"), ("line", "ascending")])
-    return dict(zip(given["session_id"].to_pylist(), given["label"].to_pylist(), strict=True))
+    return label_of_verdicts(latest_verdicts(tables))
+
+
+def label_of_verdicts(verdicts: Mapping[str, Verdict]) -> dict[str, int | None]:
+    """Return the label of each session that has one; None: unsure."""
+    return {
+        name: VERDICT_WORDS[verdict.word]
+        for name, verdict in verdicts.items()
+        if verdict.word != UNDECIDED
+    }
 
 
 def labelled_sessions(
@@ -210,6 +254,14 @@ def read_feedback_file(path: StoragePath, given_at: datetime) -> pd.DataFrame:
     if "" in set(rows["session_id"]):
         raise DataError(path, "a row has no session_id")
     notes = rows["note"] if "note" in rows else pd.Series("", rows.index)
+    is_note = words == UNDECIDED
+    if (empty := rows.index[is_note & (notes == "")]).size:
+        row = empty[0]
+        raise DataError(
+            path,
+            f"line {rows['line'][row]}: {rows['session_id'][row]!r} is undecided and has no note",
+            "leave the row out",
+        )
     label = [VERDICT_WORDS[word] for word in words]
     return pd.DataFrame(
         {
@@ -219,6 +271,7 @@ def read_feedback_file(path: StoragePath, given_at: datetime) -> pd.DataFrame:
             "given_at": pd.Timestamp(given_at),
             "source_file": path.name,
             "line": rows["line"].astype(np.int64),
+            "is_note": is_note.to_numpy(bool),
         }
     )
 

@@ -1,7 +1,7 @@
 """Read a labels file, CSV or Parquet: `session_id,label[,account_id]`.
 
-A file that people made, such as a report's verdicts, says `fraud`, `legitimate` or `unsure`, may
-have notes, and has a `'` before what a spreadsheet would take for a formula.
+A file that people made, such as a report's verdicts, says `fraud`, `legitimate`, `unsure` or
+`undecided`, may have notes, and has a `'` before what a spreadsheet would take for a formula.
 """
 
 import csv
@@ -21,7 +21,10 @@ from pipeline.schemas import LABELS
 from pipeline.storage.paths import StoragePath, as_path
 
 LABEL_WORDS: Final = {"fraud": "1", "legitimate": "0"}
-"""What people say for a label; a session that they are `unsure` of has none."""
+"""What people say for a label."""
+
+NO_LABEL_WORDS: Final = ("unsure", "undecided")
+"""What they say where they have none: they can't tell, or have only written a note so far."""
 
 _SHIELDED = r"^'('*[=+\-@\t\r\n＝＋－＠])"
 _SHOWN = 5  # sessions that an error names
@@ -78,11 +81,11 @@ def without_shield(cells: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _spelt_as_numbers(table: pa.Table) -> pa.Table:
-    """Return `table` with words for labels as 1 and 0, without the rows that are unsure."""
+    """Return `table` with words for labels as 1 and 0, without the rows that say neither."""
     if not pa.types.is_string(table["label"].type):
         return table
     given = table["label"].to_pandas().str.strip().str.lower()
-    is_sure = (given != "unsure").to_numpy(bool)
+    is_sure = (~given.isin(NO_LABEL_WORDS)).to_numpy(bool)
     numbers = pa.array(given.replace(LABEL_WORDS)[is_sure], pa.string())
     return table.filter(is_sure).set_column(
         table.column_names.index("label"), "label", pa.chunked_array([numbers])
