@@ -9,6 +9,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -240,6 +241,15 @@ def test_a_case_is_read_as_an_independent_count_says(name, tmp_path):
     expected = counted(path)
     assert len(sessions) == len(expected)
     assert sorted(sessions.n_events.tolist()) == sorted(expected.values())
+
+
+def test_the_table_of_cases_is_what_plain_python_counts():
+    if not CASES.is_dir():
+        pytest.skip(f"no {CASES}")
+    page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
+    rows = re.findall(r"ingest cases/(\S+) [^`]*` \| (\d+) \| (\d+) \| (\d+) \|", page)
+    counts = {name: counted(CASES / name) for name in cases()}
+    assert rows == [(name, str(len(n)), str(n.total()), "0") for name, n in counts.items()]
 
 
 def counted(path: Path) -> Counter:

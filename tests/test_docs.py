@@ -47,6 +47,14 @@ def test_the_page_of_commands_is_what_the_script_makes(tmp_path):
     )
 
 
+def test_the_tables_of_formats_are_what_the_script_makes(tmp_path):
+    script = [sys.executable, str(ROOT / "docs" / "make_formats.py"), str(tmp_path / "formats.md")]
+    subprocess.run(script, cwd=ROOT, check=True, capture_output=True)
+    assert (ROOT / "docs" / "formats.md").read_text() == (tmp_path / "formats.md").read_text(), (
+        "make it anew: python docs/make_formats.py"
+    )
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_to_a_file_and_a_heading(page):
     for path, anchor in relative_links(page):
