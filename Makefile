@@ -29,7 +29,7 @@ test: setup browser ## Run the tests, four files at a time, without the slow pro
 test-all: setup browser ## Run every test, with the slow proofs: 60 kills, 400 fuzzed files a format, long races
 	$(PYTEST)
 
-browser: setup ## Install Chromium for the report's tests, where there is none (make test does so)
+browser: setup ## Bring Chromium and rrweb for the tests in a browser, where they lack (make test does so)
 	@$(BIN)/python .ci/browser.py
 
 check: setup ## Check format, lint, types, import contracts, and the docs: links, commands, tables

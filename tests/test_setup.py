@@ -1,7 +1,11 @@
 """Setting up a checkout: uv gets pip's settings, pip is the fallback, and a browser is found."""
 
+import hashlib
+import io
 import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import browser
 import install
@@ -72,6 +76,7 @@ def test_without_a_browser_the_distributions_package_comes_first_and_failing_is_
 ):
     run = []
     monkeypatch.setattr(browser, "find_chromium", lambda: None)
+    monkeypatch.setattr(browser, "find_recorder", lambda: Path("there"))
     monkeypatch.setattr(browser.os, "geteuid", lambda: 0, raising=False)
     monkeypatch.setattr(browser.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(
@@ -84,6 +89,55 @@ def test_without_a_browser_the_distributions_package_comes_first_and_failing_is_
 
     assert [command[:2] for command in run] == [["apt-get", "update"], [sys.executable, "-m"]]
     assert browser.HINT in capsys.readouterr().err
+
+
+def packing(content: bytes):
+    """Return what stands in for `npm pack`: it leaves a package with this content."""
+
+    def run(command, cwd, **_):
+        with tarfile.open(Path(cwd, "rrweb-record-2.1.6.tgz"), "w:gz") as packed:
+            member = tarfile.TarInfo("package/umd/record.min.js")
+            member.size = len(content)
+            packed.addfile(member, io.BytesIO(content))
+        return subprocess.CompletedProcess(command, 0)
+
+    return run
+
+
+@pytest.fixture
+def no_recorder(tmp_path, monkeypatch):
+    """Have no file of rrweb, a Chromium, and an npm."""
+    monkeypatch.delenv("POINTERPRINT_RRWEB", raising=False)
+    monkeypatch.setattr(browser.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(browser, "find_chromium", lambda: "/opt/chrome")
+    monkeypatch.setattr(browser.shutil, "which", lambda name: f"/usr/bin/{name}")
+    return tmp_path
+
+
+def test_rrwebs_file_is_taken_out_of_its_package(no_recorder, monkeypatch):
+    monkeypatch.setattr(browser, "RECORDER_SHA256", hashlib.sha256(b"rrweb").hexdigest())
+    monkeypatch.setattr(browser.subprocess, "run", packing(b"rrweb"))
+    browser.main()
+
+    assert browser.find_recorder().read_bytes() == b"rrweb"
+
+
+def test_another_file_than_was_looked_at_is_not_taken(no_recorder, monkeypatch, capsys):
+    monkeypatch.setattr(browser.subprocess, "run", packing(b"something else"))
+    browser.main()
+
+    assert browser.find_recorder() is None
+    assert "is not the file it was" in capsys.readouterr().err
+
+
+def test_without_npm_it_is_said_how_to_bring_rrweb(no_recorder, monkeypatch, capsys):
+    monkeypatch.setattr(browser.shutil, "which", lambda _: None)
+    browser.main()
+
+    assert browser.find_recorder() is None
+    assert browser.RECORDER_HINT in capsys.readouterr().err
+    monkeypatch.setenv("POINTERPRINT_RRWEB", __file__)
+    assert browser.find_recorder() == Path(__file__)
 
 
 def test_help_names_each_target():
