@@ -19,7 +19,7 @@ from pipeline.readers.common.columns import Reading, read_columns
 from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile, reject, rejected_file
 from pipeline.readers.common.json_files import kind_of_json, read_rows
 from pipeline.readers.common.json_rows import cell_text, first_names, flat, sample_of
-from pipeline.readers.common.json_walk import RowKeys
+from pipeline.readers.common.json_walk import Shapes
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.log_files import TextBlock
 from pipeline.readers.common.tabular import cell_types, check_width, to_log
@@ -58,7 +58,7 @@ def _read(file: LogFile) -> Iterator[Log]:
 
 
 def _is_row_a_line(row: Mapping[str, object]) -> bool:
-    return RowKeys().is_row(row)
+    return Shapes({}).of(row).is_row
 
 
 def _read_rows(

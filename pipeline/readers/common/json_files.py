@@ -10,10 +10,11 @@ from pipeline.readers.common import log_files
 from pipeline.readers.common.columns import check_mapping, shown
 from pipeline.readers.common.formats import Log, LogFile, rejected_file
 from pipeline.readers.common.json_rows import FoundRows
-from pipeline.readers.common.json_walk import Scope, Walk
+from pipeline.readers.common.json_walk import Walk, has_long_numbers
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.names import IDENTIFIERS
 from pipeline.readers.common.rrweb_events import Batches
+from pipeline.readers.common.scopes import Place, Scope
 
 _ZLIB = (b"x\x01", b"x\x9c", b"x\xda")
 
@@ -28,32 +29,35 @@ def read_events(file: LogFile, source: str) -> Iterator[Log]:
             f"it holds rrweb's events: --columns {useless[0]} has no use",
             f"of {', '.join(IDENTIFIERS)} you may say what they are called",
         )
-    text = _text(file)
-    if not text.strip():
-        yield rejected_file("empty_file")
-        return
     batches = Batches()
-    walk = batches.walk = Walk(batches, _asked(file))
-    walk.text(text)
-    del text
-    _check_asked(walk, file)
-    batches.ignored += walk.ignored.items()
-    yield batches.to_log(source, file, walk.is_one_document)
+    if (walk := _walked(file, batches)) is None:
+        yield rejected_file("empty_file")
+    else:
+        yield batches.to_log(source, file, walk.ignored, walk.is_one_document)
 
 
 def read_rows(file: LogFile, source: str) -> Iterator[Log]:
     """Give the log of the rows in a file, which may lie in arrays and objects."""
-    text = _text(file)
-    if not text.strip():
+    rows = FoundRows(file=file)
+    if (walk := _walked(file, rows)) is None:
         yield rejected_file("empty_file")
-        return
-    rows = FoundRows(file)
-    walk = Walk(rows, _asked(file))
+    else:
+        yield rows.to_log(source, walk.ignored, walk.is_one_document)
+
+
+def _walked(file: LogFile, sink: Batches | FoundRows) -> Walk | None:
+    """Go through a file; return the walk, None if there is nothing in it."""
+    content = log_files.as_text(inflated(log_files.read_unpacked(file.path)))
+    if not content.strip():
+        return None
+    walk = Walk(sink, _asked(file), has_long_numbers(content))
+    if isinstance(sink, Batches):
+        sink.unpacked = walk.unpacked
+    text = content.decode("utf-8", errors="replace")
+    del content
     walk.text(text)
-    del text
     _check_asked(walk, file)
-    rows.ignored += walk.ignored
-    yield rows.to_log(source, walk.is_one_document)
+    return walk
 
 
 def _asked(file: LogFile) -> dict[str, str]:
@@ -71,11 +75,6 @@ def _check_asked(walk: Walk, file: LogFile) -> None:
             f"--columns {ours}={missing[0]}: nothing is called {missing[0]!r} there",
             f"found {shown(found)}" if found else "leave it out: a session a file",
         )
-
-
-def _text(file: LogFile) -> str:
-    content = log_files.read_unpacked(file.path)
-    return log_files.as_text(inflated(content)).decode("utf-8", errors="replace")
 
 
 def inflated(content: bytes) -> bytes:
@@ -101,17 +100,17 @@ class _Found:
         self.n_events = self.n_rows = 0
         self.has_windows = False
 
-    def event(self, event: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
+    def event(self, event: Mapping[str, Any], scope: Scope, place: Place) -> None:
         self.n_events += 1
         self.has_windows |= "window_id" in scope.find()[0]
 
-    def row(self, row: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
+    def row(self, row: Mapping[str, Any], scope: Scope, place: Place) -> None:
         self.n_rows += 1
 
-    def visit(self, scope: Scope, reason: str) -> None:
-        self.n_events += reason == "no_events"
+    def visit(self, scope: Scope) -> None:
+        """Leave it."""
 
-    def stranger(self, reason: str, line: int, number: int) -> None:
+    def stranger(self, reason: str, place: Place) -> None:
         """Leave it."""
 
     def mark(self) -> None:
@@ -133,6 +132,7 @@ def kind_of_json(head: bytes) -> str | None:
     found = _Found()
     walk = Walk(found)
     walk.begin(text.decode("utf-8", errors="replace"))
-    if found.n_events or (not found.n_rows and walk.saw_event):
+    n_events = found.n_events + walk.ignored["no_events"]
+    if n_events or (not found.n_rows and walk.saw_event):
         return "posthog" if found.has_windows or walk.saw_window else "rrweb"
     return "jsonl" if found.n_rows else None

@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +22,8 @@ from pipeline.readers.common.columns import (
     read_columns,
 )
 from pipeline.readers.common.formats import REJECTED, VISITS, Log, LogFile, join_logs
-from pipeline.readers.common.json_walk import Scope
 from pipeline.readers.common.names import IDENTIFIERS, name_role
-from pipeline.readers.common.rrweb_events import SessionNames
+from pipeline.readers.common.scopes import Findings, Place, Scope, SessionNames
 from pipeline.readers.common.tabular import check_width, to_log
 
 _CHUNK: Final = 50_000  # rows that are kept as Python has them
@@ -70,59 +69,43 @@ def cell_text(value: Any) -> str | None:
 
 
 @dataclass
-class FoundRows:
+class FoundRows(Findings):
     """The rows found, and what became of the others."""
 
-    file: LogFile
-    rows: list[Mapping[str, Any]] = field(default_factory=list)
-    scopes: list[Scope] = field(default_factory=list)  # of each row, those in chunks too
-    lines: list[tuple[int, int]] = field(default_factory=list)
-    rejected: list[tuple[int, int, str]] = field(default_factory=list)
+    file: LogFile = field(kw_only=True)
+    rows: list[Mapping[str, Any]] = field(default_factory=list)  # those that are in no chunk yet
     visits: list[Scope] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
-    n_events: int = 0  # of rrweb, which aren't rows
     chunks: list[pa.Table] = field(default_factory=list)
     reading: Reading | None = None
-
-    def mark(self) -> tuple[int, ...]:
-        """Return how much there is."""
-        return (
-            len(self.rows),
-            len(self.scopes),
-            len(self.rejected),
-            len(self.visits),
-            len(self.chunks),
-        )
+    has_events: bool = False  # of rrweb, which are no rows
 
     def forget(self, mark: Sequence[int]) -> None:
-        """Shorten all to what it was, unless rows were put into a chunk since."""
-        n_rows, n_scopes, n_rejected, n_visits, n_chunks = mark
-        if len(self.chunks) == n_chunks:
-            del self.rows[n_rows:], self.scopes[n_scopes:], self.lines[n_scopes:]
-        del self.rejected[n_rejected:], self.visits[n_visits:]
+        """Shorten each list to what it was, and undo chunks that were made since."""
+        chunks = [*self.chunks]
+        super().forget(mark)
+        if len(self.chunks) < len(chunks):
+            left, self.chunks, self.rows = len(self.scopes), [], []
+            for chunk in chunks:
+                self.chunks.append(chunk.slice(0, left))
+                left -= self.chunks[-1].num_rows
 
-    def event(self, event: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
-        """Count an event of rrweb's."""
-        self.n_events += 1
-        self.stranger("not_a_row", line, number)
+    def event(self, event: Mapping[str, Any], scope: Scope, place: Place) -> None:
+        """Reject an event of rrweb's."""
+        self.has_events = True
+        self.stranger("not_a_row", place)
 
-    def row(self, row: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
+    def row(self, row: Mapping[str, Any], scope: Scope, place: Place) -> None:
         """Take a row."""
         self.rows.append(flat(row))
         self.scopes.append(scope)
-        self.lines.append((line, number))
+        self.places.append(place)
         if len(self.rows) >= _CHUNK:
             self._pack()
 
-    def visit(self, scope: Scope, reason: str) -> None:
+    def visit(self, scope: Scope) -> None:
         """Take a row that is no event of the pointer."""
-        self.ignored[reason] += 1
         if not self.visits or self.visits[-1] is not scope:
             self.visits.append(scope)
-
-    def stranger(self, reason: str, line: int, number: int) -> None:
-        """Take what is no row."""
-        self.rejected.append((line, number, reason))
 
     def _pack(self) -> None:
         """Make a table of the rows so far, of the columns that are read."""
@@ -140,7 +123,7 @@ class FoundRows:
         self.chunks.append(pa.table(columns))
         self.rows = []
 
-    def to_log(self, source: str, is_one_document: bool) -> Log:
+    def to_log(self, source: str, ignored: Counter[str], is_one_document: bool) -> Log:
         """Return the log of all that was found."""
         if self.rows:
             self._pack()
@@ -148,8 +131,8 @@ class FoundRows:
             raise UnknownFormatError(
                 self.file.path,
                 "it holds JSON, but no rows with a place and a time"
-                + (", only rrweb's events" if self.n_events else ""),
-                "--format rrweb" if self.n_events else "docs/formats.md has what is read",
+                + (", only rrweb's events" if self.has_events else ""),
+                "--format rrweb" if self.has_events else "docs/formats.md has what is read",
             )
         resolve = SessionNames(self.file)
         ids = [resolve(scope) for scope in self.scopes]
@@ -158,8 +141,8 @@ class FoundRows:
             has_lists=self.reading.has_lists,
             sessions=resolve.note,
         )
-        number = 1 if is_one_document else 0
-        lines = np.array([line[number] for line in self.lines], np.int64)
+        number: Literal[0, 1] = 1 if is_one_document else 0
+        lines = np.array([place[number] for place in self.places], np.int64)
         logs, start = [], 0
         for chunk in self.chunks:
             stop = start + chunk.num_rows
@@ -171,14 +154,6 @@ class FoundRows:
             none = REJECTED.empty_table()
             logs.append(to_log(chunk, lines[start:stop], none, source, self.file, reading))
             start = stop
-        rejected = pa.table(
-            [
-                pa.array([row[number] for row in self.rejected], pa.int64()),
-                pa.array([row[2] for row in self.rejected], pa.string()),
-                pa.nulls(len(self.rejected), pa.string()),
-            ],
-            schema=REJECTED,
-        )
         none = logs[0].events.slice(0, 0)
         visits = pa.Table.from_pylist(
             [
@@ -187,5 +162,6 @@ class FoundRows:
             ],
             VISITS,
         )
-        others = Log(none, rejected, self.ignored, visits, has_lines=not is_one_document)
+        rejected = self.rejected_rows(number)
+        others = Log(none, rejected, ignored, visits, has_lines=not is_one_document)
         return join_logs([*logs, others])

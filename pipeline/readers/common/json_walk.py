@@ -17,18 +17,16 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from json.decoder import scanstring
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import orjson
 
 from pipeline.readers.common.limits import limits
-from pipeline.readers.common.names import (
-    IDENTIFIERS,
-    is_event_name,
-    name_role,
-    place_role,
-    time_role,
-)
+from pipeline.readers.common.names import is_event_name, name_role, place_role, time_role
+from pipeline.readers.common.scopes import HOLDERS, Place, Scope
 from pipeline.readers.common.words import NOT_POINTER, kind_of
 
 AT_ONCE: Final = 2**20  # characters that are parsed at once
@@ -37,55 +35,6 @@ _DEEPEST: Final = 60  # arrays and objects inside each other
 _MOST_LEADING: Final = 100_000  # items before the first event of an array that are remembered
 _SHORTEST_STRING: Final = 20  # that may hold an event
 
-HOLDERS: Final = frozenset(
-    [
-        "events",
-        "event",
-        "snapshots",
-        "snapshot",
-        "data",
-        "records",
-        "record",
-        "items",
-        "results",
-        "rows",
-        "recordings",
-        "recording",
-        "segments",
-        "chunks",
-        "batch",
-        "batches",
-        "payload",
-        "body",
-        "rrweb",
-        "sessions",
-        "replays",
-        "snapshot_data",
-        "$snapshot_data",
-        "rrwebEvents",
-        "rrweb_events",
-        "messages",
-        "logs",
-        "content",
-        "value",
-        "values",
-        "result",
-        "hits",
-        "_source",
-        "properties",
-        "mouseEvents",
-        "moves",
-        "movements",
-        "mouse",
-        "points",
-        "path",
-        "track",
-        "trajectory",
-    ]
-)
-"""Keys under which events lie, so that they name no window or session."""
-
-_BY_ID: Final = re.compile(r"by_?(window|tab|session|visit|view)", re.I)
 _ZLIB: Final = tuple("x" + second for second in "\x01^\x9c\xda")
 _GZIP: Final = "\x1f\x8b"
 _BASE64: Final = re.compile(r"(?:H4sI|eJ|eN|eA)[A-Za-z0-9+/_-]+=*\s*")
@@ -93,6 +42,7 @@ _ZLIB_OR_GZIP: Final = zlib.MAX_WBITS + 32  # zlib sees by the first bytes which
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _LAZY: Final = object()  # a value that was gone through without being parsed
 _NOT_PARSED: Final = object()
+_FIRST_KEY: Final = re.compile(r'\{\s*"[^"\\]*"\s*:')
 _decode: Final = json.JSONDecoder(strict=False).raw_decode
 
 
@@ -100,88 +50,27 @@ class UnpackError(Exception):
     """A string that can't be unpacked; its one argument is the reason, a word."""
 
 
-@dataclass(eq=False, slots=True)
-class Scope:
-    """An object or array that events lie in, and the identifiers that stand there."""
-
-    parent: "Scope | None" = None
-    key: str | None = None  # under which it lies in its parent
-    ids: Mapping[str, str] = field(default_factory=dict)  # session_id, window_id, account_id
-    names: Mapping[str, str] = field(default_factory=dict)  # of these, as the file has them
-    id_keys: set[str] = field(default_factory=set)  # that lead to events and may be identifiers
-    is_used: bool = False
-
-    def use(self) -> None:
-        """Remember that an event lies here, and so in all that is around it."""
-        scope: Scope | None = self
-        while scope and not scope.is_used:
-            scope.is_used = True
-            if (
-                scope.parent
-                and scope.key
-                and scope.key not in HOLDERS
-                and not scope.key.isdecimal()
-            ):
-                scope.parent.id_keys.add(scope.key)
-            scope = scope.parent
-
-    def find(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Return the nearest identifiers, and what each is called in the file."""
-        ids: dict[str, str] = {}
-        names: dict[str, str] = {}
-        key = None
-        scope: Scope | None = self
-        while scope:
-            for role, value in scope.ids.items():
-                if role not in ids:
-                    ids[role], names[role] = value, scope.names[role]
-            if key is None and "session_id" not in ids and "window_id" not in ids and scope.parent:
-                key = scope.id_key()
-            scope = scope.parent
-        if key and "window_id" not in ids:
-            ids["window_id"], names["window_id"] = key, "the key"
-        return ids, names
-
-    def id_key(self) -> str | None:
-        """Return this scope's key if it is an identifier: one of several, or `by_window_id`."""
-        if not self.parent or not self.key:
-            return None
-        holder: Scope | None = self.parent
-        while holder and holder.key is None:
-            holder = holder.parent
-        if holder and holder.key and _BY_ID.search(holder.key):
-            return self.key
-        is_plain = self.key in HOLDERS or self.key.isdecimal()
-        return self.key if len(self.parent.id_keys) > 1 and not is_plain else None
-
-
 @runtime_checkable
 class Sink(Protocol):
-    """Who takes what is found. `number` counts what was found, from 1; `line` is the text's."""
+    """Who takes what is found. A `Place` is the text's line, and the number of what was found."""
 
-    def event(self, event: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
-        """Take an rrweb event."""
-        ...
+    def event(self, event: Mapping[str, Any], scope: Scope, place: Place) -> str | None:
+        """Take an rrweb event; return why it is left out, if it is none of the pointer."""
 
-    def row(self, row: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
+    def row(self, row: Mapping[str, Any], scope: Scope, place: Place) -> str | None:
         """Take a row with a place and a time."""
-        ...
 
-    def visit(self, scope: Scope, reason: str) -> None:
+    def visit(self, scope: Scope) -> None:
         """Take what says nothing of the pointer, but that somebody was there."""
-        ...
 
-    def stranger(self, reason: str, line: int, number: int) -> None:
+    def stranger(self, reason: str, place: Place) -> None:
         """Take what stands where an event should, and is none."""
-        ...
 
     def mark(self) -> Any:
         """Return what `forget` needs."""
-        ...
 
     def forget(self, mark: Any) -> None:
         """Forget what came since a mark."""
-        ...
 
 
 def as_whole(value: object) -> int | None:
@@ -200,24 +89,63 @@ def is_event(found: Mapping[str, Any]) -> bool:
     return as_whole(found["type"]) is not None and not ("x" in found and "y" in found)
 
 
-class RowKeys:
-    """Which objects are rows, by their keys; objects of one table have the same."""
+class Clue(NamedTuple):
+    """Where in an object something may stand that identifies it."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], bool] = {}
+    rank: int  # the lower, the better
+    role: str  # session_id, window_id or account_id
+    name: str  # as the file has it
+    outer: str | None  # key of the object in it where it stands
+    key: str
 
-    def is_row(self, found: Mapping[str, Any]) -> bool:
-        """Say whether an object has a place and a time, itself or in an object inside it."""
-        keys = tuple(found)
-        inner = tuple(key for key, value in found.items() if isinstance(value, dict))
-        if inner:
-            keys += tuple(name for key in inner for name in found[key])
+
+class Shape(NamedTuple):
+    """What an object is by its keys and those of the objects in it."""
+
+    is_row: bool  # it has a place and a time
+    clues: Sequence[Clue]  # the best first
+    may_have_id: bool  # a key `id` that is a session's, if it holds a list
+
+
+class Shapes:
+    """The shapes of objects; those of one table have the same."""
+
+    def __init__(self, asked: Mapping[str, str]) -> None:
+        self._asked = asked  # the file's name of an identifier -> its role
+        self._known: dict[tuple, Shape] = {}
+
+    def of(self, found: Mapping[str, Any]) -> Shape:
+        """Return the shape of an object."""
+        inner = [(key, *value) for key, value in found.items() if isinstance(value, dict)]
+        keys = (*found, *inner)
         if keys not in self._known:
             if len(self._known) > 10_000:
                 self._known.clear()
-            axes = {role[0] for key in keys if (role := place_role(key))}
-            self._known[keys] = axes == {"x", "y"} and any(map(time_role, keys))
+            self._known[keys] = self._shape(found, inner)
         return self._known[keys]
+
+    def _shape(self, found: Mapping[str, Any], inner: Sequence[tuple[str, ...]]) -> Shape:
+        names = [*found, *(name for _, *names in inner for name in names)]
+        axes = {role[0] for name in names if (role := place_role(name))}
+        own = [(0, key, key, None, key) for key in found if not isinstance(found[key], dict)]
+        inside = [
+            (10, f"{outer}.{key}", outer if key == "id" else key, outer, key)
+            for outer, *names in inner if outer not in HOLDERS and outer != "node"
+            for key in names
+        ]  # fmt: skip
+        clues = [
+            Clue(rank + role[1], role[0], name, outer, key)
+            for rank, name, word, outer, key in own + inside
+            if (role := self._role(name, word))
+        ]
+        return Shape(
+            axes == {"x", "y"} and any(map(time_role, names)),
+            sorted(clues, key=lambda clue: clue.rank),
+            "id" in found and not HOLDERS.isdisjoint(found),
+        )
+
+    def _role(self, name: str, word: str) -> tuple[str, int] | None:
+        return (self._asked[name], -100) if name in self._asked else name_role(word)
 
 
 @dataclass
@@ -270,7 +198,9 @@ def parse(text: str) -> Any:
 class Walk:
     """The way through one text."""
 
-    def __init__(self, sink: Sink, asked: Mapping[str, str] | None = None):
+    def __init__(
+        self, sink: Sink, asked: Mapping[str, str] | None = None, has_long_numbers: bool = True
+    ):
         self.sink = sink
         self.asked = {theirs: ours for ours, theirs in (asked or {}).items()}
         self.number = 0
@@ -279,11 +209,12 @@ class Walk:
         self.names_seen: set[str] = set()  # of identifiers
         self.saw_event = self.saw_window = False  # the beginning of one, at least
         self.ignored: Counter[str] = Counter()
+        self.is_direct = False  # whether the last value was an event or a row itself
+        self._parse_fast = _refuse if has_long_numbers else orjson.loads
         self._line = 1
-        self._rows = RowKeys()
+        self._shapes = Shapes(self.asked)
         self._budget = Budget(limits().packed_bytes)
         self._scopes: dict[tuple, Scope] = {}
-        self.is_direct = False  # whether the last value was an event or a row itself
 
     def text(self, text: str) -> None:
         """Go through a text: one value, or one after the other, mostly a line each."""
@@ -291,17 +222,8 @@ class Walk:
         while (pos := _skip(text, pos)) < n:
             self._line += text.count("\n", counted, pos)
             counted, n_values = pos, n_values + 1
-            before, mark = self.number, self._mark()
             line_end = text.find("\n", pos) % (n + 1)
-            try:
-                value, pos = self._one(text, pos, line_end, is_first=n_values == 1)
-            except (ValueError, IndexError, RecursionError):
-                self._forget(mark)
-                self._damaged(text[pos:line_end])
-                pos = line_end
-            else:
-                if self.number == before:
-                    self._nothing(value)
+            pos = self._one(text, pos, line_end, is_first=n_values == 1)
         self.is_one_document = n_values == 1
 
     def begin(self, text: str) -> None:
@@ -318,24 +240,43 @@ class Walk:
                 except (ValueError, IndexError, RecursionError):
                     pos = line_end
 
-    def _one(self, text: str, pos: int, line_end: int, is_first: bool) -> tuple[Any, int]:
-        """Go through one value of a text; return it, or `_LAZY`, and its end."""
-        whole = min(AT_ONCE, limits().event_bytes)
-        if len(text) - pos > whole:
-            value, end = _NOT_PARSED, pos
-            if line_end - pos <= whole:
-                try:
-                    value, n = _decode(text[pos:line_end])
-                    end = pos + n
-                except (ValueError, RecursionError):
-                    if not is_first:  # else a document that is laid out over lines
-                        raise
+    def _one(self, text: str, pos: int, line_end: int, is_first: bool) -> int:
+        """Go through one value of a text; return its end."""
+        before, mark = self.number, None
+        try:
+            value, end = self._parsed(text, pos, line_end, is_first)
             if value is _NOT_PARSED:
-                return self.part(text, pos, self.root, 0)
-        else:
-            value, end = _decode(text, pos)
-        self.value(value, self.root, 0)
-        return value, end
+                mark = self._mark()
+                value, end = self.part(text, pos, self.root, 0)
+            else:
+                self.value(value, self.root, 0)
+        except (ValueError, IndexError, RecursionError):
+            if mark:
+                self._forget(mark)
+            self._damaged(text[pos:line_end])
+            return line_end
+        if self.number == before:
+            self._nothing(value)
+        return end
+
+    def _parsed(self, text: str, pos: int, line_end: int, is_first: bool) -> tuple[Any, int]:
+        """Return the value at `pos` and its end; `_NOT_PARSED` for one that is too large."""
+        at_once = min(AT_ONCE, limits().event_bytes)
+        line = text[pos:line_end] if line_end - pos <= at_once else None
+        if line is not None:
+            with suppress(ValueError):
+                return self._parse_fast(line), line_end
+        if len(text) - pos <= at_once:
+            return _decode(text, pos)
+        if line is not None:
+            try:
+                value, n = _decode(line)
+            except (ValueError, RecursionError):
+                if not is_first:  # else a document that is laid out over lines
+                    raise
+            else:
+                return value, pos + n
+        return _NOT_PARSED, pos
 
     def _damaged(self, line: str) -> None:
         """Take what is whole in a damaged array, and reject the rest."""
@@ -367,16 +308,20 @@ class Walk:
         if isinstance(item, dict) and any(
             isinstance(word, str) and kind_of(word) == NOT_POINTER for word in words
         ):
-            scope = self._scope(item, scope)
-            self.number += 1
-            scope.use()
-            self.sink.visit(scope, "not_a_pointer_event")
+            scope = self._named(item, self._shapes.of(item), scope)
+            self._visit(scope, "not_a_pointer_event")
         else:
             self._stranger("not_an_event")
 
+    def _visit(self, scope: Scope, reason: str) -> None:
+        self.number += 1
+        scope.use()
+        self.ignored[reason] += 1
+        self.sink.visit(scope)
+
     def _stranger(self, reason: str) -> None:
         self.number += 1
-        self.sink.stranger(reason, self._line, self.number)
+        self.sink.stranger(reason, (self._line, self.number))
 
     def value(self, value: object, scope: Scope, depth: int) -> None:
         """Go through a parsed value."""
@@ -386,46 +331,37 @@ class Walk:
         if isinstance(value, dict):
             self._object(value, scope, depth)
         elif isinstance(value, list):
-            self._array(value, scope, depth)
-        elif isinstance(value, str):
+            array = Array(self, scope)
+            for item in value:
+                array.take(item, depth)
+            self.is_direct = False
+        elif isinstance(value, str) and _may_hold(value):
             self._string(value, scope, depth)
 
     def _object(self, found: Mapping[str, Any], scope: Scope, depth: int) -> None:
+        shape = self._shapes.of(found)
         if is_event(found):
-            self._found(self.sink.event, found, scope)
-        elif self._rows.is_row(found):
-            self._found(self.sink.row, found, scope)
+            self._found(self.sink.event, found, shape, scope)
+        elif shape.is_row:
+            self._found(self.sink.row, found, shape, scope)
         else:
-            inside = self._scope(found, scope)
+            inside = Scope(scope, None, *self._identifiers(found, shape))
             for key, value in found.items():
                 if isinstance(value, dict | list) or _may_hold(value):
                     self.value(value, Scope(inside, key), depth + 1)
                     if value == [] and key in HOLDERS and inside.ids:
-                        self._empty(inside)
+                        self._visit(inside, "no_events")  # a recording without any
             self.is_direct = False
 
-    def _found(self, take: Callable, found: Mapping[str, Any], scope: Scope) -> None:
+    def _found(self, take: Callable, found: Mapping[str, Any], shape: Shape, scope: Scope) -> None:
         self.number += 1
-        scope = self._scope(found, scope)
+        scope = self._named(found, shape, scope)
         scope.use()
-        take(found, scope, self._line, self.number)
+        if reason := take(found, scope, (self._line, self.number)):
+            self.ignored[reason] += 1
         self.is_direct = True
 
-    def _empty(self, scope: Scope) -> None:
-        """Take a recording without any event: it is a visit."""
-        self.number += 1
-        scope.use()
-        self.sink.visit(scope, "no_events")
-
-    def _array(self, items: Sequence[Any], scope: Scope, depth: int) -> None:
-        array = _Array(self, scope)
-        for item in items:
-            array.take(item, depth)
-        self.is_direct = False
-
     def _string(self, text: str, scope: Scope, depth: int) -> None:
-        if not _may_hold(text):
-            return
         try:
             value = self.unpacked(text)
         except UnpackError as error:
@@ -442,49 +378,35 @@ class Walk:
         self._budget.left -= len(text)
         return parse(text.decode("utf-8", "surrogatepass" if packed[:1] in "{[" else "replace"))
 
-    def _scope(self, found: Mapping[str, Any], outer: Scope) -> Scope:
-        """Return the scope inside an object: a new one if it names something."""
-        ids, names = self._identifiers(found)
-        if not ids:
-            return outer if is_event(found) else Scope(outer, None)
+    def _named(self, found: Mapping[str, Any], shape: Shape, outer: Scope) -> Scope:
+        """Return the scope of an event or a row: a new one if it names something."""
+        ids, names = self._identifiers(found, shape)
+        return self.scope_in(outer, ids, names) if ids else outer
+
+    def scope_in(self, outer: Scope, ids: Mapping[str, str], names: Mapping[str, str]) -> Scope:
+        """Return the one scope with these identifiers in another."""
         key = (id(outer), *ids.items())
-        if not is_event(found) and not self._rows.is_row(found):
-            return Scope(outer, None, ids, names)
         if key not in self._scopes:
             self._scopes[key] = Scope(outer, None, ids, names)
         return self._scopes[key]
 
-    def _identifiers(self, found: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    def _identifiers(
+        self, found: Mapping[str, Any], shape: Shape
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """Return the identifiers in an object, or in objects beside its events, and their names."""
-        best: dict[str, tuple[int, str, str]] = {}
-        for key, value in found.items():
-            if isinstance(value, dict) and key not in HOLDERS and key != "node":
-                for inner, part in value.items():
-                    self._identify(
-                        f"{key}.{inner}", key if inner == "id" else inner, part, 10, best
-                    )
-            else:
-                self._identify(key, key, value, 0, best)
-        held = [value for key, value in found.items() if key in HOLDERS]
-        holds = any(isinstance(value, list) or value is _LAZY for value in held)
-        if "session_id" not in best and holds and isinstance(found.get("id"), str):
-            best["session_id"] = 20, "id", found["id"]
-        ids = {role: value for role, (_, _, value) in best.items()}
-        return ids, {role: name for role, (_, name, _) in best.items()}
-
-    def _identify(
-        self, shown: str, name: str, value: object, rank: int, best: dict[str, tuple[int, str, str]]
-    ) -> None:
-        if not isinstance(value, str | int | float) or isinstance(value, bool) or value == "":
-            return
-        role = (self.asked[shown], -100) if shown in self.asked else name_role(name)
-        if (
-            role
-            and role[0] in IDENTIFIERS
-            and (role[0] not in best or rank + role[1] < best[role[0]][0])
-        ):
-            best[role[0]] = rank + role[1], shown, str(value)
-            self.names_seen.add(shown)
+        ids: dict[str, str] = {}
+        names: dict[str, str] = {}
+        for _, role, name, outer, key in shape.clues:
+            value = (found[outer] if outer else found)[key]
+            is_word = isinstance(value, str | int | float) and not isinstance(value, bool)
+            if is_word and value != "" and role not in ids:
+                ids[role], names[role] = str(value), name
+                self.names_seen.add(name)
+        if shape.may_have_id and "session_id" not in ids and isinstance(found["id"], str):
+            held = (value for key, value in found.items() if key in HOLDERS)
+            if any(isinstance(value, list) or value is _LAZY for value in held):
+                ids["session_id"], names["session_id"] = found["id"], "id"
+        return ids, names
 
     # What follows is for a text that is too large to be parsed at once.
 
@@ -514,20 +436,39 @@ class Walk:
 
     def is_found(self, item: Mapping[str, Any]) -> bool:
         """Say whether an object is an event or a row."""
-        return is_event(item) or self._rows.is_row(item)
+        return is_event(item) or self._shapes.of(item).is_row
 
     def _long_array(self, text: str, pos: int, scope: Scope, depth: int) -> int:
-        array = _Array(self, scope)
+        array = Array(self, scope)
+        between, alone = "", 0  # up to there no items parse together
         pos = _skip(text, pos)
-        if text[pos] == "]":
-            return pos + 1
-        while True:
-            pos = array.take_part(text, pos, depth)
-            pos = _skip(text, pos)
-            if text[pos] == "]":
-                self.is_direct = False
-                return pos + 1
-            pos = _skip(text, _after(text, pos, ","))
+        while text[pos] != "]":
+            items: list[Any] = []
+            if between and pos >= alone:
+                items, end = self._several(text, pos, between)
+                alone = end
+            for item in items:
+                array.take(item, depth)
+            if not items:
+                end = array.take_part(text, pos, depth)
+            pos = _skip(text, end)
+            if text[pos] != "]":
+                pos = _skip(text, _after(text, pos, ","))
+                first_key = _FIRST_KEY.match(text, pos)
+                between = text[end - 1 : first_key.end()] if first_key else ""
+        self.is_direct = False
+        return pos + 1
+
+    def _several(self, text: str, pos: int, between: str) -> tuple[list[Any], int]:
+        """Return items of an array that parse together, and their end.
+
+        They are cut where what stood between the last two stands again. That may be inside of one:
+        then there are none.
+        """
+        end = text.rfind(between, pos, pos + min(_PIECE, limits().event_bytes)) + 1
+        with suppress(ValueError):
+            return self._parse_fast(f"[{text[pos:end]}]"), end
+        return [], end
 
     def _long_object(self, text: str, pos: int, scope: Scope, depth: int) -> int:
         """Go through an object key by key; one that turns out to be an event is parsed whole."""
@@ -551,7 +492,7 @@ class Walk:
             if text[pos] != "}":
                 pos = _skip(text, _after(text, pos, ","))
         if not is_event(own):
-            inside.ids, inside.names = self._identifiers(own)
+            inside.ids, inside.names = self._identifiers(own, self._shapes.of(own))
             self.is_direct = False
             return pos + 1
         self._forget(mark)
@@ -560,12 +501,12 @@ class Walk:
         elif as_whole(own["type"]) in (3, 4):
             self.value(_decode(text, start)[0], scope, depth)
         else:
-            self._found(self.sink.event, own, scope)
+            self._found(self.sink.event, own, self._shapes.of(own), scope)
         self.is_direct = True
         return pos + 1
 
 
-class _Array:
+class Array:
     """An array on the way: what is no event is one that went wrong, if others are events."""
 
     def __init__(self, walk: Walk, scope: Scope):
@@ -605,8 +546,8 @@ class _Array:
         """Take the window's name, which PostHog writes before its event."""
         self.n += 1
         if self.n == 1 and isinstance(item, str) and not _may_hold(item):
-            self.scope = Scope(
-                self.scope, None, {"window_id": item}, {"window_id": "the first item"}
+            self.scope = self.walk.scope_in(
+                self.scope, {"window_id": item}, {"window_id": "the first item"}
             )
             return True
         return False
@@ -619,6 +560,22 @@ class _Array:
             self.walk.other(item, self.scope)
         elif len(self.leading) < _MOST_LEADING:
             self.leading.append(item)
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError("only Python's parser keeps a number of any length")
+
+
+def has_long_numbers(text: bytes) -> bool:
+    """Say whether twenty digits stand in a row: orjson would round such an identifier."""
+    codes = np.frombuffer(text, np.uint8)
+    for start in range(0, len(text), AT_ONCE):
+        is_digit = codes[start : start + AT_ONCE + 20] - np.uint8(ord("0")) < 10
+        for others in (1, 2, 4, 8, 4):
+            is_digit = is_digit[others:] & is_digit[:-others]
+        if is_digit.any():
+            return True
+    return False
 
 
 def _skip(text: str, pos: int) -> int:

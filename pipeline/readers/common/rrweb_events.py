@@ -13,19 +13,22 @@ What people typed and saw is in the file too. It is parsed past and never kept: 
 event, not in a rejected row's `raw`, which says no more than the event's type and source.
 """
 
+import json
 import math
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
-from pipeline.readers.common.formats import REJECTED, VISITS, Log, LogFile
-from pipeline.readers.common.json_walk import Scope, UnpackError, Walk, as_whole
+from pipeline.readers.common.formats import VISITS, Log, LogFile
+from pipeline.readers.common.json_walk import UnpackError, as_whole
+from pipeline.readers.common.scopes import Findings, Place, Scope, SessionNames
 from pipeline.schemas import EVENTS, Button, Kind
 
 
@@ -54,7 +57,9 @@ POINTER_EVENTS: Final = (
     PointerEvent(2, 7, Kind.TOUCH),  # TouchStart
     PointerEvent(2, 9, Kind.TOUCH),  # TouchEnd
 )
-_BY_SOURCE: Final = {(event.source, event.interaction): event for event in POINTER_EVENTS}
+_BY_SOURCE: Final[Mapping[tuple[int | None, int | None], PointerEvent]] = {
+    (event.source, event.interaction): event for event in POINTER_EVENTS
+}
 
 _INCREMENTAL, _META, _INTERACTION, _RESIZE = 3, 4, 2, 4
 _TOUCH = 2  # of rrweb's PointerTypes; a finger presses no button
@@ -75,146 +80,136 @@ class _Visit:
     height: int | None = None
 
 
+def _doubles() -> array:
+    return array("d")
+
+
 @dataclass
-class Batches:
+class Batches(Findings):
     """The pointer events found, each a batch of positions, and what became of the others."""
 
-    walk: Walk | None = None
-    scopes: list[Scope] = field(default_factory=list)  # of each event of the pointer
+    unpacked: Callable[[str], Any] = json.loads  # gives what is in a packed string
     events: list[PointerEvent] = field(default_factory=list)
     n_positions: list[int] = field(default_factory=list)
     time_ms: list[float] = field(default_factory=list)
-    hashes: list[int] = field(default_factory=list)
-    lines: list[tuple[int, int]] = field(default_factory=list)  # of the file, and its number
+    hashes: list[int] = field(default_factory=list)  # of an event with one position
     is_touch: list[bool] = field(default_factory=list)
-    x: list[Any] = field(default_factory=list)
-    y: list[Any] = field(default_factory=list)
-    offset_ms: list[Any] = field(default_factory=list)
-    rejected: list[tuple[int, int, str, str | None]] = field(default_factory=list)
+    x: array = field(default_factory=_doubles)
+    y: array = field(default_factory=_doubles)
+    offset_ms: array = field(default_factory=_doubles)
     seen: list[tuple[Scope, float | None, Any, Any]] = field(default_factory=list)  # visits
-    ignored: list[tuple[str, int]] = field(default_factory=list)
-    n_rows: int = 0
 
-    def mark(self) -> tuple[int, ...]:
-        """Return how much there is of each list."""
-        lists = [v for v in vars(self).values() if isinstance(v, list)]
-        return (*map(len, lists), self.n_rows, self.ignored[-1][1] if self.ignored else 0)
+    def row(self, row: Mapping[str, Any], scope: Scope, place: Place) -> None:
+        """Reject a row of the pointer, which isn't rrweb's."""
+        self.stranger("not_an_event", place)
 
-    def forget(self, mark: Sequence[int]) -> None:
-        """Shorten each list to what it was."""
-        lists = [v for v in vars(self).values() if isinstance(v, list)]
-        for values, n in zip(lists, mark, strict=False):
-            del values[n:]
-        self.n_rows = mark[-2]
-        if self.ignored:
-            self.ignored[-1] = self.ignored[-1][0], mark[-1]
+    def visit(
+        self, scope: Scope, time: float | None = None, width: Any = None, height: Any = None
+    ) -> None:
+        """Take what says no more than that somebody was there: the first of a scope counts."""
+        if self.seen and width is None:
+            last, last_time, *_ = self.seen[-1]
+            if last is scope and last_time is not None:
+                return
+        self.seen.append((scope, time, width, height))
 
-    def row(self, row: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
-        """Count a row of the pointer, which isn't rrweb's."""
-        self.n_rows += 1
-        self.stranger("not_an_event", line, number)
-
-    def stranger(self, reason: str, line: int, number: int) -> None:
-        """Take what is no event."""
-        self.rejected.append((line, number, reason, None))
-
-    def visit(self, scope: Scope, reason: str) -> None:
-        """Take what says no more than that somebody was there."""
-        self._ignore(reason, scope, None)
-
-    def event(self, event: Mapping[str, Any], scope: Scope, line: int, number: int) -> None:
+    def event(self, event: Mapping[str, Any], scope: Scope, place: Place) -> str | None:
         """Take an event: of the pointer, of something else, or one that can't be read."""
         type_ = as_whole(event["type"])
         source = None
         try:
             data = self._data(event, type_)
             source = _whole_in(data, "source")
-            if type_ == _INCREMENTAL and source is None:
-                raise NotReadable("not_an_event")
             interaction = _whole_in(data, "type") if source == _INTERACTION else None
-            if type_ == _INCREMENTAL and source == _INTERACTION and interaction is None:
+            if type_ == _INCREMENTAL and (
+                source is None or (source == _INTERACTION and interaction is None)
+            ):
                 raise NotReadable("not_an_event")
             time = time_ms(event.get("timestamp"))
-            found = _BY_SOURCE.get((source or 0, interaction)) if type_ == _INCREMENTAL else None
+            found = _BY_SOURCE.get((source, interaction)) if type_ == _INCREMENTAL else None
             if found is None:
                 has_size = type_ == _META or (type_ == _INCREMENTAL and source == _RESIZE)
                 size = (data.get("width"), data.get("height")) if has_size else (None, None)
-                self._ignore("not_a_pointer_event", scope, time, *size)
-                return
+                self.visit(scope, time, *size)
+                return "not_a_pointer_event"
             positions = _positions(found, data)
         except (NotReadable, UnpackError) as error:
             said = f"type {type_}" + (f", source {source}" if source is not None else "")
             is_data = str(error) in ("cannot_unpack", "too_large", "not_json")
-            self.rejected.append((line, number, str(error), None if is_data else said))
-            return
+            self.rejected.append((place, str(error), None if is_data else said))
+            return None
         if not positions:
-            self._ignore("no_moves", scope, time)
-            return
-        self._take(found, data, positions, time)
-        self.scopes.append(scope)
-        self.lines.append((line, number))
-
-    def _take(
-        self, found: PointerEvent, data: Mapping[str, Any], positions: Sequence[Any], time: float
-    ) -> None:
+            self.visit(scope, time)
+            return "no_moves"
+        self.hashes.append(_hash(data) if len(positions) == 1 else 0)
         self.events.append(found)
         self.time_ms.append(time)
-        self.n_positions.append(len(positions))
         self.is_touch.append(_whole_in(data, "pointerType") == _TOUCH)
+        self.n_positions.append(len(positions))
+        self._take(positions)
+        self.scopes.append(scope)
+        self.places.append(place)
+        return None
+
+    def _take(self, positions: Sequence[Any]) -> None:
         try:
-            self.x += [position["x"] for position in positions]
-            self.y += [position["y"] for position in positions]
-            self.offset_ms += [position.get("timeOffset", 0) for position in positions]
+            x, y, offset_ms = (
+                [position["x"] for position in positions],
+                [position["y"] for position in positions],
+                [position.get("timeOffset", 0) for position in positions],
+            )
         except (KeyError, TypeError, AttributeError):
-            n = sum(self.n_positions[:-1])
-            del self.x[n:], self.y[n:], self.offset_ms[n:]
-            objects = [p if isinstance(p, dict) else {} for p in positions]
-            self.x += [position.get("x") for position in objects]
-            self.y += [position.get("y") for position in objects]
-            self.offset_ms += [position.get("timeOffset", 0) for position in objects]
-        n = len(positions)
-        batch = (self.x[-n:], self.y[-n:], self.offset_ms[-n:])
-        self.hashes.append(_hash(found, *batch) if n > 1 else hash(str(data)))
+            objects = [position if isinstance(position, dict) else {} for position in positions]
+            x, y = ([position.get(axis) for position in objects] for axis in ("x", "y"))
+            offset_ms = [position.get("timeOffset", 0) for position in objects]
+        values: list[Any]
+        for numbers, values in ((self.x, x), (self.y, y), (self.offset_ms, offset_ms)):
+            try:
+                numbers.fromlist(values)  # all of them or none
+            except (TypeError, OverflowError):
+                numbers.fromlist([_number(value) for value in values])
 
     def _data(self, event: Mapping[str, Any], type_: int | None) -> Mapping[str, Any]:
         """Return an event's data, unpacked where it may be about the pointer."""
         data = event.get("data")
         if isinstance(data, str) and type_ in (_INCREMENTAL, _META):
             try:
-                data = self.walk.unpacked(data) if self.walk else None
+                data = self.unpacked(data)
             except ValueError as error:
                 raise NotReadable("not_json") from error
         return data if isinstance(data, dict) else {}
 
-    def _ignore(
-        self, reason: str, scope: Scope, time: float | None, width: Any = None, height: Any = None
-    ) -> None:
-        """Count an event that isn't of the pointer; the first of a scope tells of a visit."""
-        if self.ignored and self.ignored[-1][0] == reason:
-            self.ignored[-1] = reason, self.ignored[-1][1] + 1
-        else:
-            self.ignored.append((reason, 1))
-        if width is not None or not self.seen or self.seen[-1][0] is not scope:
-            self.seen.append((scope, time, width, height))
+    def _kept(self, names: Sequence[str]) -> Bool[np.ndarray, " found"]:
+        """Say of which events, of these sessions, no equal one came before."""
+        keys = list(zip(names, self.time_ms, self.hashes, strict=True))
+        n_equal = Counter(keys)
+        bounds = np.cumsum([0, *self.n_positions]).tolist()
+        kept = np.ones(len(keys), bool)
+        seen: set[tuple] = set()
+        for i, key in enumerate(keys):
+            if n_equal[key] > 1:
+                part = slice(bounds[i], bounds[i + 1])
+                lists = (numbers[part].tobytes() for numbers in (self.x, self.y, self.offset_ms))
+                whole = (*key, self.events[i], *(lists if key[2] == 0 else ()))
+                kept[i] = whole not in seen
+                seen.add(whole)
+        return kept
 
-    def to_log(self, source: str, file: LogFile, is_one_document: bool) -> Log:
+    def to_log(
+        self, source: str, file: LogFile, ignored: Counter[str], is_one_document: bool
+    ) -> Log:
         """Return the log of all that was found."""
         resolve = SessionNames(file)
         visits: dict[str, _Visit] = {}
         for scope, time, width, height in self.seen:
             _see(visits.setdefault(resolve(scope)[0], _Visit()), time, width, height)
         ids = [resolve(scope) for scope in self.scopes]
-        keys = [(id_, h) for (id_, _), h in zip(ids, self.hashes, strict=True)]
-        keys = [(*key, time) for key, time in zip(keys, self.time_ms, strict=True)]
-        first = {key: i for i, key in reversed(list(enumerate(keys)))}
-        kept = np.array([first[key] == i for i, key in enumerate(keys)], bool)
-        ignored = sum((Counter({reason: n}) for reason, n in self.ignored), Counter[str]())
-        if not kept.all():
-            ignored["duplicate_event"] += int((~kept).sum())
+        kept = self._kept([name for name, _ in ids])
+        ignored = ignored + Counter(duplicate_event=int(np.count_nonzero(~kept)))
         number: Literal[0, 1] = 1 if is_one_document else 0
         return Log(
             self._events(ids, kept, visits, source, number),
-            _rejected([(row[:2][number], row[2], row[3]) for row in self.rejected]),
+            self.rejected_rows(number),
             ignored,
             _visits(visits, dict(resolve.seen()), source),
             note=resolve.note,
@@ -232,16 +227,16 @@ class Batches:
         n_positions = np.array(self.n_positions, np.int64)
         event = np.repeat(np.arange(len(ids)), n_positions)
         events_ms = np.array(self.time_ms, np.float64)
-        offset_ms = _numbers(self.offset_ms)
+        offset_ms = np.array(self.offset_ms)
         with np.errstate(over="ignore", invalid="ignore"):
             t_ms = events_ms[event] + offset_ms
             is_time = np.abs(t_ms) < _LARGEST_MS
-            x, y = (_numbers(values).astype(np.float32) for values in (self.x, self.y))
+            x, y = (np.array(numbers).astype(np.float32) for numbers in (self.x, self.y))
         kind = np.array([found.kind for found in self.events], np.int8)
         button = np.array([found.button for found in self.events], np.int8)
         button[np.array(self.is_touch, bool)] = Button.NONE
         sizes = [visits.get(id_, _Visit()) for id_, _ in ids]
-        lines = np.array([line[number] for line in self.lines], np.int64)
+        lines = np.array([place[number] for place in self.places], np.int64)
         row = np.flatnonzero(kept[event])
         of_event = event[row]
         names, accounts = (pa.array([i[k] for i in ids], pa.string()) for k in (0, 1))
@@ -265,52 +260,18 @@ class Batches:
         return pa.table([made[name] for name in EVENTS.names], schema=EVENTS)
 
 
-class SessionNames:
-    """Which session each scope is of, and by what that was told."""
-
-    def __init__(self, file: LogFile):
-        self._of_file = file.session_id
-        self._known: dict[int, tuple[Scope, tuple[str, str | None]]] = {}
-        self._by: Counter[str] = Counter()
-
-    def __call__(self, scope: Scope) -> tuple[str, str | None]:
-        """Return a scope's session and account."""
-        if id(scope) not in self._known:
-            self._known[id(scope)] = scope, self._resolve(scope)
-        return self._known[id(scope)][1]
-
-    def _resolve(self, scope: Scope) -> tuple[str, str | None]:
-        ids, names = scope.find()
-        role = next((role for role in ("session_id", "account_id") if role in ids), None)
-        session = ids[role] if role else self._of_file
-        by = f"`{names[role]}`" if role else "the file's name"
-        if "window_id" in ids:
-            session, by = f"{session}/{ids['window_id']}", f"{by} and `{names['window_id']}`"
-        self._by[by] += 1
-        return session, ids.get("account_id")
-
-    def seen(self) -> list[tuple[str, str | None]]:
-        """Return the session and account of each scope asked for."""
-        return [known for _, known in self._known.values()]
-
-    @property
-    def note(self) -> str:
-        """Return a line that says what sessions are called by."""
-        return "sessions by " + " or ".join(self._by) if self._by else ""
-
-
 def _us(ms: Float64[np.ndarray, " rows"], is_none: np.ndarray | None = None) -> pa.Array:
     """Return whole microseconds, null where there is no time."""
     ms = ms if is_none is None else np.where(is_none, 0, ms)
     return pa.array(np.rint(ms * 1000).astype(np.int64), mask=is_none)
 
 
-def _hash(found: PointerEvent, *positions: Sequence[Any]) -> int:
-    """Return a number that equal events share, and no others but by a rare accident."""
+def _hash(data: Mapping[str, Any]) -> int:
+    """Return a number that equal events share, and no others but by a rare accident; not 0."""
     try:
-        return hash((found, *map(tuple, positions)))
-    except TypeError:  # something stands where a number should
-        return hash((found, str(positions)))
+        return hash(tuple(data.items())) or 1
+    except TypeError:  # a list stands there
+        return hash(str(data)) or 1
 
 
 def _whole_in(data: Mapping[str, Any], name: str) -> int | None:
@@ -350,17 +311,6 @@ def _positions(found: PointerEvent, data: Mapping[str, Any]) -> Sequence[Any]:
     return positions
 
 
-def _numbers(values: Sequence[Any]) -> Float64[np.ndarray, " rows"]:
-    """Return numbers, those in strings too; NaN for all else."""
-    try:
-        numbers = np.array(values, np.float64)
-        if numbers.ndim == 1:
-            return numbers
-    except (ValueError, TypeError, OverflowError):
-        pass
-    return np.array([_number(value) for value in values], np.float64)
-
-
 def _number(value: Any) -> float:
     try:
         return float(value) if isinstance(value, str | int | float) else math.nan
@@ -383,13 +333,6 @@ def _see(visit: _Visit, time: float | None, width: Any, height: Any) -> None:
             other = _number(height if name == "width" else width)
             if other >= 1:
                 setattr(visit, name, round(pixels))
-
-
-def _rejected(rows: Sequence[tuple[int, str, str | None]]) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) or [(), (), ()]
-    return pa.table(
-        [pa.array(c, f.type) for c, f in zip(columns, REJECTED, strict=True)], schema=REJECTED
-    )
 
 
 def _visits(
