@@ -18,7 +18,7 @@ from model.batches import map_windows
 from model.config import NetworkConfig, PanelsConfig, RunConfig
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows
-from rasterize.draw import density, draw_counts
+from rasterize.draw import draw_counts, draw_images
 from rasterize.motion import Paths
 
 _MOMENTUM = 0.95  # of the running mean and variance
@@ -139,7 +139,7 @@ def new_network(config: RunConfig) -> Network:
 
 def draw_print(paths: Paths, config: PanelsConfig) -> Float[Array, "batch cells cells panels"]:
     """Return the print of each window as the network sees it."""
-    return density(draw_counts(paths, config.panels, config.cells))
+    return draw_images(paths, config.panels, config.cells)
 
 
 def differentiable_print(
@@ -153,7 +153,7 @@ def differentiable_print(
     An event's slope is by its weight: what would change if it counted a little less.
     """
     return jax.vjp(
-        lambda weight: density(draw_counts(paths, config.panels, config.cells, weight)),
+        lambda weight: draw_images(paths, config.panels, config.cells, weight),
         jnp.ones(paths.t_ms.shape, jnp.float32),
     )
 

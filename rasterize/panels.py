@@ -79,7 +79,8 @@ class Motion(NamedTuple):
     dy_px: Values
     step_px: Values
     speed_px_s: Values
-    direction_rad: Values
+    heading_x: Values  # and heading_y: the direction as a step of length 1, 0 where none moves
+    heading_y: Values
     turn_rad: Values
     speed_change: Values
     step_before_px: Values
@@ -102,7 +103,8 @@ class Panel:
     """One image of a print: two quantities, their axes, and what it shows in a sentence.
 
     `pick` returns the values for `x` (to the right), `y` (downwards) and which of them count. Of a
-    `polar` panel they are the radius and the direction, and `y` is that of the radius too.
+    `polar` panel they are the radius and the direction (a pair: a step of length 1 to the right and
+    downwards), and `y` is the axis of the radius too.
     """
 
     title: str
@@ -117,9 +119,8 @@ class Panel:
         x, y, counted = self.pick(motion)
         if not self.polar:
             return self.x.position(x), self.y.position(y), counted
-        xp = x.__array_namespace__()
-        radius = self.x.position(x) / 2
-        return 0.5 + radius * xp.cos(y), 0.5 + radius * xp.sin(y), counted
+        radius, (right, down) = self.x.position(x) / 2, y
+        return 0.5 + radius * right, 0.5 + radius * down, counted
 
 
 _SPEED = Axis(
@@ -194,7 +195,7 @@ PANELS: Final[Mapping[str, Panel]] = {
         "how fast, and in which direction",
         _SPEED,
         _SPEED,
-        lambda m: (m.speed_px_s, m.direction_rad, m.is_moving),
+        lambda m: (m.speed_px_s, (m.heading_x, m.heading_y), m.is_moving),
         polar=True,
     ),
     "step": Panel(

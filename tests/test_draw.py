@@ -15,6 +15,7 @@ from rasterize.draw import (
     PRIOR_EVENTS,
     density,
     draw_counts,
+    draw_images,
     draw_path,
     nearest_cells,
     speed_fraction,
@@ -81,7 +82,9 @@ def test_three_to_the_right_and_four_down_are_a_step_of_five():
     found = motion(paths([0, 10], [0, 3], [0, 4]))
     assert (found.dx_px[0, 1], found.dy_px[0, 1], found.step_px[0, 1]) == (3, 4, 5)
     assert found.speed_px_s[0, 1] == 500
-    np.testing.assert_allclose(found.direction_rad[0, 1], np.arctan2(4, 3), rtol=1e-6)
+    np.testing.assert_allclose(
+        (found.heading_x[0, 1], found.heading_y[0, 1]), (0.6, 0.8), rtol=1e-6
+    )
     assert found.is_moving.tolist() == [[False, True]]
     assert found.is_turning.tolist() == [[False, False]]
 
@@ -233,6 +236,60 @@ def test_a_print_has_a_finite_gradient_with_respect_to_the_points():
     gradient = slope(jnp.array([[1.0, 7.0, 7.0, 3.0]]))
     assert np.isfinite(gradient).all()
     assert np.abs(gradient).max() > 0
+
+
+def random_paths(n_windows: int, n_points: int) -> Paths:
+    """Return windows of all kinds of events, of unequal lengths, with rests, jumps and presses."""
+    rng = np.random.default_rng(0)
+    shape = (n_windows, n_points)
+    step = rng.integers(-40, 41, (2, *shape)) * (rng.random(shape) < 0.8)
+    x_px, y_px = np.cumsum(step, axis=2)
+    return Paths(
+        jnp.asarray(np.cumsum(rng.integers(0, 90, shape), axis=1), jnp.float32),
+        jnp.asarray(x_px, jnp.float32),
+        jnp.asarray(y_px, jnp.float32),
+        jnp.asarray(rng.choice(list(Kind), shape), jnp.int8),
+        jnp.asarray(np.cumsum(rng.random(shape) < 0.05, axis=1), jnp.int32),
+        jnp.asarray(rng.integers(2, n_points + 1, n_windows), jnp.int32),
+    )
+
+
+def drawn_by_hand(path: Paths, n_cells: int) -> np.ndarray:
+    """Return the counts of one window: spot by spot and cell by cell, in NumPy."""
+    quantities, edge = motion(path), n_cells - 1
+    counts = np.zeros((n_cells + 1, n_cells + 1, len(ALL)))
+    for i, panel in enumerate(ALL):
+        parts = (np.asarray(part, np.float64)[0] for part in panel.positions(quantities))
+        for x, y, weight in zip(*parts, strict=True):
+            column, row = int(x * edge // 1), int(y * edge // 1)
+            right, down = x * edge - column, y * edge - row
+            if weight:
+                counts[row : row + 2, column : column + 2, i] += np.outer(
+                    [1 - down, down], [1 - right, right]
+                )
+    counts = counts[:-1, :-1]  # nothing lies beyond the last cell
+    for axis in (0, 1):
+        wider = np.concatenate([counts.take([0], axis), counts, counts.take([-1], axis)], axis)
+        before, after = wider.take(range(n_cells), axis), wider.take(range(2, n_cells + 2), axis)
+        counts = (before + 2 * counts + after) / 4
+    return counts
+
+
+@pytest.mark.parametrize("how", ["scatter", "product"])
+def test_a_batch_of_prints_is_what_a_loop_over_events_draws(how):
+    batch = random_paths(3, 40)
+    counts = counts_of(batch, ALL, CELLS, how=how)
+    for i in range(3):
+        alone = Paths(*(column[i : i + 1] for column in batch))
+        np.testing.assert_allclose(counts[i], drawn_by_hand(alone, CELLS), atol=2e-5)
+
+
+def test_images_in_one_pass_are_the_density_of_the_counts():
+    batch = random_paths(3, 40)
+    weight = jnp.asarray(np.random.default_rng(1).random((3, 40)), jnp.float32)
+    for each in (None, weight):
+        expected = density(draw_counts(batch, ALL, CELLS, each))
+        np.testing.assert_allclose(draw_images(batch, ALL, CELLS, each), expected, atol=1e-5)
 
 
 def test_an_even_share_is_0_and_so_is_nothing():
