@@ -29,26 +29,25 @@ def score_sessions(
         scored_at=scored_at,
         recorders=model.recorders,
     )
-    reasons = None
-    if model.reference_ranges is not None:
-        reasons = reason_lists(sessions, model.reference_ranges, model.scorer.ranges)
-    table = scores_table(
-        sessions, found.windows, found.of_window, score, verdict, found.abstain, reasons
-    )
-    return with_print_reasons(model, sessions, table)
+    table = scores_table(sessions, found.windows, found.of_window, score, verdict, found.abstain)
+    return with_reasons(model, sessions, table)
 
 
-def with_print_reasons(model: TrainedModel, sessions: Sessions, table: pa.Table) -> pa.Table:
-    """Return rows of SCORES in which every flagged session has a reason.
+def with_reasons(model: TrainedModel, sessions: Sessions, table: pa.Table) -> pa.Table:
+    """Return rows of SCORES with reasons; every flagged session has one.
 
-    Where no measure is unusual, the panels that raised the score most are named.
+    First what was measured. The panels that raised the score most follow where nothing was, and
+    in the owner task, whose score is of the print alone, wherever a session is flagged.
     """
-    lists = table["reasons"].to_pylist()
-    is_flagged = table["is_flagged"].to_numpy(zero_copy_only=False)
-    lacking = [i for i, reasons in enumerate(lists) if is_flagged[i] and not reasons]
-    found = print_reasons(model, sessions.take(np.array(lacking, np.int64)))
-    for i, reasons in zip(lacking, found, strict=True):
-        lists[i] = [reason.code for reason in reasons]
+    is_flagged = table["is_flagged"].to_numpy(zero_copy_only=False).astype(bool)
+    lists: list[list[str]] = [[] for _ in range(len(sessions))]
+    ranges = model.scorer.ranges
+    if model.reference_ranges is not None:
+        lists = reason_lists(sessions, model.reference_ranges, ranges, is_flagged).to_pylist()
+    shown = [i for i in np.flatnonzero(is_flagged) if ranges is not None or not lists[i]]
+    found = print_reasons(model, sessions.take(np.array(shown, np.int64)))
+    for i, reasons in zip(shown, found, strict=True):
+        lists[i] += [reason.code for reason in reasons]
     column = table.schema.get_field_index("reasons")
     field = table.schema.field(column)
-    return table.set_column(column, field, pa.array(lists, field.type)) if lacking else table
+    return table.set_column(column, field, pa.array(lists, field.type))

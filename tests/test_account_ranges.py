@@ -22,7 +22,13 @@ from pipeline.reasons.account import (
 )
 from pipeline.reasons.find import find_reasons, reason_lists
 from pipeline.reasons.reference import LENGTHS, QUANTILES, ReferenceRanges, read_reference_ranges
-from pipeline.reasons.registry import ACCOUNT_MEASURES, MEASURES, UNLIKE_PROFILE, measure_sessions
+from pipeline.reasons.registry import (
+    ACCOUNT_MEASURES,
+    DIFFERS,
+    MEASURES,
+    UNLIKE_PROFILE,
+    measure_sessions,
+)
 from pipeline.schemas import PROFILES, REASONS, SUB_SESSION, Kind
 from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.resample import throttle_sessions
@@ -144,6 +150,33 @@ def test_the_reason_shows_what_was_measured_and_the_accounts_own_range(slow, enr
     assert lists == [[UNLIKE_PROFILE]] * len(slow)
 
 
+def test_who_is_flagged_differs_most_in_something_from_what_was_enrolled(
+    tried, enrolled, constancy
+):
+    ranges, flagged = account_ranges(enrolled), np.arange(len(tried)) % 2 == 0
+    rows = find_reasons(tried, ranges_with(constancy), ranges, flagged).to_pandas()
+
+    assert set(rows["code"]) == {DIFFERS}  # nobody is far from the account
+    assert 0 < len(set(rows["session_id"])) <= flagged.sum()  # some are inside in all measures
+    assert set(rows["session_id"]) <= set(tried.session_id[flagged])
+    assert ((rows["value"] <= rows["usual_low"]) | (rows["value"] >= rows["usual_high"])).all()
+    by_session = rows.groupby("session_id", sort=False)["strength"]
+    assert by_session.size().between(1, 3).all()
+    assert by_session.apply(lambda of: of.is_monotonic_decreasing).all()
+    # What else is scored that day is no part of what is usual.
+    first = tried.session_id == rows["session_id"][0]
+    one = tried.take(np.flatnonzero(first))
+    alone = find_reasons(one, ranges_with(constancy), ranges, np.array([True])).to_pandas()
+    among_others = rows[rows["session_id"] == one.session_id[0]]
+    assert alone.to_dict("records") == among_others.to_dict("records")
+
+
+def test_who_is_far_from_the_account_is_called_so_flagged_or_not(slow, enrolled, constancy):
+    ranges = account_ranges(enrolled)
+    lists = reason_lists(slow, ranges_with(constancy), ranges, np.ones(len(slow), bool))
+    assert lists.to_pylist() == [[UNLIKE_PROFILE]] * len(slow)
+
+
 def test_without_a_reference_profiles_or_sub_sessions_there_is_no_such_reason(
     slow, enrolled, constancy
 ):
@@ -241,7 +274,7 @@ def test_quantiles_of_groups_are_numpys(rows, share):
 
 def test_profiles_keep_the_measures_by_name_and_no_path():
     assert [field.name for field in SUB_SESSION] == ["n_events", "interval_ms", *ACCOUNT_MEASURES]
-    assert {measure.words for measure in ACCOUNT_MEASURES.values()} >= {"typical speed"}
+    assert {measure.words for measure in ACCOUNT_MEASURES.values()} >= {"speed while moving"}
     column = sub_sessions_column(people(0, 1, 1))
     stretches = column.to_pylist()[0]
     assert {stretch["n_events"] for stretch in stretches} == set(SUB_SESSION_LENGTHS)

@@ -153,7 +153,8 @@ def test_every_reason_and_its_measure_are_described_as_the_code_has_them():
     for measure in MEASURES.values():
         assert f"| `{measure.name}` | {measure.summary} | {measure.unit or '-'} |" in page
     for known in ACCOUNT_MEASURES.values():
-        assert f"| `{known.name}` | {known.summary} | {known.unit or '-'} | {known.words} |" in page
+        words = known.words + (f", in % of {known.share_of}" if known.share_of else "")
+        assert f"| `{known.name}` | {known.summary} | {known.unit or '-'} | {words} |" in page
 
 
 def test_every_page_that_the_code_names_exists():

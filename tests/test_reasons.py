@@ -21,7 +21,14 @@ from pipeline.reasons.reference import (
     fit_reference_ranges,
     read_reference_ranges,
 )
-from pipeline.reasons.registry import CODES, MEASURED, MEASURES, measure_sessions
+from pipeline.reasons.registry import (
+    ACCOUNT_MEASURES,
+    CODES,
+    MEASURED,
+    MEASURES,
+    measure_sessions,
+)
+from pipeline.reasons.words import PEOPLE, measured_in_words
 from pipeline.schemas import REASONS, Kind
 from pipeline.sessions.sessions import concatenate_sessions
 
@@ -329,6 +336,38 @@ def test_every_code_has_a_measure_and_words():
         assert code.words.endswith(".")
         assert code.misleads
     assert isinstance(find_reasons(make_sessions(), ranges_of({})), pa.Table)
+
+
+def test_every_measure_names_its_quantity_and_its_unit():
+    for measure in (MEASURES | ACCOUNT_MEASURES).values():
+        assert measure.words
+        assert not (measure.unit and measure.share_of)
+        said = measured_in_words(measure, 0.0, 0.02, 0.2, PEOPLE)
+        quantity, _, value = said.partition("; ")[0].rpartition(": ")
+        assert quantity.lower() == measure.words.lower()
+        is_named = measure.unit or measure.share_of or "1: all the same" in quantity
+        assert is_named, f"{measure.name}: 0 of what?"
+        assert value.startswith("0")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("speed_px_s", (1234.0, 301.0, 600.0),
+         "Speed while moving: 1,200 px/s; legitimate sessions: 300 to 600 px/s"),
+        ("stray_share", (0.0, 0.021, 0.2),
+         "Farthest stray from a straight line: 0 % of the distance between its ends; "
+         "legitimate sessions: 2.1 to 20 %"),
+        ("speed_peaks_per_s", (0.042, 3.26, 12.0),
+         "Ups and downs of speed: 0.042 per second; legitimate sessions: 3.3 to 12 per second"),
+        ("profile_likeness", (0.996, 0.1, 0.3),
+         "Likeness of the movements' courses of speed (1: all the same): 1.00; "
+         "legitimate sessions: 0.10 to 0.30"),
+    ],
+)  # fmt: skip
+def test_what_was_measured_is_said_with_quantity_unit_and_range(name, values, said):
+    measure = (MEASURES | ACCOUNT_MEASURES)[name]
+    assert measured_in_words(measure, *values, PEOPLE) == said
 
 
 LEVELS = {"stray_share": (0.01, 0.03, 0.1, 0.5, 1.0), "speed_variation": (0.4, 0.5, 1.0, 1.5, 2.0)}

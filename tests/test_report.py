@@ -24,6 +24,7 @@ from model.prints import print_of_people, session_prints
 from model.run import input_config, save_model
 from pipeline.config import AS_RECORDED, WindowConfig
 from pipeline.errors import ConfigError, NotFoundError
+from pipeline.reasons.registry import MEASURED
 from pipeline.report.cases import N_REFERENCE_SESSIONS, gather
 from pipeline.report.page import day_json, page_html, path_json, score_drift
 from pipeline.sessions.feedback import add_feedback
@@ -293,6 +294,25 @@ def test_reasons_of_the_accounts_own_measures_name_two(tmp_path):
         assert not any(
             low <= reason["value"] <= high for reason in own for low, high in [reason["range"]]
         )
+
+
+def test_who_is_flagged_as_not_the_owner_is_held_against_what_was_enrolled(tmp_path):
+    (path,) = finish(report(ReportJob(owners_day(tmp_path), tmp_path / "report.html")))
+    page = path.read_text()
+    flagged = [i for i, row in enumerate(block(page, "report")["queue"]) if row["flagged"]]
+    assert flagged
+    for i in flagged:
+        case, codes = block(page, f"case-{i}"), block(page, "report")["queue"][i]["reasons"]
+        assert case["print"]["own"]
+        assert case["print"]["account"]
+        assert [reason["code"] for reason in case["reasons"] if "print_" in reason["code"]]
+        assert list(dict.fromkeys(reason["code"] for reason in case["reasons"])) == codes
+        for reason in case["reasons"]:
+            is_of_people = reason["code"] in {one.code for one in MEASURED}
+            assert ("; legitimate " if is_of_people else "; this account") in reason["text"]
+            assert re.search(
+                r"\d (px|px/s|s|ms|rad|per second|times|degrees)\b|\d %", reason["text"]
+            )
 
 
 def test_more_cases_than_a_page_holds_are_on_pages_beside_it(scores, tmp_path, monkeypatch):

@@ -266,7 +266,9 @@ def _reasons(
     """Return what was measured for each reason of SCORES, and what a print's reasons say."""
     found: dict[str, list[dict[str, Any]]] = {}
     if model.reference_ranges is not None:
-        found = measured_reasons(sessions, model.reference_ranges, model.scorer.ranges)
+        flagged = cases.filter(pc.field("is_flagged"))["session_id"].to_numpy(zero_copy_only=False)
+        is_flagged = np.isin(sessions.session_id.astype(str), flagged.astype(str))
+        found = measured_reasons(sessions, model.reference_ranges, model.scorer.ranges, is_flagged)
     rows = zip(cases["session_id"].to_pylist(), cases["reasons"].to_pylist(), strict=True)
     by_print = {name for name, codes in rows if any(code in panel_words() for code in codes)}
     chosen = sessions.take(np.isin(sessions.session_id.astype(str), sorted(by_print)))

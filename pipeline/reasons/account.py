@@ -1,4 +1,4 @@
-"""Compare sessions with their account's own: how constant people are, and who differs.
+"""Compare sessions with their account's enrolled ones: how constant people are, and who differs.
 
 A session's distance from its account in a measure counts from the median of the account's
 sub-sessions, in halves of the account's range, or of people's common range where the account's
@@ -170,15 +170,19 @@ def _quantiles(
 N_DEVIATING: Final = 2
 """In so many measures a session has to be far from its account to differ from it."""
 
+N_STRONGEST: Final = 3
+"""So many measures at most explain a session that is near its account, and flagged."""
+
 _RARE = 0.005  # of people's own sessions are farther than what is far
 _FEWEST = 100  # sub-sessions compared in training: of fewer it isn't known what is far
 _MOST_SESSIONS = 2_000  # compared in training, spread evenly
 _CLOCK_MARGIN = 1.5  # a recorder so many times as slow or as fast shows other values
+_COMMON_LIMIT = 3.0  # half widths: a limit of people, where training had too few to know it
 _LOW, _MIDDLE, _HIGH = range(3)  # of `AccountRanges.levels`
 
 
 class Deviations(NamedTuple):
-    """The measures that are farthest from the account, `N_DEVIATING` rows a session."""
+    """The measures that are farthest from the account, a session's farthest first."""
 
     session: Int64[np.ndarray, " rows"]
     measure: Int64[np.ndarray, " rows"]  # in ACCOUNT_MEASURES
@@ -186,6 +190,7 @@ class Deviations(NamedTuple):
     low: Float64[np.ndarray, " rows"]
     high: Float64[np.ndarray, " rows"]
     strength: Float64[np.ndarray, " rows"]  # 1: at the limit
+    is_far: Bool[np.ndarray, " rows"]  # False: the session is as far as people are from their own
 
 
 @dataclass(frozen=True)
@@ -238,29 +243,43 @@ def find_deviations(
     sessions: Sessions,
     ranges: AccountRanges,
     constancy: Constancy,
+    is_explained: Bool[np.ndarray, " sessions"] | None = None,
 ) -> Deviations:
     """Return in which measures sessions differ from the account that they name.
 
     Of an account's devices the nearest counts. A session is compared with sub-sessions of the
     longest length that it fills and of which the account has enough; it isn't if its recorder
-    is another one than all of the account's.
+    is another one than all of the account's. Of those that `is_explained` marks, measures outside
+    the account's range are returned, up to `N_STRONGEST`, even if people's own sessions often are.
     """
     session, of = _pairs(sessions.account_id, ranges.account)
     values = on_scale(np.stack([measures[name] for name in ACCOUNT_MEASURES], axis=1))[session]
     n_known = np.isfinite(ranges.levels[_MIDDLE]).sum(axis=-1)
-    is_usable = (n_known >= N_DEVIATING) & np.isfinite(constancy.limit)
-    fits = is_usable[of] & (sessions.n_events[session][:, None] >= np.array(SUB_SESSION_LENGTHS))
+    fits = (n_known >= N_DEVIATING)[of]
+    fits &= sessions.n_events[session][:, None] >= np.array(SUB_SESSION_LENGTHS)
     fits &= _knows_recorder(ranges, of, interval_ms[session])[:, None]
     place = len(SUB_SESSION_LENGTHS) - 1 - np.argmax(fits[:, ::-1], axis=1)
     levels = ranges.levels[:, of, place]
     distances = _distances(values, levels, constancy.half_widths[place])
-    strengths = distances / constancy.limit[place][:, None]
+    is_known = np.isfinite(constancy.limit)
+    strengths = distances / np.where(is_known, constancy.limit, _COMMON_LIMIT)[place][:, None]
     strength = np.where(fits.any(axis=1), _far(strengths), np.nan)
     order = np.lexsort((strength, session))  # NaN last
     nearest = order[np.unique(session[order], return_index=True)[1]]
-    differs = nearest[strength[nearest] >= 1]
-    farthest = np.argsort(-np.nan_to_num(strengths[differs]), axis=1, kind="stable")
-    row, number = np.repeat(differs, N_DEVIATING), farthest[:, :N_DEVIATING].ravel()
+    nearest = nearest[np.isfinite(strength[nearest])]
+    is_far = (strength[nearest] >= 1) & is_known[place[nearest]]
+    low, high = levels[_LOW, nearest], levels[_HIGH, nearest]
+    is_inside = (values[nearest] >= low) & (values[nearest] <= high)
+    order = np.where(is_inside, 0, np.nan_to_num(strengths[nearest]))
+    farthest = np.argsort(-order, axis=1, kind="stable")
+    is_outside = np.take_along_axis(order, farthest, axis=1) > 0
+    rank = np.arange(len(ACCOUNT_MEASURES))
+    is_given = is_far[:, None] & (rank < N_DEVIATING)
+    if is_explained is not None:
+        is_near = is_explained[session[nearest]] & ~is_far
+        is_given |= is_near[:, None] & (rank < N_STRONGEST) & is_outside
+    which, column = np.nonzero(is_given)
+    row, number = nearest[which], farthest[which, column]
     return Deviations(
         session[row],
         number,
@@ -268,6 +287,7 @@ def find_deviations(
         from_scale(levels[_LOW, row, number], number),
         from_scale(levels[_HIGH, row, number], number),
         strengths[row, number],
+        is_far[which],
     )
 
 

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from pipeline.reasons.account import AccountRanges, find_deviations
 from pipeline.reasons.reference import QUANTILES, ReferenceRanges
 from pipeline.reasons.registry import (
     ACCOUNT_MEASURES,
     CODES,
+    DIFFERS,
     MEASURED,
     MEASURES,
     UNLIKE_PROFILE,
@@ -38,14 +39,17 @@ class _Found(NamedTuple):
 
 
 def find_reasons(
-    sessions: Sessions, reference: ReferenceRanges, ranges: AccountRanges | None = None
+    sessions: Sessions,
+    reference: ReferenceRanges,
+    ranges: AccountRanges | None = None,
+    is_flagged: Bool[np.ndarray, " sessions"] | None = None,
 ) -> pa.Table:
     """Return the `REASONS` of sessions: in their order, each session's strongest first.
 
     With the ranges of enrolled accounts, also the two measures in which a session differs from
-    its own account.
+    its own account; of one that is flagged, those in which it differs most, if none is far.
     """
-    found = _find(sessions, reference, ranges)
+    found = _find(sessions, reference, ranges, is_flagged)
     columns = [
         pa.array(sessions.session_id[found.session], pa.string()),
         pa.array(_NAMES[found.code], pa.string()).dictionary_encode(),
@@ -58,10 +62,13 @@ def find_reasons(
 
 
 def reason_lists(
-    sessions: Sessions, reference: ReferenceRanges, ranges: AccountRanges | None = None
+    sessions: Sessions,
+    reference: ReferenceRanges,
+    ranges: AccountRanges | None = None,
+    is_flagged: Bool[np.ndarray, " sessions"] | None = None,
 ) -> pa.ListArray:
     """Return the codes of each session, once each, as the column of `SCORES` holds them."""
-    session, code, *_ = _find(sessions, reference, ranges)
+    session, code, *_ = _find(sessions, reference, ranges, is_flagged)
     _, first = np.unique(session * len(_CODES) + code, return_index=True)
     first.sort()
     session, code = session[first], code[first]
@@ -69,7 +76,7 @@ def reason_lists(
     return pa.ListArray.from_arrays(offsets, pa.array(_NAMES[code], pa.string()))
 
 
-_CODES = (*MEASURED, CODES[UNLIKE_PROFILE])
+_CODES = (*MEASURED, CODES[UNLIKE_PROFILE], CODES[DIFFERS])
 _MEASURES = MEASURES | ACCOUNT_MEASURES
 _NAMES = np.array([reason.code for reason in _CODES], object)
 _MEASURE_NAMES = np.array(list(_MEASURES), object)
@@ -77,16 +84,22 @@ _UNITS = np.array([measure.unit for measure in _MEASURES.values()], object)
 _NUMBER = {name: number for number, name in enumerate(_MEASURES)}
 
 
-def _find(sessions: Sessions, reference: ReferenceRanges, ranges: AccountRanges | None) -> _Found:
+def _find(
+    sessions: Sessions,
+    reference: ReferenceRanges,
+    ranges: AccountRanges | None,
+    is_flagged: Bool[np.ndarray, " sessions"] | None,
+) -> _Found:
     """Compare every measure of every session with the ranges of people and of its account."""
     is_compared = ranges is not None and reference.own is not None
     values, interval_ms = measure_sessions(sessions, _MEASURES if is_compared else MEASURES)
     parts = _beyond_people(sessions, reference, values, interval_ms)
     if ranges is not None and reference.own is not None:
-        own = find_deviations(values, interval_ms, sessions, ranges, reference.own)
+        own = find_deviations(values, interval_ms, sessions, ranges, reference.own, is_flagged)
         number = np.array([_NUMBER[name] for name in ACCOUNT_MEASURES])[own.measure]
-        code = np.full(len(number), len(MEASURED))
-        parts.append(_Found(own.session, code, number, *own[2:]))
+        code = np.where(own.is_far, len(MEASURED), len(MEASURED) + 1)
+        levels = (own.value, own.low, own.high, own.strength)
+        parts.append(_Found(own.session, code, number, *levels))
     found = _Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     order = np.lexsort((found.code, -found.strength, found.session))
     return _Found(*(column[order] for column in found))

@@ -28,11 +28,12 @@ class Measure:
     name: str
     measure: Callable[[SessionMotion], Measured]
     summary: str
+    words: str  # for an analyst: which quantity it is
     scale: Literal["log", "linear"]  # its distance from the reference counts in octaves, or as is
     min_items: int  # from fewer movements, clicks or segments it isn't known
     unit: str = ""  # empty: a share or a ratio
+    share_of: str = ""  # where it is a share or a ratio: of what; empty: it has a unit, or none
     of_recorder: bool = False  # a recorder of another rate shows another value
-    words: str = ""  # for an analyst, where it is compared with the account's own sessions
 
 
 @dataclass(frozen=True)
@@ -57,38 +58,41 @@ _SPEED_VARIATION = Measure(
     "speed_variation",
     motion.speed_variation,
     "standard deviation of the speeds within a movement / their mean; median of movements",
+    words="unevenness of speed within a movement",
+    share_of="its mean speed",
     scale="log",
     min_items=3,
     of_recorder=True,
-    words="unevenness of speed within a movement",
 )
 _START_SHARE = Measure(
     "start_share",
     motion.start_share,
     "speed of a movement's first step / its highest speed; median of movements",
+    words="speed that a movement begins with",
+    share_of="its highest speed",
     scale="linear",
     min_items=3,
     of_recorder=True,
-    words="speed a movement begins with, as a share of its highest",
 )
 _SPEED_PEAKS_PER_S = Measure(
     "speed_peaks_per_s",
     motion.speed_peaks_per_s,
     "local maxima of speed a second of movement",
     unit="1/s",
+    words="ups and downs of speed",
     scale="log",
     min_items=3,
     of_recorder=True,
-    words="ups and downs of speed",
 )
 _ROUGHNESS = Measure(
     "roughness",
     motion.roughness,
     "uneven change of three steps in a row / their length",
+    words="shaking",
+    share_of="the length of the steps",
     scale="log",
     min_items=30,
     of_recorder=True,
-    words="shaking",
 )
 
 MEASURED: Final[tuple[MeasuredReason, ...]] = (
@@ -101,6 +105,8 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             motion.stray_share,
             "farthest distance from the line between a movement's ends / that line's length; "
             "median",
+            words="farthest stray from a straight line",
+            share_of="the distance between its ends",
             scale="log",
             min_items=3,
         ),
@@ -148,6 +154,7 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             motion.turn_mean_rad,
             "mean turn from one step of 4 px or more to the next",
             unit="rad",
+            words="turn from one step to the next",
             scale="log",
             min_items=30,
             of_recorder=True,
@@ -171,6 +178,7 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             "profile_likeness",
             motion.profile_likeness,
             "mean correlation of two movements' courses of speed",
+            words="likeness of the movements' courses of speed (1: all the same)",
             scale="linear",
             min_items=6,
         ),
@@ -186,6 +194,7 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             motion.acceleration_px_s2,
             "highest change of speed within a movement; median of movements",
             unit="px/s2",
+            words="highest acceleration",
             scale="log",
             min_items=3,
             of_recorder=True,
@@ -201,6 +210,8 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             "jump_share",
             motion.jump_share,
             "share of the path in steps of 150 px or more, 5 times as long as those around them",
+            words="jumps of 150 px or more",
+            share_of="the path",
             scale="linear",
             min_items=8,
         ),
@@ -215,6 +226,8 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             "axis_share",
             motion.axis_share,
             "share of the steps of 4 px or more exactly along x or y",
+            words="steps exactly along one axis",
+            share_of="all steps",
             scale="linear",
             min_items=30,
         ),
@@ -229,6 +242,8 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             "equal_step_share",
             motion.equal_step_share,
             "share of the steps of 4 px or more that equal the one before",
+            words="steps that equal the one before",
+            share_of="all steps",
             scale="linear",
             min_items=30,
             of_recorder=True,
@@ -245,6 +260,7 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             motion.nonstop_s,
             "time in motion / movements between rests of 120 ms or more",
             unit="s",
+            words="time in motion without a rest",
             scale="log",
             min_items=30,
         ),
@@ -260,6 +276,8 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             "modal_interval_share",
             motion.modal_interval_share,
             "share of the commonest interval between events, in whole ms",
+            words="the commonest interval between events",
+            share_of="all intervals",
             scale="linear",
             min_items=30,
         ),
@@ -274,6 +292,8 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             "click_variation",
             motion.click_variation,
             "standard deviation of the times between clicks / their mean",
+            words="unevenness of the times between clicks",
+            share_of="their mean",
             scale="log",
             min_items=5,
         ),
@@ -288,6 +308,8 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
             "far_click_share",
             motion.far_click_share,
             "share of the clicks more than 50 px from the event before",
+            words="clicks more than 50 px from the event before",
+            share_of="all clicks",
             scale="linear",
             min_items=4,
         ),
@@ -298,12 +320,18 @@ MEASURED: Final[tuple[MeasuredReason, ...]] = (
 """The reasons that a measure decides, in the order of docs/reasons.md."""
 
 UNLIKE_PROFILE: Final = "unlike_profile"
+DIFFERS: Final = "differs_from_profile"
 
 _FROM_ELSEWHERE = (
     Reason(
         UNLIKE_PROFILE,
         "Two measures of the motion are far from this account's own.",
         "another mouse, another computer, another task, an injury: enrol sessions of each",
+    ),
+    Reason(
+        DIFFERS,
+        "What differs most from this account's enrolled sessions.",
+        "it is said because the score is high: people differ as much from day to day",
     ),
     Reason(
         REPLAY,
@@ -327,29 +355,29 @@ _OF_ACCOUNTS = (
         motion.typical_speed_px_s,
         "median speed in movements",
         unit="px/s",
+        words="speed while moving",
         scale="log",
         min_items=3,
         of_recorder=True,
-        words="typical speed",
     ),
     Measure(
         "movement_s",
         motion.movement_s,
         "duration of a movement; median",
         unit="s",
+        words="duration of a movement",
         scale="log",
         min_items=3,
         of_recorder=True,
-        words="duration of a movement",
     ),
     Measure(
         "hold_ms",
         motion.hold_ms,
         "time from a button's press to its release; median",
         unit="ms",
+        words="how long a button is held",
         scale="log",
         min_items=5,
-        words="how long a button is held",
     ),
     _SPEED_VARIATION,
     _START_SHARE,

@@ -79,7 +79,7 @@ function reasonParts(row, block) {
   const items = row.reasons.map((code) => {
     const item = element("li", {}, element("strong", {}, reasonWords(code)));
     const found = (block.reasons ?? []).filter((reason) => reason.code === code);
-    for (const reason of found) item.append(element("p", {}, measuredText(reason)));
+    for (const reason of found) item.append(element("p", {}, reason.text));
     if (code.includes("repl") && row.replay_of !== null) item.append(" It shares most with ", named(row.replay_of), ".");
     const misleads = report.codes[code]?.misleads;
     if (misleads) item.append(element("p", { className: "faint" }, `May mislead: ${misleads}.`));
@@ -90,15 +90,6 @@ function reasonParts(row, block) {
     ? "No reason was recorded with this score."
     : "No single measurement stands out."));
   return parts;
-}
-
-/** The sentence that a reason brings, or one on what was measured. */
-function measuredText({ text, measure, value, range, unit }) {
-  if (text) return text;
-  const [low, high] = range.map(numberText);
-  const of = unit ? ` ${unit}` : "";
-  if (measure) return `${sentence(measure)}: ${numberText(value)}${of}; this account: ${low} to ${high}${of}.`;
-  return `Measured: ${numberText(value)}${of}; legitimate sessions: ${low} to ${high}${of}.`;
 }
 
 function factParts(row, block) {

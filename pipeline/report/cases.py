@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from pipeline.reasons.account import AccountRanges
 from pipeline.reasons.find import find_reasons
 from pipeline.reasons.reference import ReferenceRanges
-from pipeline.reasons.registry import ACCOUNT_MEASURES, CODES, UNLIKE_PROFILE
+from pipeline.reasons.registry import ACCOUNT_MEASURES, CODES, DIFFERS, MEASURES, UNLIKE_PROFILE
+from pipeline.reasons.words import ACCOUNT, PEOPLE, measured_in_words
 from pipeline.report.page import LONGEST_BESIDE, path_json
 from pipeline.sessions.feedback import UNDECIDED, Verdict
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
@@ -193,22 +194,27 @@ def code_words() -> dict[str, dict[str, str]]:
 
 
 def measured_reasons(
-    sessions: Sessions, reference: ReferenceRanges, ranges: AccountRanges | None
+    sessions: Sessions,
+    reference: ReferenceRanges,
+    ranges: AccountRanges | None,
+    is_flagged: Bool[np.ndarray, " sessions"],
 ) -> dict[str, list[dict[str, Any]]]:
     """Return by session what was measured for each of its reasons, and the reference range.
 
-    A measure that is compared with the account's own is named: a reason has more than one.
+    In numbers, and in a sentence with quantity and unit.
     """
     measured: dict[str, list[dict[str, Any]]] = {}
-    for row in find_reasons(sessions, reference, ranges).to_pylist():
+    for row in find_reasons(sessions, reference, ranges, is_flagged).to_pylist():
+        measure = (MEASURES | ACCOUNT_MEASURES)[row["measure"]]
+        whose = ACCOUNT if row["code"] in (UNLIKE_PROFILE, DIFFERS) else PEOPLE
+        low, high = row["usual_low"], row["usual_high"]
         reason = {
             "code": row["code"],
-            "measure": ACCOUNT_MEASURES[row["measure"]].words
-            if row["code"] == UNLIKE_PROFILE
-            else None,
+            "measure": measure.words,
             "value": row["value"],
-            "range": [row["usual_low"], row["usual_high"]],
+            "range": [low, high],
             "unit": row["unit"],
+            "text": measured_in_words(measure, row["value"], low, high, whose) + ".",
         }
         measured.setdefault(row["session_id"], []).append(reason)
     return measured
