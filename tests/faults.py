@@ -123,6 +123,13 @@ FAULTS: Final = (
         "test_faults.py::test_prefects_server_gone_in_the_middle",
     ),
     Fault(
+        "a power cut, or SIGKILL of a flow run with its worker and server",
+        "the run is `Crashed` on Prefect's page (alerts see it), then runs again",
+        "the tables of before; the shards that are done",
+        "is not needed: `serve`, once started, has the day done again",
+        "test_flows.py::test_a_run_whose_process_is_gone_crashes_and_is_run_again",
+    ),
+    Fault(
         "a model folder is damaged, or half copied",
         "`error: ...: its manifest does not fit: ... is not what it was`",
         "the scores of before",

@@ -317,7 +317,7 @@ def slowly(*arguments):
     return real(*arguments)
 
 job.score_shard = slowly
-from flows.prefect.flows import score
+from flows.prefect.entrypoints import score
 score(store={store!r}, model={run!r}, scores={scores!r}, date={day!r})
 """
 

@@ -24,6 +24,7 @@ from pipeline.storage.store import Part, read_sessions, write_part
 
 pytestmark = pytest.mark.prefect
 DAY = "2026-11-01"
+POOL = "killed"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def prefect(tmp_path_factory):
 
 def flow_of(name: str):
     """Return the flow of that name."""
-    return getattr(importlib.import_module("flows.prefect.flows"), name)
+    return getattr(importlib.import_module("flows.prefect.entrypoints"), name)
 
 
 @pytest.fixture(scope="session")
@@ -190,7 +191,7 @@ def test_a_deployment_fits_its_flow(prefect, deployment):
     path, _, name = deployment["entrypoint"].partition(":")
     flow = flow_of(name)
 
-    assert path == "flows/prefect/flows.py"
+    assert path == "flows/prefect/entrypoints.py"
     assert (ROOT / path).is_file()
     assert isinstance(flow, prefect.Flow)
     assert flow.validate_parameters(deployment.get("parameters", {})) is not None
@@ -293,3 +294,145 @@ def test_a_form_has_the_type_limits_and_words_of_the_setting(prefect):
         "The folder of models, whose champion scores; or one model. Default: the settings'."
     )
     assert "date" not in flow_of("train").parameters.properties
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect):
+    """Return a client, and a deployment of one run at a time in a pool without a worker."""
+    from prefect.client.schemas.actions import WorkPoolCreate
+
+    with prefect.get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        flow_id = client.create_flow_from_name("score")
+        deployment = client.create_deployment(
+            flow_id, "score-killed", work_pool_name=POOL, concurrency_limit=1
+        )
+        yield client, deployment
+
+
+def run_in(client, deployment, *states):
+    """Return a new run of the deployment that went through these states."""
+    run = client.create_flow_run_from_deployment(deployment)
+    for state in states:
+        answer = client.set_flow_run_state(run.id, state)
+        assert answer.status.value == "ACCEPT", answer
+    return client.read_flow_run(run.id)
+
+
+def n_taken(client, deployment) -> int:
+    found = client.read_deployment(deployment).global_concurrency_limit
+    return client.read_global_concurrency_limit_by_name(found.name).active_slots
+
+
+def state_names(client, run) -> list[str]:
+    return [state.name for state in client.read_flow_run_states(run.id)]
+
+
+def test_a_run_whose_process_is_gone_crashes_and_is_run_again(deployed, tmp_path):
+    from prefect.states import Pending, Running
+
+    from flows.prefect.recover import recover
+
+    client, deployment = deployed
+    run = run_in(client, deployment, Pending(), Running())
+    assert n_taken(client, deployment) == 1
+    (tmp_path / "running").mkdir()
+    left = tmp_path / "running" / f"{run.id}.lock"
+    left.touch()  # what SIGKILL leaves of a lock
+
+    recover(POOL, tmp_path)
+    names = state_names(client, run)
+    assert names == ["Scheduled", "Pending", "Running", "Crashed", "AwaitingRetry"]
+    assert n_taken(client, deployment) == 0
+    assert not left.exists()
+    again = client.read_flow_run(run.id)
+    assert again.expected_start_time == run.expected_start_time  # it is about the same day
+    recover(POOL, tmp_path)
+    assert state_names(client, run) == names
+    client.delete_flow_run(run.id)
+
+
+def test_a_run_that_works_is_left_alone(deployed, tmp_path):
+    from prefect.states import Pending, Running
+
+    from flows.prefect.recover import recover
+    from pipeline.storage.publish import lock
+
+    client, deployment = deployed
+    run = run_in(client, deployment, Pending(), Running())
+    with lock(tmp_path / "running" / str(run.id)):
+        recover(POOL, tmp_path)
+        assert state_names(client, run)[-1] == "Running"
+    recover(POOL, tmp_path)  # without a lock it may be about to take one
+    assert state_names(client, run)[-1] == "Running"
+    client.delete_flow_run(run.id)
+
+
+def test_a_run_that_never_began_crashes_after_a_while(deployed, tmp_path, monkeypatch):
+    from prefect.states import Pending
+
+    from flows.prefect import recover
+
+    client, deployment = deployed
+    run = run_in(client, deployment, Pending())
+    recover.recover(POOL, tmp_path)
+    assert state_names(client, run)[-1] == "Pending"
+    monkeypatch.setattr(recover, "GRACE_S", 0.0)
+    recover.recover(POOL, tmp_path)
+    assert state_names(client, run)[-2:] == ["Crashed", "AwaitingRetry"]
+    client.delete_flow_run(run.id)
+
+
+def test_a_run_that_was_being_cancelled_ends_cancelled(deployed, tmp_path):
+    from prefect.states import Cancelling, Pending, Running
+
+    from flows.prefect.recover import recover
+
+    client, deployment = deployed
+    run = run_in(client, deployment, Pending(), Running(), Cancelling())
+    (tmp_path / "running").mkdir()
+    (tmp_path / "running" / f"{run.id}.lock").touch()
+    recover(POOL, tmp_path)
+    assert state_names(client, run)[-1] == "Cancelled"
+    assert n_taken(client, deployment) == 0
+    client.delete_flow_run(run.id)
+
+
+def test_a_run_that_always_crashes_is_not_run_for_ever(deployed, tmp_path):
+    from prefect.states import Crashed, Pending, Running
+
+    from flows.prefect.recover import TIMES_AGAIN, recover
+
+    client, deployment = deployed
+    run = run_in(client, deployment)
+    for _ in range(TIMES_AGAIN + 3):
+        client.set_flow_run_state(run.id, Pending())
+        client.set_flow_run_state(run.id, Running())
+        client.set_flow_run_state(run.id, Crashed())
+        recover(POOL, tmp_path)
+        if client.read_flow_run(run.id).state.is_final():
+            break
+    assert state_names(client, run).count("Crashed") == TIMES_AGAIN + 1
+    client.delete_flow_run(run.id)
+
+
+def test_what_a_backfill_waits_for_is_said(deployed):
+    from prefect.states import Pending, Running
+
+    from flows.prefect.backfill import why_waiting
+
+    client, deployment = deployed
+    assert "no worker takes runs of the pool killed" in why_waiting(client, POOL, "score")
+    run = run_in(client, deployment, Pending(), Running())
+    told = why_waiting(client, POOL, "score")
+    assert f"the others wait for {run.name} (running since " in told
+    assert f"/runs/flow-run/{run.id})" in told
+    client.delete_flow_run(run.id)
+
+
+def test_a_model_that_is_named_and_not_there_is_refused(prefect, store, tmp_path):
+    state = flow_of("score")(
+        store=store, model=tmp_path / "none", scores=tmp_path / "s", date=DAY, return_state=True
+    )
+    assert state.is_failed()
+    assert "there is no such model" in state.message

@@ -96,6 +96,13 @@ def test_the_champion_counts_before_the_starter(starter, folder, capsys):
     assert read_manifest(folder / "scores" / f"run_date={DAY}")["is_starter"] is False
 
 
+def test_without_a_champion_a_backfill_takes_the_starter_and_that_is_said(starter, folder, capsys):
+    assert run(f"ingest log.csv --to store --date {DAY}") == 0
+    assert run(f"backfill --start {DAY} --end {DAY}") == 0
+    assert f"{folder}/models has no champion: the starter scores" in capsys.readouterr().err
+    assert read_manifest(folder / "scores" / f"run_date={DAY}")["is_starter"] is True
+
+
 def test_without_champion_and_starter_score_says_what_to_do(no_starter, folder, capsys):
     assert run("score log.csv --to scores") == 1
     assert "models has no champion (hint: name a RUN; or `pointerprint" in capsys.readouterr().err

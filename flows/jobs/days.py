@@ -17,6 +17,7 @@ from flows.jobs.score import ScoreJob, score
 from flows.jobs.tracking import track
 from flows.settings import Settings
 from model.config import Promote
+from model.registry import champion_or_starter, is_registry, is_starter
 from model.train import Epoch
 from pipeline.errors import ConfigError
 from pipeline.ingest.report import IngestReport
@@ -61,7 +62,7 @@ def score_day(
         log.warning("ingesting on %(day)s found no sessions", {"day": day})
     job = ScoreJob(
         sources,
-        settings.models,
+        model_that_scores(settings),
         settings.scores,
         day,
         history=_days_before(settings, day, settings.history_days),
@@ -71,6 +72,18 @@ def score_day(
         abstain_is=settings.abstain_is,
     )
     return finish(score(job), show)
+
+
+def model_that_scores(settings: Settings) -> StoragePath:
+    """Return the settings' models, or the starter model if none of them is champion yet."""
+    models = as_path(settings.models)
+    is_made = models.exists() and not is_registry(models)  # a RUN, or something that is none
+    found = models if is_made else champion_or_starter(models)
+    if found is None:
+        return models  # whose error says what to do
+    if is_starter(found):
+        log.warning("%(models)s has no champion: the starter scores", {"models": str(models)})
+    return found
 
 
 def monitor_day(settings: Settings, day: str) -> StoragePath:

@@ -4,15 +4,25 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from flows.jobs.days import each_day, is_published, is_scored, monitor_day, score_day
+from flows.jobs.days import (
+    each_day,
+    is_published,
+    is_scored,
+    model_that_scores,
+    monitor_day,
+    score_day,
+)
 from flows.prefect.environment import set_prefect_defaults
 from flows.settings import Settings
 from model.registry import resolve_run
 from pipeline.errors import NotFoundError, WorkerError
 from pipeline.storage.paths import StoragePath
+
+if TYPE_CHECKING:  # it takes seconds, and reads the environment
+    from prefect.client.orchestration import SyncPrefectClient
 
 What = Literal["score", "monitor"]
 _ATTEMPTS = 100
@@ -73,21 +83,28 @@ def backfill_there(
     """Ask the server for a run of each day, once a day and model, and wait up to `wait_s`.
 
     The key of a run is its day and model: asked for again it is the same run, however often, and
-    a new champion makes it another. One that failed gets another try, under another key.
+    a new champion makes it another. One that failed gets another try, under another key. What the
+    runs wait for is shown when it changes.
     """
     os.environ["PREFECT_API_URL"] = url
     set_prefect_defaults()
     from prefect import get_client
 
-    model_id = resolve_run(settings.models).name
+    model_id = resolve_run(model_that_scores(settings)).name
     submitted = [_submit(day, what, model_id) for day in days]
     for found in submitted:
         show(f"{found.day}: {'asked for' if found.is_new else 'known'}, {found.state.lower()}")
     end = time.monotonic() + wait_s
-    waiting = {found.run_id: found for found in submitted} if wait_s else {}
-    done = {}
+    waiting = {found.run_id: found for found in submitted if found.state != "Completed"}
+    done, shown = {}, None
     with get_client(sync_client=True) as client:
-        while waiting and time.monotonic() < end:
+        while waiting:
+            why = why_waiting(client, settings.server.pool, what)
+            if why != shown:
+                show(why)
+                shown = why
+            if time.monotonic() >= end:
+                break
             for run_id, found in list(waiting.items()):
                 state = client.read_flow_run(UUID(run_id)).state
                 if state is not None and state.is_final():
@@ -97,6 +114,29 @@ def backfill_there(
                     del waiting[run_id]
             time.sleep(2)
     return [done.get(found.run_id, found) for found in submitted]
+
+
+def why_waiting(client: "SyncPrefectClient", pool: str, what: What) -> str:
+    """Return what the runs of a job wait for: the run that has the slot, or a worker."""
+    from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+    from prefect.client.schemas.objects import WorkerStatus
+
+    from flows.prefect.recover import live_runs
+
+    flow = FlowFilter(name=FlowFilterName(any_=[what]))
+    holders = [
+        f"{run.name} ({(run.state.name or run.state.type.value).lower()} since "
+        f"{run.state.timestamp:%Y-%m-%d %H:%M:%S} UTC, "
+        f"{str(client.api_url).partition('/api')[0]}/runs/flow-run/{run.id})"
+        for run in live_runs(client, pool, flow)
+        if run.state is not None
+    ]
+    if holders:
+        return f"one run works at a time, the others wait for {', '.join(holders)}"
+    workers = client.read_workers_for_work_pool(pool)
+    if not any(worker.status == WorkerStatus.ONLINE for worker in workers):
+        return f"waiting: no worker takes runs of the pool {pool}; `pointerprint serve` starts one"
+    return "waiting: a worker takes the next run within some seconds"
 
 
 def _submit(day: str, what: What, model_id: str) -> Submitted:

@@ -28,6 +28,16 @@ DEFAULTS: Final = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
 }
 
+SERVER_DEFAULTS: Final = {
+    # In the server's memory, as Prefect has it, leases would be lost with it, their slots taken.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+        "prefect.server.concurrency.lease_storage.filesystem"
+    ),
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "5",
+    "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "10",
+}
+"""Of the server that `serve` starts."""
+
 
 def logging_environment(format: str, level: str) -> dict[str, str]:
     """Return what makes Prefect's processes log as the installation's settings say."""
@@ -96,4 +106,4 @@ def process_environment(
     if file is not None:
         own[FILE_VARIABLE] = str(file)
     logs = logging_environment(settings.log.format, settings.log.level)
-    return DEFAULTS | kept | own | logs | as_environment(found)
+    return DEFAULTS | SERVER_DEFAULTS | kept | own | logs | as_environment(found)

@@ -21,13 +21,16 @@ from prefect.runtime import flow_run
 from pydantic import Field, WithJsonSchema
 
 from flows.console import set_levels
+from flows.prefect.recover import noted_as_alive
 from flows.settings import Settings, descriptions, load_settings
 from model.device import prepare_jax
-from pipeline.errors import PointerprintError, PublishError, WorkerError
-from pipeline.storage.paths import StoragePath
+from model.registry import STARTER_NAME
+from pipeline.errors import NotFoundError, PointerprintError, PublishError, WorkerError
+from pipeline.storage.paths import StoragePath, as_path
 
 RETRIES: Final = 2
 RETRY_DELAY_S: Final = 30
+_LEASE_S: Final = 60  # of a table's slot after its holder was killed; Prefect's shortest
 
 
 def may_pass(task: Any, run: Any, state: Any) -> bool:
@@ -71,14 +74,16 @@ def form(*names: str, **renamed: str) -> Callable[[Callable[..., Any]], Callable
                 for name, setting in settings_by_field.items()
                 if given[name] is not None
             }
+            _require_model(given.get("model"))
             loaded = replace(load_settings(settings), **overrides)
             # Prefect gives our loggers its handlers, but no level: they would log warnings only.
             set_levels(loaded.log.level)
-            prepare_jax(loaded.device)
-            more = {name: given[name] for name in own}
-            if has_day:
-                more["day"] = run_day(date, loaded)
-            return function(loaded, **more)
+            with noted_as_alive(loaded.server.home):
+                prepare_jax(loaded.device)
+                more = {name: given[name] for name in own}
+                if has_day:
+                    more["day"] = run_day(date, loaded)
+                return function(loaded, **more)
 
         hints, about = get_type_hints(Settings, include_extras=True), descriptions(Settings)
         file = "The installation's TOML. Default: pointerprint.toml."
@@ -98,6 +103,12 @@ def form(*names: str, **renamed: str) -> Callable[[Callable[..., Any]], Callable
         return run
 
     return decorate
+
+
+def _require_model(path: StoragePath | None) -> None:
+    """Raise if a model that is named isn't there: the starter would score in its place."""
+    if path is not None and str(path) != STARTER_NAME and not as_path(path).exists():
+        raise NotFoundError(path, "there is no such model", "name a RUN, or leave it empty")
 
 
 def _field(name: str, hint: Any, description: str) -> Parameter:
@@ -130,11 +141,12 @@ def alone_with_table(table: StoragePath) -> Iterator[None]:
     """Hold a limit of one run a table, on Prefect's server: others wait, and its page says so.
 
     On one machine the tables' own locks keep writers apart. This holds across machines, and for
-    the ad hoc deployments together with the scheduled ones.
+    the ad hoc deployments together with the scheduled ones. A run that is killed keeps the slot no
+    longer than its lease.
     """
     path = str(table.absolute())
-    name = f"pointerprint-{table.name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+    name = f"pointerprint-table-{table.name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
-    with concurrency(name, occupy=1):
+    with concurrency(name, occupy=1, lease_duration=_LEASE_S):
         yield

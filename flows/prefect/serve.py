@@ -2,9 +2,11 @@
 
 `serve` runs until SIGTERM or Ctrl-C, then stops the worker before the server:
 a worker that outlives its server would poll whatever listens on that port next.
+Meanwhile it starts a worker that was killed anew, and has runs that were killed done again.
 """
 
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 _START_S: Final = 240  # for a server's first start, which makes its database
 _STOP_S: Final = 30  # for a process to end by itself
+_RECOVER_S: Final = 10  # between looks for runs that were killed
+_WORKER_STARTS: Final = 5  # in an hour: one that always ends has a reason that only people can mend
 
 
 def serve(
@@ -36,29 +40,63 @@ def serve(
     environ = process_environment(settings, found, url, file)
     with ExitStack() as running, _stoppable() as is_stopped:
         settings.server.home.mkdir(parents=True, exist_ok=True)
-        children = []
+        server = None
         if named is None:
             _require_free_port(settings.server, url)
             show(f"starting a server at {url}, its log is {settings.server.home / 'server.log'}")
-            children.append(running.enter_context(_server(settings, environ)))
-            _wait_for(url, children[0], settings, is_stopped)
+            server = running.enter_context(_server(settings, environ))
+            _wait_for(url, server, settings, is_stopped)
         show(f"using the server at {url}")
         if not is_stopped():
             for name in register(settings, file, environ):
                 show(f"deployed {name}")
-        if not is_stopped():
-            children.append(running.enter_context(_worker(settings, environ)))
-            show(f"serving; the page is {url.removesuffix('/api')}; stop with Ctrl-C or SIGTERM")
+        started: list[float] = []
         while not is_stopped():
-            ended = next((child for child in children if child.poll() is not None), None)
-            if ended is not None:
-                raise WorkerError(
-                    "serve",
-                    f"`{' '.join(map(str, ended.args[2:5]))}` ended with {ended.returncode}",
-                    "start it again; a service manager can do so by itself (docs/deploy.md)",
+            started = [at for at in started if time.monotonic() - at < 3600] + [time.monotonic()]
+            with _worker(settings, environ) as worker:
+                show(
+                    f"serving; the page is {url.removesuffix('/api')}; stop with Ctrl-C or SIGTERM"
                 )
-            time.sleep(0.5)
+                _watch(settings, environ, server, worker, is_stopped)
+            if not is_stopped() and len(started) == _WORKER_STARTS:
+                raise _ended("worker", worker)
         show("stopping")
+
+
+def _watch(
+    settings: Settings,
+    environ: Mapping[str, str],
+    server: subprocess.Popen | None,
+    worker: subprocess.Popen,
+    is_stopped: Callable[[], bool],
+) -> None:
+    """Have runs that were killed done again until the worker ends, or this process is to stop.
+
+    Raises:
+        WorkerError: The server ended.
+    """
+    os.environ.update(environ)  # Prefect reads it when it is imported
+    from flows.prefect.recover import try_to_recover
+
+    next_look = time.monotonic()
+    while not is_stopped():
+        if server is not None and server.poll() is not None:
+            raise _ended("server", server)
+        if worker.poll() is not None:
+            log.warning("the worker ended with %(code)d", {"code": worker.returncode})
+            return
+        if time.monotonic() >= next_look:
+            try_to_recover(settings.server)
+            next_look = time.monotonic() + _RECOVER_S
+        time.sleep(0.5)
+
+
+def _ended(what: str, child: subprocess.Popen) -> WorkerError:
+    return WorkerError(
+        "serve",
+        f"the {what} ended with {child.returncode}",
+        "start it again; a service manager can do so by itself (docs/deploy.md)",
+    )
 
 
 def _require_free_port(server: ServerConfig, url: str) -> None:

@@ -1,4 +1,8 @@
-"""The flows that Prefect runs: each reads the settings, does a day's job, and shows its result."""
+"""The flows that Prefect runs: each reads the settings, does a day's job, and shows its result.
+
+Prefect loads this file as a module of the file's own name. Called flows.py it would stand in the
+way of the package `flows`.
+"""
 
 from functools import partial
 from typing import Annotated
