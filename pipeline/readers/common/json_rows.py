@@ -22,6 +22,7 @@ from pipeline.readers.common.columns import (
     read_columns,
 )
 from pipeline.readers.common.formats import REJECTED, VISITS, Log, LogFile, join_logs
+from pipeline.readers.common.json_walk import NESTED, is_place_pair
 from pipeline.readers.common.names import IDENTIFIERS, name_role
 from pipeline.readers.common.scopes import Findings, Place, Scope, SessionNames
 from pipeline.readers.common.tabular import check_width, to_log
@@ -30,13 +31,15 @@ _CHUNK: Final = 50_000  # rows that are kept as Python has them
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with the parts of an object in it as `outer.inner`."""
-    if not any(isinstance(value, dict) for value in row.values()):
+    """Return a row with the parts of an object, or of a pair, in it as `outer.inner`."""
+    if not any(isinstance(value, NESTED) for value in row.values()):
         return dict(row)
     made: dict[str, Any] = {}
     for key, value in row.items():
         if isinstance(value, dict):
             made |= {f"{key}.{inner}": part for inner, part in value.items()}
+        elif is_place_pair(key, value):
+            made |= {f"{key}.x": value[0], f"{key}.y": value[1]}
         else:
             made[key] = value
     return made

@@ -15,7 +15,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from json.decoder import scanstring
@@ -25,7 +25,13 @@ import numpy as np
 import orjson
 
 from pipeline.readers.common.limits import limits
-from pipeline.readers.common.names import is_event_name, name_role, place_role, time_role
+from pipeline.readers.common.names import (
+    is_event_name,
+    is_place_name,
+    name_role,
+    place_role,
+    time_role,
+)
 from pipeline.readers.common.scopes import HOLDERS, Place, Scope
 from pipeline.readers.common.words import NOT_POINTER, kind_of
 
@@ -40,6 +46,8 @@ _GZIP: Final = "\x1f\x8b"
 _BASE64: Final = re.compile(r"(?:H4sI|eJ|eN|eA)[A-Za-z0-9+/_-]+=*\s*")
 _ZLIB_OR_GZIP: Final = zlib.MAX_WBITS + 32  # zlib sees by the first bytes which it is
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
+NESTED: Final = (dict, list)
+_ROWS: Final = "\0rows"  # stands for the names in an array of rows
 _LAZY: Final = object()  # a value that was gone through without being parsed
 _NOT_PARSED: Final = object()
 _FIRST_KEY: Final = re.compile(r'\{\s*"[^"\\]*"\s*:')
@@ -89,6 +97,16 @@ def is_event(found: Mapping[str, Any]) -> bool:
     return as_whole(found["type"]) is not None and not ("x" in found and "y" in found)
 
 
+def is_place_pair(key: str, value: Any) -> bool:
+    """Say whether a value is `[x, y]`, by its key and by what is in it."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(part, int | float) for part in value)
+        and is_place_name(key)
+    )
+
+
 class Clue(NamedTuple):
     """Where in an object something may stand that identifies it."""
 
@@ -116,13 +134,25 @@ class Shapes:
 
     def of(self, found: Mapping[str, Any]) -> Shape:
         """Return the shape of an object."""
-        inner = [(key, *value) for key, value in found.items() if isinstance(value, dict)]
+        inner = [
+            (key, *self._inner_names(key, value))
+            for key, value in found.items()
+            if isinstance(value, NESTED)
+        ]
         keys = (*found, *inner)
         if keys not in self._known:
             if len(self._known) > 10_000:
                 self._known.clear()
             self._known[keys] = self._shape(found, inner)
         return self._known[keys]
+
+    def _inner_names(self, key: str, value: Any) -> Iterable[str]:
+        """Return the names of the parts of an object, or of a pair that is a place."""
+        if isinstance(value, dict):
+            return value
+        if len(value) > 1 and isinstance(value[0], dict) and self.of(value[0]).is_row:
+            return (_ROWS,)
+        return ("x", "y") if is_place_pair(key, value) else ()
 
     def _shape(self, found: Mapping[str, Any], inner: Sequence[tuple[str, ...]]) -> Shape:
         names = [*found, *(name for _, *names in inner for name in names)]
@@ -139,7 +169,8 @@ class Shapes:
             if (role := self._role(name, word))
         ]
         return Shape(
-            axes == {"x", "y"} and any(map(time_role, names)),
+            # What lies beside rows is a target, or a summary.
+            axes == {"x", "y"} and any(map(time_role, names)) and _ROWS not in names,
             sorted(clues, key=lambda clue: clue.rank),
             "id" in found and not HOLDERS.isdisjoint(found),
         )

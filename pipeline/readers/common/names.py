@@ -22,6 +22,7 @@ _PLACE: Final = (
     "mouse cursor pointer pos position client coord coords coordinate coordinates cord event point "
     "px pixel pixels loc location value val data details payload target current"
 )
+_PAIR: Final = "pos position point coord coords coordinate coordinates loc location"
 _PLACE_RANK: Final = {
     "page": 3,
     "screen": 4,
@@ -127,6 +128,13 @@ def place_role(name: str) -> tuple[str, int, str] | None:
     if role or not dot or not (role := _place_role(leaf)):
         return role
     return role[0], role[1] + 1, f"{outer} {role[2]}"
+
+
+@lru_cache(10_000)
+def is_place_name(name: str) -> bool:
+    """Say whether a name can be that of a pair, x and y: `position`, `mouse_pos`, `clientXY`."""
+    parts = split_word(name, _vocabulary(_PAIR, _PLACE, "xy"))
+    return bool(parts and set(parts) & (_vocabulary(_PAIR) | {"xy"}))
 
 
 def _place_role(name: str) -> tuple[str, int, str] | None:

@@ -23,6 +23,10 @@ HOLDERS: Final = frozenset(
 )  # fmt: skip
 """Keys under which events lie, so that they name no window or session."""
 
+_PART: Final = re.compile(
+    r"(step|trial|task|block|phase|stage|round|level|question|page|screen|part)s?[ _-]?\d*", re.I
+)
+"""Keys of parts of a session; addresses of pages are such keys, too."""
 _BY_ID: Final = re.compile(r"by_?(window|tab|session|visit|view)", re.I)
 
 Place = tuple[int, int]
@@ -81,6 +85,7 @@ class Scope:
         if holder and holder.key and _BY_ID.search(holder.key):
             return self.key
         is_plain = self.key in HOLDERS or self.key.isdecimal()
+        is_plain = is_plain or "://" in self.key or bool(_PART.fullmatch(self.key))
         return self.key if len(self.parent.id_keys) > 1 and not is_plain else None
 
 
