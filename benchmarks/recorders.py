@@ -43,7 +43,7 @@ from model.calibrate import Calibration, fit_calibration, fit_length_calibration
 from model.config import RunConfig
 from model.network import Network, draw_print, new_network
 from model.policy import Policy, fit_policy, score_reference
-from model.train import make_optimizer
+from model.step import make_optimizer
 from model.training_data import draw_sub_sessions
 from pipeline.scores.table import goes_somewhere, pool_logits
 from pipeline.sessions.resample import resample, throttle_sessions

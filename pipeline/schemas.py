@@ -11,38 +11,16 @@ gives an older file's columns their new names, where the table is read. What ver
 lies in `tests/made_by_0_1_0/` and must stay readable.
 """
 
-from enum import IntEnum
 from typing import Final
 
 import pyarrow as pa
 
 from pipeline.errors import SchemaError
+from pipeline.kinds import Button as Button
+from pipeline.kinds import Kind as Kind
 
 SYNTHETIC_MARK: Final = "~"
 """A simulated session is named `<session it was made from>~<generator>-<n>`."""
-
-
-class Kind(IntEnum):
-    """What an event is."""
-
-    MOVE = 0
-    DOWN = 1
-    UP = 2
-    DRAG = 3
-    SCROLL = 4
-    CLICK = 5
-    TOUCH = 6
-
-
-class Button(IntEnum):
-    """Which mouse button an event is about."""
-
-    NONE = 0
-    LEFT = 1
-    RIGHT = 2
-    MIDDLE = 3
-    OTHER = 4
-
 
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 

@@ -6,7 +6,7 @@ at equal distances along it; a panel is a spot an event. The counts behind a pan
 a session are the sum of its windows'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
 import jax
@@ -23,6 +23,12 @@ PRIOR_EVENTS: Final = 3.0
 """Events counted as if spread evenly over a panel: one of one says less than fifty of fifty."""
 
 Splat = Literal["scatter", "product"]
+
+FASTEST: Final[Mapping[str, Splat]] = {"cpu": "scatter"}
+"""How a platform draws fastest, by JAX's name for it (docs/decisions/0013-print.md)."""
+
+UNMEASURED: Final[Splat] = "product"
+"""How other platforms draw: nobody has measured there."""
 
 AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 
@@ -159,6 +165,11 @@ def splat(
     return _with_margin(x, y, values, size, how, order)[:, 1:-1, 1:-1]
 
 
+def fastest_splat() -> Splat:
+    """Return how this process's platform draws."""
+    return FASTEST.get(jax.default_backend(), UNMEASURED)
+
+
 def _with_margin(
     x: Float[Array, "batch spots"],
     y: Float[Array, "batch spots"],
@@ -170,14 +181,12 @@ def _with_margin(
     """Return what `splat` draws, and a cell more on each side; row i is drawn as image `order[i]`.
 
     As a scatter, or as a product of two matrices, the shares of each spot in rows and in columns.
-    None takes the scatter on a CPU, where it was measured to be faster
-    (docs/decisions/0013-print.md), and the product elsewhere, where neither was measured yet.
     """
-    if how is None:
-        how = "scatter" if jax.default_backend() == "cpu" else "product"
-    if how == "product":
+    if (how or fastest_splat()) == "product":
         rows, columns = _cell_shares(y, size), _cell_shares(x, size)
-        drawn = jnp.einsum("bsi,bsj,bsl->bijl", rows, columns, values)
+        # A GPU would round to ten bits: shares of cells need all of them.
+        exact = jax.lax.Precision.HIGHEST
+        drawn = jnp.einsum("bsi,bsj,bsl->bijl", rows, columns, values, precision=exact)
         return jnp.pad(drawn[jnp.argsort(order)], ((0, 0), (1, 1), (1, 1), (0, 0)))
     batch, spots, layers = values.shape
     side = size + 2

@@ -33,7 +33,7 @@ from pipeline.errors import ConfigError
 from pipeline.schemas import QUARANTINE
 from pipeline.scores.partitions import read_manifest, read_partition, read_scores
 from pipeline.sessions.feedback import read_feedback
-from pipeline.sessions.sessions import sessions_table
+from pipeline.sessions.tables import sessions_table
 from pipeline.storage.paths import RemotePath, StoragePath, as_path, local_folder, relative_path
 from pipeline.storage.publish import MANIFEST, SUCCESS, write_json
 from pipeline.storage.store import Part, load_sessions, note_ingested, write_part

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.ingest.clean import Cleaned, clean_events
 from pipeline.schemas import EVENTS, Kind
-from pipeline.sessions.sessions import to_sessions
+from pipeline.sessions.tables import to_sessions
 
 DAY_MS = 86_400_000
 EPOCH_MS = 1_767_225_600_000  # 2026-01-01

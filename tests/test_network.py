@@ -16,7 +16,8 @@ from model.batches import BATCH
 from model.checkpoint import load_parameters, load_training, save_parameters
 from model.config import AugmentConfig, NetworkConfig, PanelsConfig, RunConfig, TrainConfig
 from model.network import Conv, Network, draw_print, new_network, predict
-from model.train import Weights, fit, make_optimizer, train_step
+from model.step import Weights, make_optimizer, train_step
+from model.train import fit
 from model.training_data import window_weights
 from pipeline.config import AS_RECORDED
 from pipeline.errors import ConfigError, NotFoundError, SchemaError

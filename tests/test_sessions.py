@@ -7,12 +7,8 @@ from conftest import make_sessions
 
 from pipeline.errors import SchemaError
 from pipeline.schemas import EVENTS, SESSIONS
-from pipeline.sessions.sessions import (
-    concatenate_sessions,
-    sessions_from_table,
-    sessions_table,
-    to_sessions,
-)
+from pipeline.sessions.sessions import concatenate_sessions
+from pipeline.sessions.tables import sessions_from_table, sessions_table, to_sessions
 
 A = [(0, 1, 2), (10, 3, 4)]
 B = [(0, 5, 6, 1), (7, 8, 9, 2), (9, 9, 9, 0)]

@@ -18,7 +18,8 @@ from pipeline.readers.common import log_files
 from pipeline.readers.common.formats import Log, LogFile, find_format
 from pipeline.schemas import QUARANTINE, Kind
 from pipeline.sessions.resample import ResampleConfig, resample
-from pipeline.sessions.sessions import Sessions, sessions_from_table, sessions_table
+from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.tables import sessions_from_table, sessions_table
 from pipeline.sessions.windows import WindowConfig, cut_windows, pad_windows
 
 LINED = ("csv", "balabit", "sapimouse", "jsonl")

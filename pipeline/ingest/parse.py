@@ -30,12 +30,8 @@ from pipeline.readers.common.formats import (
 from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, QUARANTINE, Kind
 from pipeline.sessions.recorder import name_recorders
-from pipeline.sessions.sessions import (
-    Sessions,
-    concatenate_sessions,
-    empty_sessions,
-    to_sessions,
-)
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.tables import empty_sessions, to_sessions
 from pipeline.storage.paths import StoragePath
 
 DUPLICATE: Final = "duplicate_session"

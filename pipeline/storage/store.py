@@ -25,12 +25,8 @@ from jaxtyping import Int64
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.schemas import QUARANTINE, SESSIONS, check_schema
 from pipeline.sessions.recorder import name_recorders
-from pipeline.sessions.sessions import (
-    Sessions,
-    concatenate_sessions,
-    sessions_from_table,
-    sessions_table,
-)
+from pipeline.sessions.sessions import Sessions, concatenate_sessions
+from pipeline.sessions.tables import sessions_from_table, sessions_table
 from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import parquet_writer, write_json, write_parquet
 from pipeline.storage.version import program_version
