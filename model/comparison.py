@@ -15,7 +15,7 @@ from model.metrics import roc_curve
 from pipeline.errors import SchemaError
 from pipeline.features.best_feature import roc_auc
 from pipeline.sessions.sessions import Sessions
-from pipeline.splits.groups import first_known
+from pipeline.splits.groups import first_known, parse_synthetic
 from pipeline.splits.split import Split
 from pipeline.storage.paths import StoragePath
 
@@ -29,6 +29,7 @@ class Comparison:
     held_out: str  # by which rule the sessions were chosen
     n_legitimate: int
     n_fraud: int
+    n_simulated: int  # of the frauds, how many a generator made
     champion_auc: float
     challenger_auc: float
     gain: float  # challenger's less champion's
@@ -48,6 +49,7 @@ class HeldOut:
     """The labels of the sessions compared on, and the groups that resamples keep together."""
 
     label: Int64[np.ndarray, " sessions"]
+    is_simulated: Bool[np.ndarray, " sessions"]  # frauds that a generator made
     group: Shaped[np.ndarray, " sessions"]  # a person, or of a fraud its generator
     rule: str  # how they were chosen
 
@@ -79,6 +81,7 @@ def compare_models(
         held_out=held_out.rule,
         n_legitimate=n_legitimate,
         n_fraud=n_fraud,
+        n_simulated=int((held_out.is_simulated & has_both).sum()),
         champion_auc=float(aucs[0]),
         challenger_auc=float(aucs[1]),
         gain=float(aucs[1] - aucs[0]),
@@ -185,7 +188,9 @@ def choose_held_out(
     person = first_known(split.groups.person, sessions.session_id)
     group = np.where(sessions.is_fraud, made_by, person)
     label = sessions.label[chosen].astype(np.int64)
-    return sessions.take(chosen), HeldOut(label, group[chosen], rule)
+    _, generator = parse_synthetic(sessions.session_id[chosen])
+    is_simulated = sessions.is_fraud[chosen] & pd.notna(generator)
+    return sessions.take(chosen), HeldOut(label, is_simulated, group[chosen], rule)
 
 
 def _known(split: Split, used: Bool[np.ndarray, " sessions"]) -> Bool[np.ndarray, " sessions"]:

@@ -32,6 +32,7 @@ from model.metrics import (
     reliability_curve,
     roc_curve,
 )
+from pipeline.config import Task
 from pipeline.errors import DataError, SchemaError
 from pipeline.features.best_feature import roc_auc
 from pipeline.schemas import LABELS, SCORES
@@ -62,6 +63,7 @@ class ScoredSessions:
     threshold: float
     person: Shaped[np.ndarray, " sessions"]
     family: Shaped[np.ndarray, " sessions"]  # None: legitimate
+    generator: Shaped[np.ndarray, " sessions"]  # None: legitimate, or not simulated
     recorder: Shaped[np.ndarray, " sessions"]  # NOT_KNOWN: nothing tells
     recorder_known: Shaped[np.ndarray, " sessions"]  # as in SCORES; None: nothing tells
 
@@ -149,6 +151,9 @@ class Evaluation:
     model_ids: tuple[str, ...]
     notes: tuple[str, ...]
     scored: ScoredSessions = field(repr=False)
+    task: Task = "fraud"  # owner: a fraud is a session compared with another account than its own
+    n_simulated: int = 0  # of the scored frauds, how many a generator made
+    families_by: str = ""  # what a family is named by: generator, account, or both
     groups: tuple[GroupRates, ...] = ()  # by a column of the labels, if one was named
 
     def to_json(self) -> dict[str, Any]:
@@ -163,10 +168,12 @@ def evaluate_scores(
     features: pd.DataFrame | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
+    task: Task = "fraud",
 ) -> Evaluation:
     """Compare a `SCORES` table with `LABELS`.
 
-    Of a session scored several times the last counts. `features` are numbers a session,
+    The trials that the owner task is trained on are compared as sessions; `task` says so. Of a
+    session scored several times the last counts. `features` are numbers a session,
     indexed by `session_id`: the one that ranks best stands beside each row of the model's.
     """
     all_scores, known = last_scores(scores), _last_labels(labels)
@@ -207,9 +214,19 @@ def evaluate_scores(
         n_unlabelled=len(set(found) - set(labelled)),
         labels_without_session=tuple(labelled[~labelled.isin(found)]),
         model_ids=tuple(sorted(set(with_score["model_id"]))),
-        notes=_notes(with_score, features, scored),
+        notes=_notes(with_score, features, scored, task),
         scored=scored,
+        task=task,
+        n_simulated=int(pd.notna(scored.generator).sum()),
+        families_by=_families_by(scored),
     )
+
+
+def _families_by(scored: ScoredSessions) -> str:
+    """Return whether families are named by generators, by accounts, or some by either."""
+    is_fraud, is_made = scored.label == 1, pd.notna(scored.generator)
+    found = {"generator": is_made.any(), "account": (is_fraud & ~is_made).any()}
+    return " or ".join(name for name, is_there in found.items() if is_there)
 
 
 def last_scores(scores: pa.Table | pd.DataFrame) -> pd.DataFrame:
@@ -266,6 +283,7 @@ def _labelled(rows: pd.DataFrame) -> ScoredSessions:
         threshold=float(rows["threshold"].iloc[-1]),
         person=first_known(groups.person, session_id),
         family=family,
+        generator=np.where(label == 1, generator, np.array(None, object)),
         recorder=first_known(_column(rows, "recorder"), np.full(len(rows), NOT_KNOWN, object)),
         recorder_known=_column(rows, "recorder_known"),
     )
@@ -411,7 +429,10 @@ def _abstained(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def _notes(
-    with_score: pd.DataFrame, features: pd.DataFrame | None, scored: ScoredSessions
+    with_score: pd.DataFrame,
+    features: pd.DataFrame | None,
+    scored: ScoredSessions,
+    task: Task,
 ) -> tuple[str, ...]:
     notes = []
     unknown = Counter(scored.recorder[np.equal(scored.recorder_known, False)])
@@ -421,7 +442,12 @@ def _notes(
     if n_models > 1:
         notes.append(f"scores of {n_models} models are mixed: rankings across models mean little")
     thresholds = sorted(set(with_score["threshold"]))
-    if len(thresholds) > 1:
+    if len(thresholds) > 1 and task == "owner":
+        notes.append(
+            "each fold was flagged by the threshold that the other folds set, "
+            f"{thresholds[0]:.4g} to {thresholds[-1]:.4g}; the model has one"
+        )
+    elif len(thresholds) > 1:
         notes.append(
             f"the sessions were scored with {len(thresholds)} thresholds, {thresholds[0]:.4g} to "
             f"{thresholds[-1]:.4g}: each was flagged by its own"

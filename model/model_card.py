@@ -1,6 +1,6 @@
 """Write the model card of a RUN: what it is for, how good, on whom, and its limits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
     """Return the card of a model of the fraud task as Markdown."""
     inputs, described = model.scorer.inputs, split.to_json()
     partitions = [
-        f"| {name} | {part['n_legitimate']:,} | {part['n_fraud']:,} | {part['n_people']} | "
+        f"| {name} | {part['n_legitimate']:,} | {_frauds(part)} | {part['n_people']} | "
         f"{', '.join(part['generators']) or '-'} |"
         for name, part in described["parts"].items()
     ]
@@ -161,6 +161,14 @@ def _starter(starter: StarterMark) -> list[str]:
     ]
 
 
+def _frauds(part: Mapping[str, int]) -> str:
+    """Return how many frauds a partition has, and how many of them a generator made."""
+    n_fraud, n_simulated = part["n_fraud"], part["n_simulated"]
+    if 0 < n_simulated == n_fraud:
+        return f"{n_fraud:,}, all simulated"
+    return f"{n_fraud:,}" + (f", {n_simulated:,} of them simulated" if n_simulated else "")
+
+
 def _panels(inputs: InputConfig) -> str:
     names, cells = inputs.panels.names, inputs.panels.cells
     return f"{len(names)} panels of {cells} x {cells} cells ({', '.join(names)})"
@@ -211,7 +219,8 @@ def comparison_section(comparison: Comparison | None, is_promoted: bool, why: st
         [
             "## Beside the champion",
             "",
-            f"On {found.n_legitimate:,} legitimate and {found.n_fraud:,} fraud sessions that "
+            f"On {found.n_legitimate:,} legitimate and {found.n_fraud:,} fraud sessions "
+            f"({found.n_simulated:,} of them simulated) that "
             f"neither was trained on ({found.held_out}), those that both scored:",
             "",
             f"| | champion {found.champion} | this model |",

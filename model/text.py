@@ -16,6 +16,8 @@ MAX_NAMES: Final = 5
 
 _NAME, _AUC, _RECORDER, _RATE = 22, 24, 26, 22  # columns
 
+_OF_OWNER: Final = {"legitimate sessions": "own sessions", "fraud sessions": "impostors"}
+
 _QUESTIONS: Final = {
     "owner": "Is this the account's owner?",
     "fraud": "Is this a script, or a fraud as known ones?",
@@ -28,7 +30,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
     intervals = [row.roc_auc for row in rows if row] + [evaluation.fpr]
     rates = (*evaluation.recorders, *evaluation.groups)
     intervals += [rate for row in rates for rate in (row.fpr, row.tpr)]
-    return _joined(
+    text = _joined(
         _counts(evaluation),
         _overall(evaluation),
         _families(evaluation),
@@ -37,11 +39,14 @@ def evaluation_text(evaluation: Evaluation) -> str:
         _groups(evaluation),
         _notes(intervals, evaluation.notes),
     )
+    if evaluation.task == "owner":  # what notes and refusals call the classes
+        for word, of_owner in _OF_OWNER.items():
+            text = text.replace(word, of_owner)
+    return text
 
 
 def _counts(evaluation: Evaluation) -> list[str]:
-    n = evaluation.n_sessions
-    lines = [f"{n['legitimate']:,} legitimate and {n['fraud']:,} fraud sessions scored"]
+    lines = [_scored(evaluation)]
     for kind, reasons in evaluation.abstained.items():
         if reasons:
             by_reason = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
@@ -54,6 +59,21 @@ def _counts(evaluation: Evaluation) -> list[str]:
         lines.append(f"{len(lost):,} labels without a session:")
         lines.append(f"  {names}{more}")
     return lines
+
+
+def _scored(evaluation: Evaluation) -> str:
+    """Return how many sessions were scored, and which of them are no real frauds."""
+    legitimate, fraud = (evaluation.n_sessions[kind] for kind in ("legitimate", "fraud"))
+    n_simulated = evaluation.n_simulated
+    if evaluation.task == "owner":
+        return (
+            f"{legitimate:,} sessions compared with their own account; {fraud:,} comparisons of "
+            "sessions\nwith another account, which stand for impostors"
+        )
+    if 0 < n_simulated == fraud:
+        return f"{legitimate:,} legitimate and {fraud:,} simulated fraud sessions scored"
+    beside = f"; {n_simulated:,} of the frauds are simulated" if n_simulated else ""
+    return f"{legitimate:,} legitimate and {fraud:,} fraud sessions scored{beside}"
 
 
 def _overall(evaluation: Evaluation) -> list[str]:
@@ -79,18 +99,35 @@ def _overall(evaluation: Evaluation) -> list[str]:
 
 
 def _families(evaluation: Evaluation) -> list[str]:
-    if not evaluation.families:
+    """Return a line a family, the worst first; the recall where there are enough people for it."""
+    rows = evaluation.families
+    if not rows:
         return []
-    head = f"{'fraud, by family':<{_NAME}} {'n':>6}  {'ROC AUC':<21}  {'at 1 %':>7} {'flagged':>8}"
-    return [f"{head}  best single feature", *map(_family, evaluation.families)]
+    what = "impostors, by account" if evaluation.task == "owner" else _family_name(evaluation)
+    shown = rows[: MAX_PEOPLE if "account" in what else len(rows)]
+    has_recall = not any(isinstance(row.tpr_at_fpr["1 %"], str) for row in rows)
+    recall = f"{'at 1 %':>7} " if has_recall else ""
+    feature = "best single feature" if any(row.best_feature for row in rows) else ""
+    head = f"{what:<{_NAME}} {'n':>6}  {'ROC AUC':<21}  {recall}{'flagged':>8}  {feature}".rstrip()
+    n_more = len(rows) - len(shown)
+    more = [f"and {n_more:,} more that rank better, in the JSON"] if n_more else []
+    return [head, *(_family(row) for row in shown), *more]
+
+
+def _family_name(evaluation: Evaluation) -> str:
+    """Return what frauds are listed by: simulated ones by their generator's family, or account."""
+    by = evaluation.families_by
+    return {"generator": "simulated, by family", "account": "fraud, by account"}.get(
+        by, "by generator or account"
+    )
 
 
 def _family(row: Ranking) -> str:
     found = row.tpr_at_fpr["1 %"]
-    recall = "refused" if isinstance(found, str) else f"{100 * found.value:.1f} %"
+    recall = "" if isinstance(found, str) else f"{100 * found.value:>5.1f} % "
     return (
         f"{_short(row.name):<{_NAME}} {row.n_fraud:>6,}  {_interval(row.roc_auc):<21}  "
-        f"{recall:>7} {100 * row.tpr.value:>6.1f} %  {_feature(row)}"
+        f"{recall}{100 * row.tpr.value:>6.1f} %  {_feature(row)}"
     ).rstrip()
 
 

@@ -36,7 +36,7 @@ def scores(rng, apart: float) -> np.ndarray:
 
 def held_out(group=None) -> HeldOut:
     each = np.array([f"g{i}" for i in range(2 * N)], object)
-    return HeldOut(LABEL, each if group is None else group, "made up")
+    return HeldOut(LABEL, LABEL == 1, each if group is None else group, "made up")
 
 
 def compared(old, new, config=CONFIG, group=None) -> Comparison:

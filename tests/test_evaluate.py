@@ -231,11 +231,64 @@ def test_the_text_fits_a_terminal_and_the_json_is_json():
     evaluation = evaluate_scores(*make_many(), n_resamples=50)
     text = evaluation_text(evaluation)
     assert max(map(len, text.splitlines())) <= 100
-    assert "1,000 legitimate and 500 fraud sessions scored" in text
+    assert "1,000 legitimate and 500 simulated fraud sessions scored" in text
+    assert "simulated, by family" in text
     assert "refused" not in text
     found = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
     assert len(found["families"]) == 6
     assert found["overall"]["roc_auc"]["low"] < found["overall"]["roc_auc"]["value"]
+
+
+def by_account(n: int, n_simulated: int = 0) -> str:
+    """Return the evaluation of frauds of `n` accounts of the site, and of simulated ones."""
+    people = [(f"s{i}", f"customer-{i}", 0.1 + 0.001 * i) for i in range(n + 5)]
+    frauds = [(f"f{i}", f"customer-{i}", 0.9 - 0.02 * i) for i in range(n)]
+    made = [(f"s{i}~bezier-0", f"customer-{i}", 0.9) for i in range(n_simulated)]
+    labels = make_labels(*[(row[0], 0) for row in people], *[(row[0], 1) for row in frauds + made])
+    return evaluation_text(
+        evaluate_scores(make_scores(*people, *frauds, *made), labels, n_resamples=5)
+    )
+
+
+def test_frauds_of_the_sites_own_accounts_are_called_so_and_a_long_list_is_cut():
+    text = by_account(40)
+    assert "45 legitimate and 40 fraud sessions scored\n" in text
+    listed = text.split("fraud, by account")[1].split("\n\n")[0].splitlines()
+    assert len(listed) == 12  # the rest of the head, ten accounts, and how many more
+    assert listed[-1] == "and 30 more that rank better, in the JSON"
+    assert "customer-39" in listed[1]
+    assert "family" not in text
+
+
+def test_simulated_frauds_beside_labelled_ones_are_counted():
+    text = by_account(3, n_simulated=2)
+    assert "8 legitimate and 5 fraud sessions scored; 2 of the frauds are simulated" in text
+    assert "by generator or account" in text
+    assert "bezier" in text
+
+
+def test_what_too_few_people_cannot_show_is_said_once_not_in_each_row():
+    text = by_account(8)
+    assert text.count("refused") == 2  # recall at 1 % and at 0.1 %
+    assert "at 1 % " not in text.split("fraud, by account")[1]
+
+
+def test_the_owner_tasks_trials_are_no_frauds():
+    rows = [("s1 as a", "a", 0.1), ("s2 as b", "b", 0.2), ("s1 as b", "b", 0.9),
+            ("s2 as a", "a", 0.8)]  # fmt: skip
+    scores = make_scores(*rows, threshold=[0.5, 0.6, 0.5, 0.6])
+    labels = make_labels(("s1 as a", 0), ("s2 as b", 0), ("s1 as b", 1), ("s2 as a", 1))
+    found = evaluate_scores(scores, labels, n_resamples=5, task="owner")
+    text = evaluation_text(found)
+
+    assert text.startswith(
+        "2 sessions compared with their own account; 2 comparisons of sessions\n"
+        "with another account, which stand for impostors"
+    )
+    assert "impostors, by account" in text
+    assert "fraud" not in text
+    assert "each fold was flagged by the threshold that the other folds set, 0.5 to 0.6" in text
+    assert found.to_json()["task"] == "owner"
 
 
 def test_plots_are_written_where_there_is_something_to_plot(tmp_path):

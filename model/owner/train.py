@@ -210,7 +210,8 @@ def evaluate_folds(found: CrossFit) -> tuple[Evaluation, pd.DataFrame]:
         whole = found.trials.take(own & (found.trials.length == WHOLE))
         rows.append(_as_scores(found.held, whole, *fitted))
     table, labels = (pd.concat(frames, ignore_index=True) for frames in zip(*rows, strict=True))
-    return evaluate_scores(table, labels, found.distances), _by_length(found.trials)
+    evaluation = evaluate_scores(table, labels, found.distances, task="owner")
+    return evaluation, _by_length(found.trials)
 
 
 def split_in_folds(

@@ -91,10 +91,16 @@ class Split:
             "assignment_sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         }
 
+    def _n_simulated(self, chosen: Int64[np.ndarray, " chosen"]) -> int:
+        """Return how many of the chosen frauds a generator made."""
+        _, generator = parse_synthetic(self.session_id[chosen])
+        return int((self.is_fraud[chosen] & pd.notna(generator)).sum())
+
     def _describe(self, chosen: Int64[np.ndarray, " chosen"]) -> dict[str, Any]:
         described = {
             "n_legitimate": int((~self.is_fraud[chosen]).sum()),
             "n_fraud": int(self.is_fraud[chosen].sum()),
+            "n_simulated": self._n_simulated(chosen),
             "n_people": len(distinct_names(self.groups.person[chosen])),
             "generators": sorted(distinct_names(self.groups.generator[chosen])),
             "n_groups": {
