@@ -7,6 +7,7 @@ a time is told by the column's name, or else by its cells. What was found is sai
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -42,8 +43,7 @@ NUMBERS: Final = ("x", "y", "label", "viewport_width", "viewport_height")
 KNOWN: Final = (*WORDS, *NUMBERS, *TIMES, "scroll_y")
 SAMPLE_ROWS: Final = 200
 
-_YEARS: Final = (1990, 2100)
-_EPOCH_S: Final = (631_152_000, 4_102_444_800)  # these years, in s
+_EPOCH_S: Final = (631_152_000, 4_102_444_800)  # 1990 to 2100, in s
 _SHORTEST_STEP_MS: Final = 0.1  # between two positions: no recorder writes 10,000 of them a second
 _LONGEST_STEP_MS: Final = 2500.0
 _LARGEST: Final = 1e200  # a number that is looked at: multiplied, it is one still
@@ -136,20 +136,26 @@ class Sample:
         return bool(cells) and 2 * len(self.numbers(name)) > len(cells)
 
     def has_lists(self, name: str) -> bool:
-        """Say whether the cells of a column hold lists of numbers."""
+        """Say whether the first cells of a column hold lists of numbers."""
         cells = self.cells(name)[:20]
-        is_list = [
+        n_lists = sum(
             bool(_LIST.fullmatch(cell)) and not _COMMA_NUMBER.fullmatch(cell) for cell in cells
-        ]
-        return bool(cells) and 2 * sum(is_list) > len(cells)
+        )
+        return bool(cells) and 2 * n_lists > len(cells)
+
+    def holds_numbers(self, name: str) -> bool:
+        """Say whether a column holds numbers, or lists of them."""
+        return self.is_numeric(name) or self.has_lists(name)
 
     def is_time(self, name: str) -> bool:
         """Say whether the first cells of a column can be times at all."""
-        return self.is_numeric(name) or self.has_lists(name) or bool(_date_name(self, name))
+        return self.holds_numbers(name) or bool(_date_name(self, name))
 
-    def unrolled(self, name: str) -> np.ndarray:
-        """Return the numbers of the lists in the first cells of a column."""
-        found = np.concatenate([[], *(numbers_in(cell) for cell in self.cells(name)[:20])])
+    def values(self, name: str) -> np.ndarray:
+        """Return the numbers in a column, or in the lists of its first cells."""
+        if not self.has_lists(name):
+            return self.numbers(name)
+        found = np.concatenate([numbers_in(cell) for cell in self.cells(name)[:20]])
         return np.clip(found, -_LARGEST, _LARGEST)
 
 
@@ -170,20 +176,14 @@ def read_columns(
     """
     check_mapping(columns)
     given = _given(columns, sample.names, where, is_named)
-    names = dict(given)
-    for name in sample.names:
-        if (
-            name in KNOWN
-            and name not in names
-            and (name not in TIMES or not set(names) & set(TIMES))
-        ):
-            names[name] = name
-    names = _one_time(names, given)
+    own = {name: name for name in sample.names if name in KNOWN and name not in given}
+    times = [ours for ours in TIMES if ours in given] or [name for name in own if name in TIMES]
+    names = {
+        ours: name for ours, name in (given | own).items() if ours not in TIMES or ours == times[0]
+    }
     _find_places(names, sample, where)
-    time = next((ours for ours in TIMES if ours in names), None)
-    if not time:
-        time, column = _find_time(names, sample, where) or ("", "")
-        names |= {time: column} if time else {}
+    time, column = (times[0], names[times[0]]) if times else _find_time(names, sample, where)
+    names |= {time: column} if time else {}
     missing = [ours for ours in ("x", "y") if ours not in names] + ([] if time else ["t_ms"])
     if missing:
         raise MissingColumnsError(where, missing, sample.names, _guesses(missing, sample))
@@ -239,12 +239,6 @@ def _given(
     return names
 
 
-def _one_time(names: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Return the names with the first time alone, the user's before ours."""
-    times = [t for t in TIMES if t in given] + [t for t in TIMES if t in names]
-    return {ours: name for ours, name in names.items() if ours not in TIMES or ours == times[0]}
-
-
 def _find_places(names: dict[str, str], sample: Sample, where: object) -> None:
     """Add the x and the y: the pair of columns of the best rank."""
     if "x" in names and "y" in names:
@@ -255,19 +249,18 @@ def _find_places(names: dict[str, str], sample: Sample, where: object) -> None:
         if role and role[0] not in names:
             pairs.setdefault((role[1], role[2]), {}).setdefault(role[0], []).append(name)
     needed = [axis for axis in ("x", "y") if axis not in names]
-    whole = {key: pair for key, pair in pairs.items() if all(axis in pair for axis in needed)}
-    whole = {
-        key: p
-        for key, p in whole.items()
-        if all(_holds_places(sample, n) for v in p.values() for n in v)
-    } or whole
+    whole = [(key[0], pair) for key, pair in pairs.items() if pair.keys() >= set(needed)]
+    whole = [
+        (rank, pair) for rank, pair in whole
+        if all(_holds_places(sample, name) for found in pair.values() for name in found)
+    ] or whole  # fmt: skip
     if not whole:
         return
     best = min(rank for rank, _ in whole)
     rivals = [
-        {axis: pair[axis][i] for axis in needed}
-        for (rank, _), pair in whole.items() if rank == best
-        for i in range(min(len(pair[axis]) for axis in needed))
+        dict(zip(needed, one, strict=True))
+        for rank, pair in whole if rank == best
+        for one in zip(*(pair[axis] for axis in needed), strict=False)
     ]  # fmt: skip
     if len(rivals) > 1:
         _refuse_rivals(where, "the position", rivals[:2])
@@ -275,16 +268,16 @@ def _find_places(names: dict[str, str], sample: Sample, where: object) -> None:
 
 
 def _holds_places(sample: Sample, name: str) -> bool:
-    return not sample.cells(name) or sample.is_numeric(name) or sample.has_lists(name)
+    return not sample.cells(name) or sample.holds_numbers(name)
 
 
-def _find_time(names: Mapping[str, str], sample: Sample, where: object) -> tuple[str, str] | None:
-    """Return our name of the time, its unit in it, and the table's."""
+def _find_time(names: Mapping[str, str], sample: Sample, where: object) -> tuple[str, str]:
+    """Return our name of the time, its unit in it, and the table's; empty where there is none."""
     used = set(names.values())
     found = [c for name in sample.names if name not in used and (c := time_role(name))]
     found = [c for c in found if not sample.cells(c.name) or sample.is_time(c.name)]
     if not found:
-        return None
+        return "", ""
     changing = [c for c in found if sample.has_lists(c.name) or len(set(sample.cells(c.name))) > 1]
     found = changing or found  # the date of a visit is no clock
     best = min(candidate.rank for candidate in found)
@@ -311,18 +304,14 @@ def _date_name(sample: Sample, name: str) -> str:
 def _unit(candidate: Candidate, sample: Sample, where: object) -> str:
     """Return our name of a time: its unit by the column's name, or else by its cells."""
     name = candidate.name
-    if not sample.is_numeric(name) and not sample.has_lists(name):
+    if not sample.holds_numbers(name):
         date = _date_name(sample, name) or candidate.unit or "t"
         if " " in date:
             _refuse_rivals(
                 where, "the date (day or month first)", [{d: name} for d in date.split()]
             )
         return date
-    return candidate.unit or _unit_of(_values(sample, name))
-
-
-def _values(sample: Sample, name: str) -> np.ndarray:
-    return sample.unrolled(name) if sample.has_lists(name) else sample.numbers(name)
+    return candidate.unit or _unit_of(sample.values(name))
 
 
 def _epoch_unit(values: np.ndarray) -> str:
@@ -343,9 +332,8 @@ def _unit_of(values: np.ndarray) -> str:
     step = _step(values)
     if step and step < 1 and np.any(values % 1):
         return "t_s"
-    return (
-        "t_ms" if step <= _LONGEST_STEP_MS else "t_us" if step <= 1e3 * _LONGEST_STEP_MS else "t_ns"
-    )
+    longest = {"t_ms": _LONGEST_STEP_MS, "t_us": 1e3 * _LONGEST_STEP_MS, "t_ns": np.inf}
+    return next(unit for unit, most in longest.items() if step <= most)
 
 
 def _step(values: np.ndarray) -> float:
@@ -366,12 +354,9 @@ def _agree(sample: Sample, rivals: Sequence[tuple[str, str]]) -> bool:
 def _as_us(sample: Sample, unit: str, name: str) -> np.ndarray:
     if unit in TIME_UNITS:
         return sample.numbers(name) * TIME_UNITS[unit]
+    cells = pd.Series(sample.cells(name))
     dates = pd.to_datetime(
-        pd.Series(sample.cells(name)),
-        format="mixed",
-        utc=True,
-        errors="coerce",
-        dayfirst=unit == "t_dmy",
+        cells, format="mixed", utc=True, errors="coerce", dayfirst=unit == "t_dmy"
     )
     return dates.to_numpy("datetime64[us]").astype(np.float64)
 
@@ -381,30 +366,28 @@ def _with_unit(
 ) -> dict[str, str]:
     """Return the names with the time's unit checked; a column `t` gets one.
 
-    Raises `LogError` where the unit that its name or the user says makes nonsense of the times
+    Raises `ColumnsError` where the unit that its name or the user says makes nonsense of the times
     and another makes sense.
     """
+
+    def called(unit: str) -> dict[str, str]:
+        return {unit if ours == time else ours: column for ours, column in names.items()}
+
     name = names[time]
-    if not sample.is_numeric(name) and not sample.has_lists(name):
-        if time == "t" or (time in TIME_UNITS and _date_name(sample, name)):
-            unit = _unit(Candidate(0, name, "t_iso"), sample, where)
-            return {unit if ours == time else ours: column for ours, column in names.items()}
-        return dict(names)
-    values = _values(sample, name)
+    if not sample.holds_numbers(name):
+        is_date = time == "t" or (time in TIME_UNITS and _date_name(sample, name))
+        return called(_unit(Candidate(0, name, "t_iso"), sample, where) if is_date else time)
+    values = sample.values(name)
     likely = _unit_of(values)
+    if time in DATES and time != "t" and time in given:
+        raise ColumnsError(
+            where, f"--columns {time}={name}: it holds numbers, such as {values[0]:g}",
+            f"--columns {likely}={name}",
+        )  # fmt: skip
     if time in DATES:
-        if time != "t" and time in given:
-            raise ColumnsError(
-                where, f"--columns {time}={name}: it holds numbers, such as {values[0]:g}",
-                f"--columns {likely}={name}",
-            )  # fmt: skip
-        return {likely if ours == time else ours: column for ours, column in names.items()}
-    if (
-        len(values) >= _FEWEST_CHECKED
-        and likely != time
-        and not _is_possible(values, time)
-        and _is_possible(values, likely)
-    ):
+        return called(likely)
+    is_checked = len(values) >= _FEWEST_CHECKED and likely != time
+    if is_checked and not _is_possible(values, time) and _is_possible(values, likely):
         raise ColumnsError(
             where,
             f"{time}={name} can't be: {_described(values, time)}; "
@@ -426,11 +409,8 @@ def _is_possible(values: np.ndarray, unit: str) -> bool:
 def _described(values: np.ndarray, unit: str) -> str:
     us = values * TIME_UNITS[unit]
     first, step = float(us[0]), _step(us)
-    when = (
-        f"year {1970 + first / 31_556_952e6:,.0f}"
-        if abs(first) >= 1e14
-        else f"{first / 1e6:,.0f} s"
-    )
+    is_dated = abs(first) >= 1e14
+    when = f"year {1970 + first / 31_556_952e6:,.0f}" if is_dated else f"{first / 1e6:,.0f} s"
     return f"{when}, steps of {step / 1e3:.3g} ms"
 
 
@@ -457,31 +437,27 @@ def _find_words(names: dict[str, str], sample: Sample, where: object) -> None:
 
 def _find_events(names: dict[str, str], free: Sequence[str], sample: Sample) -> None:
     """Add the column of what each event is, and the one of whether a button goes down or up."""
-    ranked = sorted(
-        (EVENT_NAMES[leaf], name) for name in free if (leaf := leaf_of(name)) in EVENT_NAMES
-    )
+    ranked = [(EVENT_NAMES[leaf], name) for name in free if (leaf := leaf_of(name)) in EVENT_NAMES]
     known = {name: _known_share(sample.cells(name)) for _, name in ranked}
-    if "event" not in names:
-        fit = [(-known[name] if rank > 1 else -1, rank, name) for rank, name in ranked
-               if rank == 1 or known[name] >= 0.5]  # fmt: skip
-        if fit:
-            names["event"] = min(fit)[2]
-    states = sorted((STATE_NAMES[leaf], n) for n in free if (leaf := leaf_of(n)) in STATE_NAMES)
-    states = [
-        name
-        for _, name in states
-        if name not in names.values() and _known_share(sample.cells(name), state_of) >= 0.5
-    ]
+    fit = [(-known[name] if rank > 1 else -1, rank, name) for rank, name in ranked
+           if rank == 1 or known[name] >= 0.5]  # fmt: skip
+    if fit and "event" not in names:
+        names["event"] = min(fit)[2]
+    states = sorted(
+        (STATE_NAMES[leaf], name)
+        for name in free
+        if (leaf := leaf_of(name)) in STATE_NAMES
+        and name not in names.values()
+        and _known_share(sample.cells(name), state_of) >= 0.5
+    )
     if states and "state" not in names:
-        names["state" if "event" in names else "event"] = states[0]
+        names["state" if "event" in names else "event"] = states[0][1]
 
 
 def _known_share(cells: Sequence[str], meaning: Callable[[str | None], int] = kind_of) -> float:
     """Return the share of words that say what an event is."""
-    counts = pd.Series(cells).value_counts()
-    return sum(n for word, n in counts.items() if meaning(str(word)) != UNKNOWN) / max(
-        len(cells), 1
-    )
+    n_known = sum(n for word, n in Counter(cells).items() if meaning(word) != UNKNOWN)
+    return n_known / max(len(cells), 1)
 
 
 def _best(found: Sequence[Candidate], role: str, sample: Sample, where: object) -> str | None:

@@ -14,7 +14,7 @@ from pipeline.readers.common.json_walk import Walk, has_long_numbers
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.names import IDENTIFIERS
 from pipeline.readers.common.rrweb_events import Batches
-from pipeline.readers.common.scopes import Place, Scope
+from pipeline.readers.common.scopes import Findings, Place, Scope
 
 _ZLIB = (b"x\x01", b"x\x9c", b"x\xda")
 
@@ -93,31 +93,17 @@ def inflated(content: bytes) -> bytes:
         return content
 
 
-class _Found:
+class _Found(Findings):
     """What lies in the beginning of a file, and nothing of it kept."""
 
-    def __init__(self) -> None:
-        self.n_events = self.n_rows = 0
-        self.has_windows = False
+    has_rows = has_windows = False
 
     def event(self, event: Mapping[str, Any], scope: Scope, place: Place) -> None:
-        self.n_events += 1
+        self.has_events = True
         self.has_windows |= "window_id" in scope.find()[0]
 
     def row(self, row: Mapping[str, Any], scope: Scope, place: Place) -> None:
-        self.n_rows += 1
-
-    def visit(self, scope: Scope) -> None:
-        """Leave it."""
-
-    def stranger(self, reason: str, place: Place) -> None:
-        """Leave it."""
-
-    def mark(self) -> None:
-        """Remember nothing."""
-
-    def forget(self, mark: None) -> None:
-        """Keep what was found: the text is cut off anywhere."""
+        self.has_rows = True
 
 
 @lru_cache(4)
@@ -132,7 +118,7 @@ def kind_of_json(head: bytes) -> str | None:
     found = _Found()
     walk = Walk(found)
     walk.begin(text.decode("utf-8", errors="replace"))
-    n_events = found.n_events + walk.ignored["no_events"]
-    if n_events or (not found.n_rows and walk.saw_event):
+    has_events = found.has_events or walk.ignored["no_events"]
+    if has_events or (not found.has_rows and walk.saw_event):
         return "posthog" if found.has_windows or walk.saw_window else "rrweb"
-    return "jsonl" if found.n_rows else None
+    return "jsonl" if found.has_rows else None

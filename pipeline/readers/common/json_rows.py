@@ -80,7 +80,6 @@ class FoundRows(Findings):
     visits: list[Scope] = field(default_factory=list)
     chunks: list[pa.Table] = field(default_factory=list)
     reading: Reading | None = None
-    has_events: bool = False  # of rrweb, which are no rows
 
     def forget(self, mark: Sequence[int]) -> None:
         """Shorten each list to what it was, and undo chunks that were made since."""
@@ -91,11 +90,6 @@ class FoundRows(Findings):
             for chunk in chunks:
                 self.chunks.append(chunk.slice(0, left))
                 left -= self.chunks[-1].num_rows
-
-    def event(self, event: Mapping[str, Any], scope: Scope, place: Place) -> None:
-        """Reject an event of rrweb's."""
-        self.has_events = True
-        self.stranger("not_a_row", place)
 
     def row(self, row: Mapping[str, Any], scope: Scope, place: Place) -> None:
         """Take a row."""

@@ -1,9 +1,9 @@
 """Find rrweb's events and rows of the pointer in JSON of any layout, and what they are part of.
 
 One walk for all formats: it goes down arrays, objects and strings that hold JSON, packed or not,
-and hands each event and row to a `Sink`, with the `Scope` it lies in. Which session that is can be
-told at the end alone, since keys come in any order: the nearest identifier counts, in the event, in
-what holds it, and so on outwards. The names of identifiers are those of `columns.py`.
+and hands each event and row to `Findings`, with the `Scope` it lies in. Which session that is can
+be told at the end alone, since keys come in any order: the nearest identifier counts, in the event,
+in what holds it, and so on outwards. The names of identifiers are those of `names.py`.
 
 A text of more than a megabyte isn't parsed at once: arrays are gone through item by item, objects
 key by key until the parts are small.
@@ -17,9 +17,8 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from json.decoder import scanstring
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -32,7 +31,7 @@ from pipeline.readers.common.names import (
     place_role,
     time_role,
 )
-from pipeline.readers.common.scopes import HOLDERS, Place, Scope
+from pipeline.readers.common.scopes import HOLDERS, Findings, Scope
 from pipeline.readers.common.words import NOT_POINTER, kind_of
 
 AT_ONCE: Final = 2**20  # characters that are parsed at once
@@ -56,29 +55,6 @@ _decode: Final = json.JSONDecoder(strict=False).raw_decode
 
 class UnpackError(Exception):
     """A string that can't be unpacked; its one argument is the reason, a word."""
-
-
-@runtime_checkable
-class Sink(Protocol):
-    """Who takes what is found. A `Place` is the text's line, and the number of what was found."""
-
-    def event(self, event: Mapping[str, Any], scope: Scope, place: Place) -> str | None:
-        """Take an rrweb event; return why it is left out, if it is none of the pointer."""
-
-    def row(self, row: Mapping[str, Any], scope: Scope, place: Place) -> str | None:
-        """Take a row with a place and a time."""
-
-    def visit(self, scope: Scope) -> None:
-        """Take what says nothing of the pointer, but that somebody was there."""
-
-    def stranger(self, reason: str, place: Place) -> None:
-        """Take what stands where an event should, and is none."""
-
-    def mark(self) -> Any:
-        """Return what `forget` needs."""
-
-    def forget(self, mark: Any) -> None:
-        """Forget what came since a mark."""
 
 
 def as_whole(value: object) -> int | None:
@@ -179,13 +155,6 @@ class Shapes:
         return (self._asked[name], -100) if name in self._asked else name_role(word)
 
 
-@dataclass
-class Budget:
-    """How many bytes the packed strings of a file may still hold."""
-
-    left: int
-
-
 def unpack(packed: str, max_bytes: int) -> bytes:
     """Return the JSON in a packed string; JSON that isn't packed comes back as it is."""
     if packed.lstrip()[:1] in ("{", "["):
@@ -230,7 +199,7 @@ class Walk:
     """The way through one text."""
 
     def __init__(
-        self, sink: Sink, asked: Mapping[str, str] | None = None, has_long_numbers: bool = True
+        self, sink: Findings, asked: Mapping[str, str] | None = None, has_long_numbers: bool = True
     ):
         self.sink = sink
         self.asked = {theirs: ours for ours, theirs in (asked or {}).items()}
@@ -244,7 +213,7 @@ class Walk:
         self._parse_fast = _refuse if has_long_numbers else orjson.loads
         self._line = 1
         self._shapes = Shapes(self.asked)
-        self._budget = Budget(limits().packed_bytes)
+        self._packed_left = limits().packed_bytes  # what packed strings may still hold
         self._scopes: dict[tuple, Scope] = {}
 
     def text(self, text: str) -> None:
@@ -405,8 +374,8 @@ class Walk:
 
     def unpacked(self, packed: str) -> Any:
         """Return the value in a string; raise `UnpackError`, or `ValueError` for no JSON."""
-        text = unpack(packed, min(limits().event_bytes, self._budget.left))
-        self._budget.left -= len(text)
+        text = unpack(packed, min(limits().event_bytes, self._packed_left))
+        self._packed_left -= len(text)
         return parse(text.decode("utf-8", "surrogatepass" if packed[:1] in "{[" else "replace"))
 
     def _named(self, found: Mapping[str, Any], shape: Shape, outer: Scope) -> Scope:

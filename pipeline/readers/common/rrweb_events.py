@@ -99,10 +99,6 @@ class Batches(Findings):
     offset_ms: array = field(default_factory=_doubles)
     seen: list[tuple[Scope, float | None, Any, Any]] = field(default_factory=list)  # visits
 
-    def row(self, row: Mapping[str, Any], scope: Scope, place: Place) -> None:
-        """Reject a row of the pointer, which isn't rrweb's."""
-        self.stranger("not_an_event", place)
-
     def visit(
         self, scope: Scope, time: float | None = None, width: Any = None, height: Any = None
     ) -> None:

@@ -5,7 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import pyarrow as pa
 
@@ -125,14 +125,27 @@ class SessionNames:
 
 @dataclass
 class Findings:
-    """What was found in a file of JSON, and what became of the rest."""
+    """What was found in a file of JSON, and what became of the rest: here, all is rejected."""
 
     scopes: list[Scope] = field(default_factory=list)  # of each that is kept
     places: list[Place] = field(default_factory=list)
     rejected: list[tuple[Place, str, str | None]] = field(default_factory=list)
+    has_events: bool = False  # of rrweb
+
+    def event(self, event: Mapping[str, Any], scope: Scope, place: Place) -> str | None:
+        """Take an rrweb event; return why it is left out, if it is none of the pointer."""
+        self.has_events = True
+        self.stranger("not_a_row", place)
+
+    def row(self, row: Mapping[str, Any], scope: Scope, place: Place) -> None:
+        """Take a row with a place and a time."""
+        self.stranger("not_an_event", place)
+
+    def visit(self, scope: Scope) -> None:
+        """Take what says nothing of the pointer, but that somebody was there."""
 
     def stranger(self, reason: str, place: Place) -> None:
-        """Take what is none."""
+        """Take what stands where an event or a row should, and is none."""
         self.rejected.append((place, reason, None))
 
     def _lists(self) -> list[list | array]:
