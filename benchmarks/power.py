@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 FIRST_DAY: Final = date(2026, 11, 1)
 PATIENCE_S: Final = 180.0  # for a day to be scored after `serve` was started again
 _START_S: Final = 240.0
+_BUSY_TRIES: Final = 30
 _LIVE: Final = ("PENDING", "RUNNING", "CANCELLING")
 
 
@@ -153,8 +155,15 @@ class Site:
         data = None if content is None else json.dumps(content).encode()
         headers = {"Content-Type": "application/json"}
         url = f"http://127.0.0.1:{self.port}/api/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as got:
-            return json.loads(got.read())
+        request = urllib.request.Request(url, data, headers)
+        for _ in range(_BUSY_TRIES):
+            with (
+                suppress(urllib.error.HTTPError),
+                urllib.request.urlopen(request, timeout=60) as got,
+            ):
+                return json.loads(got.read())
+            time.sleep(1)  # its database is busy: 503
+        raise TimeoutError(f"{url}: no answer")
 
     def score(self, day: str) -> str:
         """Ask for a run of `score-daily` for a day, and return its id."""

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.schemas import Kind
 from pipeline.sessions.windows import Points
+from pipeline.storage.paths import StoragePath
 from rasterize.canvas import Canvas
 from rasterize.draw import draw_path, to_cells
 from rasterize.motion import Paths, to_device
@@ -189,6 +190,17 @@ def picture_uri(picture: Image.Image) -> str:
     png = io.BytesIO()
     picture.save(png, "PNG")
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+
+
+def bounded_uri(path: StoragePath, most_bytes: int) -> str:
+    """Return a picture's file as an address that holds it, made smaller until that fits."""
+    with path.open("rb") as file:
+        picture = Image.open(file).convert("RGB")
+    uri = picture_uri(picture)
+    while len(uri) > most_bytes and min(picture.size) > 1:
+        picture = picture.resize((picture.width * 3 // 4, picture.height * 3 // 4))
+        uri = picture_uri(picture)
+    return uri
 
 
 def font(size: int = 12) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -1,5 +1,8 @@
 """Pictures for people: what is where, sizes, any caption; and two that were looked at."""
 
+import base64
+import io
+
 import make_golden
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from rasterize.picture import (
     MARGIN,
     PAUSE_COLOR,
     SHEET,
+    bounded_uri,
     contact_sheet,
     draw_pictures,
     stacked,
@@ -127,3 +131,18 @@ def test_parts_are_stacked_without_a_gap():
     assert sheet.size == (5, 6)
     assert sheet.getpixel((0, 1)) == (255, 0, 0)
     assert sheet.getpixel((4, 2)) == (0, 0, 255)
+
+
+def test_a_picture_in_an_address_is_made_smaller_until_it_fits(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    whole = bounded_uri(tmp_path / "a.png", 10**6)
+    fitting = bounded_uri(tmp_path / "a.png", 50_000)
+    assert opened(whole).size == (300, 200)
+    assert 25_000 < len(fitting) <= 50_000
+    width, height = opened(fitting).size
+    assert width / height == pytest.approx(1.5, abs=0.05)
+
+
+def opened(uri: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))

@@ -1,5 +1,6 @@
 """`serve`: a real server and worker; a scheduled run fires and its partition is found."""
 
+import base64
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from browser import HINT, find_chromium
 from conftest import ROOT, make_sessions
 from tiny import TINY, untrained
 
@@ -186,20 +188,51 @@ def test_a_scheduled_run_fires_and_its_partition_is_there(served):
     assert run["expected_start_time"].startswith(day)
 
 
-def test_the_runs_page_shows_scores_pictures_and_progress(served):
-    wanted = {"top-scores", "scores", "pictures", None}  # progress has no key
+@pytest.fixture(scope="module")
+def summary(served) -> dict:
+    """Return the artifact that shows a scored day with its pictures."""
 
-    def shown() -> tuple[dict, str] | None:
+    def shown() -> dict | None:
         found = served.ask("artifacts/filter", {"limit": 200})
         kinds = {artifact["key"]: artifact["type"] for artifact in found}
         # A day without a session has a summary too, and no picture.
-        summaries = [a["data"] for a in found if a["key"] == "day-summary" and ".png`" in a["data"]]
-        return (kinds, summaries[0]) if summaries and kinds.keys() >= wanted else None
+        summaries = [a for a in found if a["key"] == "day-summary" and ".png`" in a["data"]]
+        if summaries and kinds.keys() >= {"top-scores", None}:  # progress has no key
+            assert kinds[None] == "progress"
+            return summaries[0]
+        return None
 
-    kinds, summary = eventually("artifacts", shown)
-    assert kinds[None] == "progress"
-    sheet = next(word.strip("`") for word in summary.split() if word.endswith(".png`"))
+    return eventually("artifacts", shown)
+
+
+def test_the_runs_page_holds_the_picture_itself_and_no_link_to_a_file(served, summary):
+    data = summary["data"]
+    sheet = next(word.strip("`") for word in data.split() if word.endswith(".png`"))
     assert Path(sheet).read_bytes().startswith(b"\x89PNG")
+    picture = data.partition("(data:image/png;base64,")[2].partition(")")[0]
+    assert base64.b64decode(picture, validate=True).startswith(b"\x89PNG")
+    assert len(data) < 310_000
+    artifacts = served.ask("artifacts/filter", {"limit": 200})
+    assert not [artifact for artifact in artifacts if "file:" in str(artifact["data"])]
+
+
+def test_a_browser_shows_the_picture_on_prefects_page(served, summary):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install -e .[dev]")
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip(HINT)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.goto(f"{served.api.removesuffix('/api')}/artifacts/artifact/{summary['id']}")
+        image = page.locator("img[alt='The highest scores']")
+        image.wait_for(timeout=PATIENCE_S * 1000)
+        width, natural = image.evaluate("image => [image.width, image.naturalWidth]")
+        browser.close()
+    assert natural > 700
+    assert width > 500  # as the page shows it
 
 
 def test_the_form_shows_help_limits_and_choices_and_refuses_nonsense(served):

@@ -8,7 +8,6 @@ from uuid import UUID
 import httpx
 import pyarrow as pa
 from prefect.artifacts import (
-    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:  # it would load JAX before it is set up
 log = logging.getLogger(__name__)
 
 _TOP: Final = 20
+_PICTURE_BYTES: Final = 300_000  # in Prefect's database, each day
 _NAME: Final = 60  # characters of an account's name
 _STEP: Final = 0.05  # of the whole: so often progress is sent, not for every session
 
@@ -55,10 +55,14 @@ def progress_artifact(what: str) -> Callable[[Progress], None]:
 
 
 def show_day(settings: Settings, day: str, partition: StoragePath) -> None:
-    """Show a day's top scores as a table, its pictures and counts in words, and where it lies."""
+    """Show a day's top scores as a table, and its counts and the highest scores' pictures.
+
+    The picture itself is on the page: browsers follow no link from it to a file.
+    """
     from flows.jobs.days import day_sources
     from flows.jobs.draw import top_scores, top_sheet
     from pipeline.scores.partitions import read_manifest
+    from rasterize.picture import bounded_uri
 
     manifest = read_manifest(partition)
     top = top_scores(partition, _TOP)
@@ -69,14 +73,10 @@ def show_day(settings: Settings, day: str, partition: StoragePath) -> None:
     )
     to = partition.parent.with_name(f"{partition.parent.name}.pictures") / f"{partition.name}.png"
     sheet = top_sheet(partition, day_sources(settings, day), as_path(manifest["run"]), to)
-    create_markdown_artifact(
-        day_summary(day, manifest, partition, sheet),
-        key="day-summary",
-        description=f"Scores of {day}",
-    )
-    create_link_artifact(partition.as_uri(), "scores", key="scores", description=str(partition))
+    summary = day_summary(day, manifest, partition, sheet)
     if sheet:
-        create_link_artifact(sheet.as_uri(), "pictures", key="pictures", description=str(sheet))
+        summary += f"\n![The highest scores]({bounded_uri(sheet, _PICTURE_BYTES)})\n"
+    create_markdown_artifact(summary, key="day-summary", description=f"Scores of {day}")
 
 
 def day_summary(
