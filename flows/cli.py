@@ -34,8 +34,6 @@ from pipeline.readers import AUTO, format_names
 from rasterize.canvas import Canvas
 
 if TYPE_CHECKING:  # it takes time to import
-    from datetime import date as date_
-
     from flows.settings import FoundSettings, Settings
     from pipeline.storage.paths import StoragePath
 
@@ -85,7 +83,9 @@ FormatChoice = Annotated[FormatName, Parameter(help="The log's format; `auto` re
 RecorderName = Annotated[
     str, Parameter(help="A name for what wrote the logs. Default: found or estimated.")
 ]
-RunDate = Annotated[str | None, Parameter(help="YYYY-MM-DD; default: today, UTC.")]
+RunDate = Annotated[
+    str | None, Parameter(help="YYYY-MM-DD; default: today, in the settings' time zone.")
+]
 AsJson = Annotated[bool, Parameter(negative=(), help="Print JSON instead of a table.")]
 SettingsFile = Annotated[
     Path | None, Parameter(help="The settings' TOML; default: pointerprint.toml, if it is there.")
@@ -538,9 +538,7 @@ def backfill(
 @app.command
 def monitor(
     *,
-    date: Annotated[
-        str | None, Parameter(help="YYYY-MM-DD; default: today, in the settings' time zone.")
-    ] = None,
+    date: RunDate = None,
     settings: SettingsFile = None,
     set_: Sets = None,
     json: AsJson = False,
@@ -548,10 +546,11 @@ def monitor(
     """Compare a day's sessions and scores with the model's reference; exit 3 on strong drift."""
     loaded, _ = _start(settings, set_)
     from flows.jobs.days import monitor_day
+    from flows.jobs.inputs import today
     from flows.jobs.monitor import drift_text, read_drift
     from pipeline.monitoring.drift import strongest
 
-    partition = monitor_day(loaded, date or _today(loaded).isoformat())
+    partition = monitor_day(loaded, date or today(loaded))
     found = read_drift(partition)
     _print(found.to_pylist() if json else f"{drift_text(found)}\n{partition}")
     if strongest(found) == "strong":
@@ -567,11 +566,14 @@ def prune(
     set_: Sets = None,
 ) -> None:
     """Delete older sessions, scores, drift, pictures, and logs that are in the store."""
+    from datetime import date
+
+    from flows.jobs.inputs import today
     from flows.jobs.prune import PruneJob, prune_text
     from flows.jobs.prune import prune as delete_old
 
     loaded, _ = _load(settings, set_)
-    job = PruneJob(loaded, keep_days, _today(loaded), yes)
+    job = PruneJob(loaded, keep_days, date.fromisoformat(today(loaded)), yes)
     found = delete_old(job)
     _print("\n".join([*(str(one.path) for one in found), prune_text(job, found)]))
 
@@ -720,13 +722,6 @@ def _prepare(device: Any = "auto") -> None:
     from model.device import prepare_jax
 
     prepare_jax(device)
-
-
-def _today(settings: "Settings") -> "date_":
-    """Return the date of now where the settings' days begin and end."""
-    from datetime import datetime
-
-    return datetime.now(settings.schedule.zone).date()
 
 
 def _load(file: Path | None, sets: Sequence[str] | None) -> "tuple[Settings, FoundSettings]":

@@ -16,6 +16,7 @@ from tiny import TINY, untrained
 
 import flows.cli
 from flows.cli import app, main
+from flows.jobs.inputs import today
 from model.config import RunConfig
 from model.run import save_model
 from pipeline.errors import ConfigError
@@ -403,3 +404,15 @@ def test_colour_is_for_terminals_that_want_it():
         [sys.executable, "-m", "flows", "--help"], cwd=ROOT, capture_output=True, check=True
     )
     assert b"\x1b" not in piped.stdout
+
+
+def test_a_day_is_one_of_the_settings_time_zone(run, folder):
+    zones = "Pacific/Kiritimati", "Etc/GMT+12"  # 26 hours apart: never the same day
+    days = []
+    for name, zone in zip("ab", zones, strict=True):
+        (folder / "pointerprint.toml").write_text(f"[schedule]\ntimezone = '{zone}'\n")
+        assert run("ingest", "log.csv", "--columns", COLUMNS, "--to", name)[0] == 0
+        (partition,) = (folder / name).iterdir()
+        assert partition.name.removeprefix("ingest_date=") == today()
+        days.append(partition.name)
+    assert days[0] > days[1]

@@ -2,9 +2,10 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flows.jobs.progress import Progress, counted
+from flows.settings import Settings, load_settings
 from pipeline.ingest.ingest import ingest_steps
 from pipeline.ingest.parse import NO_COLUMNS, parse_logs
 from pipeline.ingest.report import IngestReport
@@ -15,9 +16,12 @@ from pipeline.storage.paths import StoragePath
 from pipeline.storage.store import is_store, read_sessions
 
 
-def today() -> str:
-    """Return the date of now, UTC, as partitions are named."""
-    return datetime.now(UTC).date().isoformat()
+def today(settings: Settings | None = None) -> str:
+    """Return the date of now in the settings' time zone, in which the days of the schedules begin.
+
+    Without `settings` those of the working folder count; without any it is UTC.
+    """
+    return datetime.now((settings or load_settings()).schedule.zone).date().isoformat()
 
 
 @dataclass(frozen=True)

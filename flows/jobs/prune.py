@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from flows.settings import Settings
@@ -75,7 +75,9 @@ def _logs(job: PruneJob) -> Iterator[Pruned]:
     for root in job.settings.logs:
         for path in find_logs(as_path(root)) if as_path(root).exists() else ():
             stat = path.stat()
-            day = datetime.fromtimestamp(stat.st_mtime, UTC).date().isoformat()
+            day = (
+                datetime.fromtimestamp(stat.st_mtime, job.settings.schedule.zone).date().isoformat()
+            )
             if day >= job.first_day or _sha256(path) not in known:
                 continue
             if job.delete:
