@@ -258,10 +258,11 @@ def test_a_session_unlike_its_account_shows_two_measures_and_the_accounts_range(
         said = opened.page.locator("#reasons").inner_text()
         assert "Two measures of the motion are far from this account's own." in said
         habits = re.findall(
-            r"([A-Z][a-z ]+): [\d.,]+[^;:]*; this account: [\d.,]+ to [\d.,]+", said
+            r"([A-Z][a-z ]+): [\d.,]+[^;:]*; this account's enrolled sessions: [\d.,]+ to [\d.,]+",
+            said,
         )
         assert len(habits) == 2
-        assert {"Typical speed", "Duration of a movement"} & set(habits)
+        assert {"Speed while moving", "Duration of a movement"} & set(habits)
         opened.page.keyboard.press("j")
     assert opened.errors == []
 
@@ -373,6 +374,16 @@ def test_what_a_verdict_needs_is_in_view_without_scrolling(open_page, decided_da
         assert path["height"] >= 250
         page.keyboard.press("1")
     assert opened.errors == []
+
+
+def test_the_open_case_stays_in_view_in_the_queue(opened):
+    page = opened.page
+    for _ in range(12):
+        page.keyboard.press("j")
+    box = page.locator("[aria-current=true]").bounding_box()
+
+    assert page.locator("[aria-current=true]").get_attribute("id") == "item-12"
+    assert 0 <= box["y"] <= 900 - box["height"]
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -543,6 +554,16 @@ def test_what_raised_the_score_is_ranked(prints):
     assert view(page, "what raised the score").is_checked()
     page.keyboard.press("j")
     assert page.locator("#raised").is_hidden()
+
+
+def test_a_ranked_time_outside_the_events_shown_is_listed_and_not_drawn(prints):
+    page = prints.page
+    page.evaluate("player.ranked = [[400, 500, 0.5], [90000, 90100, 0.2]]")
+    page.evaluate("showRanked(player.look)")
+
+    assert "90.00 to 90.10 s, not shown" in page.locator("#ranked").inner_text()
+    assert page.get_by_role("button", name="90.00 to 90.10 s").is_disabled()
+    assert page.evaluate("highlights()") == [[400, 500, "1"]]
 
 
 def test_keys_do_what_the_help_says(opened):

@@ -194,8 +194,11 @@ function highlights() {
   if (how === "window" && player.look.window) return [[...player.look.window, ""]];
   if (how !== "ranked") return [];
   const runs = player.ranked.map(([from, to], i) => [from, to, `${i + 1}`]);
-  return player.rank === null ? runs : [runs[player.rank]];
+  return (player.rank === null ? runs : [runs[player.rank]]).filter(isShown);
 }
+
+/** Whether a run lies among the events that are shown: of a long session some are not. */
+const isShown = ([from, to]) => from >= player.path.first && to <= player.path.last + 1;
 
 /** List what raised the score most: times of the path, and panels of the print. */
 function showRanked(block) {
@@ -218,8 +221,9 @@ function showRanked(block) {
 }
 
 function rankedRun([from, to, share], i) {
-  const button = element("button", { type: "button" },
-    `${(from / 1000).toFixed(2)} to ${(to / 1000).toFixed(2)} s`, element("span", { className: "share" }, percent(share)));
+  const words = `${(from / 1000).toFixed(2)} to ${(to / 1000).toFixed(2)} s${isShown([from, to]) ? "" : ", not shown"}`;
+  const button = element("button", { type: "button", disabled: !isShown([from, to]) },
+    words, element("span", { className: "share" }, percent(share)));
   button.addEventListener("click", () => {
     const isSame = player.rank === i && byId("highlight").value === "ranked";
     byId("highlight").value = player.highlight = "ranked";

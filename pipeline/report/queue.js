@@ -158,7 +158,7 @@ function markCurrent(i) {
   const now = byId(`item-${i}`);
   now.tabIndex = 0;
   now.setAttribute("aria-current", "true");
-  const list = byId("cases");
+  const list = byId(isNarrow() ? "cases" : "queue"); // what scrolls
   const [box, inside] = [list.getBoundingClientRect(), now.getBoundingClientRect()];
   if (inside.top < box.top) list.scrollTop -= box.top - inside.top;
   if (inside.bottom > box.bottom) list.scrollTop += inside.bottom - box.bottom;
