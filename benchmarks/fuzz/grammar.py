@@ -33,6 +33,7 @@ COLUMNS: Final = (
     "session_id", "t_ms", "x", "y", "event", "button", "account_id", "label", "viewport_width",
     "viewport_height", "source", "t_us", "t_s", "t_iso", "t", "scroll_y", "other",
 )  # fmt: skip
+CLOCKS: Final = ("t_ms", "t_us", "t_s", "client timestamp", "time", "Timestamp", "ts")
 OTHER_NAMES: Final = {
     "session_id": ("sessionId", "visit", "user", "trial"), "x": ("clientX", "xpos", "mouse.x"),
     "y": ("clientY", "ypos", "mouse.y"), "t_ms": ("time", "Timestamp", "ts", "date", "1"),
@@ -96,13 +97,30 @@ def cell(choose: Choose, column: str) -> object:
     return quantity(choose)
 
 
+def times(choose: Choose, n: int) -> list[int | None]:
+    """Return the times of a clock that is set now and then, and of batches; or none at all."""
+    if not odds(choose, 3):
+        return [None] * n
+    t = one_of(choose, (0, 1_767_225_600_000))
+    made: list[int | None] = []
+    for _ in range(n):
+        t += choose.number(0, 40)
+        if odds(choose, 8):
+            t += one_of(choose, (-500, -2000, -60_000, -86_400_000, 1000, 7000, 2**32))
+        made.append(t)
+    return made
+
+
 def delimited(choose: Choose, header: Sequence[str]) -> bytes:
     """Return delimited text: header and rows, some of them torn."""
     separator = one_of(choose, (",", ",", ";", "\t", "|", " "))
     end = one_of(choose, ("\n", "\n", "\r\n", "\r"))
     lines = [separator.join(header)]
-    for _ in range(choose.number(0, 12)):
-        cells = [_quoted(choose, cell(choose, name), separator) for name in header]
+    n = choose.number(0, 40) if odds(choose, 4) else choose.number(0, 12)
+    for t in times(choose, n):
+        row = {name: cell(choose, name) for name in header}
+        row |= {name: t for name in CLOCKS if name in row and t is not None}
+        cells = [_quoted(choose, row[name], separator) for name in header]
         if odds(choose, 10):
             cells = cells[: choose.number(0, len(cells))] + [text(choose)] * choose.number(0, 2)
         lines.append(separator.join(cells))
@@ -171,6 +189,7 @@ def jsonl(choose: Choose) -> bytes:
     lines = []
     for _ in range(choose.number(1, 12)):
         row = {name: cell(choose, name) for name in names if not odds(choose, 12)}
+        row |= {"position": [quantity(choose), quantity(choose)]} if odds(choose, 12) else {}
         if odds(choose, 8):
             row[one_of(choose, names)] = value(choose)
         lines.append(json.dumps(value(choose) if odds(choose, 16) else row))

@@ -11,14 +11,20 @@ import pyarrow.parquet as pq
 from pipeline.readers.common import log_files
 
 SAMPLES: Final = {
-    "csv": ("other_columns.csv", "recordings.csv.zst"),
-    "jsonl": ("recordings.jsonl.gz",),
+    "csv": (
+        "other_columns.csv", "recordings.csv.zst", "tools/pynput.csv", "tools/spreadsheet.csv",
+        "tools/evtrack.txt", "tools/mouse_module.csv", "tools/opensesame_mousetrap.csv",
+    ),
+    "jsonl": ("recordings.jsonl.gz", "tools/jspsych.json", "tools/page_events.json"),
     "parquet": ("recordings.parquet",),
     "balabit": ("balabit/user1/session_0001",),
     "sapimouse": ("sapimouse/user1/session_1min.csv",),
-    "rrweb": ("rrweb_array.json", "rrweb_lines.jsonl.gz", "rrweb_packed.jsonl"),
-    "posthog": ("posthog.jsonl",),
-}
+    "rrweb": (
+        "rrweb_array.json", "rrweb_lines.jsonl.gz", "rrweb_packed.jsonl", "tools/event_table.jsonl",
+        "tools/sentry_segments.json", "tools/datadog.json", "tools/browserbase.json",
+    ),
+    "posthog": ("posthog.jsonl", "tools/posthog_blob_v1.jsonl", "tools/posthog_export.json"),
+}  # fmt: skip
 _LINES: Final = 12  # of a file, for the fuzzer to get through many
 
 
