@@ -39,7 +39,7 @@ def training_sessions(
     kept apart, of which each needs its frauds, synthetic sessions are split like other frauds.
     """
     if not len(sessions):
-        raise DataError("train", "the stores hold no sessions", "ingest some first")
+        raise DataError("train", "the stores hold no session with an event", "ingest some first")
     settings = replace(config.split, task=config.task, seed=config.seed)
     if not simulate:
         return sessions, split_sessions(sessions, settings)

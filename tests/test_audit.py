@@ -31,7 +31,6 @@ from pipeline.ingest.parse import parse_logs
 from pipeline.schemas import QUARANTINE, SCORES
 from pipeline.sessions.labels import read_labels
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
-from pipeline.sessions.windows import Windows
 from pipeline.splits.assign import Folds, make_folds
 from pipeline.splits.groups import Groups
 from pipeline.storage.store import Part, write_part
@@ -133,14 +132,14 @@ def test_events_with_one_time_stamp_have_a_bin_of_their_own():
     assert shares[[0, 1, -1]] == pytest.approx([0.5, 0.25, 0.25])
 
 
-def test_a_window_has_the_clock_of_its_events():
-    both = make_sessions([(0, 0, 0), (8, 1, 1), (16, 2, 2), (80, 3, 3), (144, 4, 4)])
-    windows = Windows(np.array([0, 0]), np.array([0, 2]), np.array([3, 5]))
+def test_the_time_across_a_jump_is_no_interval():
+    steps = [(8 * i, 5 * i, 0) for i in range(20)]
+    away = [(3000 + 8 * i, 900 + 5 * i, 400) for i in range(20)]
+    jumped, stayed = make_sessions([*steps, *away]), make_sessions([*steps])
 
-    of_windows = Intervals.of_windows(both, windows).clock_shares()
-
-    assert of_windows == pytest.approx(
-        Intervals.of_sessions(make_sessions(path(8), path(64))).clock_shares()
+    assert Intervals.of_sessions(jumped).n.tolist() == [38]
+    assert Intervals.of_sessions(jumped).clock_shares() == pytest.approx(
+        Intervals.of_sessions(stayed).clock_shares()
     )
 
 

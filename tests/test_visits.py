@@ -9,9 +9,13 @@ import pytest
 from conftest import make_sessions
 from tiny import easy_store, score_now, untrained
 
+from flows.jobs.draw import DrawJob, draw_paths
 from flows.jobs.evaluate import AuditJob, audit
+from flows.jobs.progress import finish
+from flows.jobs.report import ReportJob, report
 from flows.jobs.sessions import SimulateJob, simulate
 from model.run import save_model
+from pipeline.errors import DataError
 from pipeline.ingest.ingest import ingest_logs
 from pipeline.schemas import Kind
 from pipeline.scores.table import abstain_reasons, is_touch_alone
@@ -84,6 +88,40 @@ def test_visits_are_in_nobodys_way(log, tmp_path):
     simulated = simulate(SimulateJob(store, tmp_path / "bots"))
     assert simulated == 65  # of 64 people and the visit that moves
     assert audit(AuditJob([store], task="fraud")) is not None
+
+
+@pytest.fixture
+def visits(tmp_path) -> Path:
+    """Return a store of two visits alone."""
+    lines = [json.dumps({"session_id": name, "events": [META]}) for name in ("v1", "v2")]
+    (tmp_path / "visits.jsonl").write_text("\n".join(lines))
+    ingest_logs([tmp_path / "visits.jsonl"], tmp_path / "visits", ingest_date=DAY)
+    return tmp_path / "visits"
+
+
+def test_a_day_of_visits_alone_is_scored_and_reported(visits, tmp_path):
+    save_model(untrained(), tmp_path / "run")
+    partition = score_now([visits], tmp_path / "run", tmp_path / "scores", DAY)
+    rows = pd.read_parquet(partition)
+    assert rows["abstain_reason"].tolist() == ["no_events"] * 2
+    assert rows["needs_review"].tolist() == [True, True]
+    # They have no scores that could be too high or too low.
+    assert json.loads((partition / "_manifest.json").read_text())["unknown_recorders"] == {}
+    (page,) = finish(report(ReportJob(tmp_path / "scores", tmp_path / "day.html")))
+    text = page.read_text()
+    assert "v1" in text
+    assert "no_events" in text
+
+
+def test_what_needs_events_says_that_visits_have_none(visits, tmp_path):
+    with pytest.raises(DataError, match="no legitimate session with an event"):
+        simulate(SimulateJob(visits, tmp_path / "bots"))
+    with pytest.raises(DataError, match="no event of the pointer"):
+        draw_paths(DrawJob(visits, tmp_path / "picture.png"))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("session_id,label\nv1,1\nv2,0\n")
+    with pytest.raises(DataError, match="0 sessions of label 1 and 0 of 0 have an event"):
+        audit(AuditJob([visits], labels))
 
 
 def test_a_finger_alone_abstains_unless_the_model_knows_touch():

@@ -72,7 +72,7 @@ def _find(job: AdaptJob, model: TrainedModel) -> Adaptation:
     check_adaptable(model)
     sessions = labelled_sessions(job.stores, job.feedback)
     if not len(sessions):
-        raise DataError("adapt", "the stores hold no sessions", "ingest some first")
+        raise DataError("adapt", "the stores hold no session with an event", "ingest some first")
     return adapt_model(model, sessions, job.recorders)
 
 

@@ -107,11 +107,7 @@ def draw_paths(job: DrawJob) -> StoragePath:
         sessions = sessions.take(np.arange(len(sessions))[: 4 * job.limit])  # weights take time
     seen = _seen(sessions, job)
     if not len(seen.windows):
-        raise DataError(
-            job.source,
-            f"nothing to draw: no window of {job.window.min_events} events or more",
-            "try --window.min-events 2",
-        )
+        raise _nothing_to_draw(job.source, sessions, job.window.min_events)
     seen = _as_one_window(seen) if job.large else _first(seen, not is_single, job.limit)
     with replacing(to) as unfinished:
         _save(seen, LARGE if job.large else ENLARGED, is_single, unfinished)
@@ -223,6 +219,17 @@ def _as_recorded(window: WindowConfig) -> InputConfig:
     return InputConfig(AS_RECORDED, window, PanelsConfig(names=tuple(PANELS)))
 
 
+def _nothing_to_draw(
+    source: StoragePath, sessions: Sessions, fewest: int, can_change: bool = True
+) -> DataError:
+    """Return the error that says why there is no picture of these sessions."""
+    named = f"nothing to draw of {sessions.session_id[0]!r}" if len(sessions) else "nothing to draw"
+    if not sessions.n_events.any():
+        return DataError(source, f"{named}: no event of the pointer", "score says `no_events`")
+    hint = "try --window.min-events 2" if can_change else ""
+    return DataError(source, f"{named}: no window of {fewest} events or more", hint)
+
+
 def _session_prints(
     sessions: Sessions, inputs: InputConfig, model: TrainedModel | None, path: StoragePath
 ) -> list[SessionPrint]:
@@ -231,9 +238,8 @@ def _session_prints(
     prints = session_prints(inputs, sessions)
     is_empty = prints.n_windows == 0
     if is_empty.any():
-        few = f"{inputs.window.min_events} events or more"
-        found = f"nothing to draw of {sessions.session_id[is_empty][0]!r}: no window of {few}"
-        raise DataError(path, found, "try --window.min-events 2" if model is None else "")
+        none = sessions.take(is_empty)
+        raise _nothing_to_draw(path, none, inputs.window.min_events, can_change=model is None)
     drawn = []
     for i, session_id in enumerate(sessions.session_id):
         reference, whose = (None, "") if model is None else _reference(model, sessions, i)

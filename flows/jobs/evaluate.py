@@ -88,10 +88,10 @@ class AuditJob:
 
 def audit(job: AuditJob) -> Audit:
     """Audit the labelled sessions of stores; write the figures into a folder if one is named."""
-    sessions = load_sessions(job.stores).with_events()
+    sessions = load_sessions(job.stores)
     if job.labels is not None:
         sessions = _relabel(sessions, job.labels)
-    case = find_case(sessions, job.task)
+    case = find_case(sessions.with_events(), job.task)
     shortcuts = find_shortcuts(case, seed=job.seed)
     scores = read_scores(job.scores) if job.scores else None
     found = audit_case(case, shortcuts, scores, seed=job.seed)

@@ -318,7 +318,7 @@ def _agreement(table: pa.Table, known: Mapping[str, int | None]) -> dict[str, An
     return curves_json(score[label >= 0], label[label >= 0])
 
 
-def _scores_beside(scores: ds.Dataset, gathered: Gathered) -> dict[str, float]:
+def _scores_beside(scores: ds.Dataset, gathered: Gathered) -> dict[str, float | None]:
     """Return the scores of sessions that are shown beside a case."""
     names = {session["id"] for own in gathered.reference.values() for session in own}
     beside = pa.array(sorted(names | set(gathered.originals)), pa.string())

@@ -129,6 +129,8 @@ def simulate(job: SimulateJob) -> int:
             n_synthetic += len(synthetic)
     if not n_synthetic:
         raise DataError(
-            job.store, "it holds no legitimate session", "legitimate sessions are needed"
+            job.store,
+            "it holds no legitimate session with an event",
+            "legitimate sessions are needed",
         )
     return n_synthetic

@@ -51,7 +51,8 @@ def find_case(sessions: Sessions, task: Task | None = None) -> Case:
     if not is_fraud.any() or not sessions.is_legitimate.any():
         raise DataError(
             "audit",
-            f"{is_fraud.sum():,} sessions of label 1 and {sessions.is_legitimate.sum():,} of 0",
+            f"{is_fraud.sum():,} sessions of label 1 and "
+            f"{sessions.is_legitimate.sum():,} of 0 have an event",
             "both are needed: 1 is fraud, 0 is legitimate; --labels FILE gives them",
         )
     twice = pd.Series(sessions.session_id, dtype=object).duplicated()

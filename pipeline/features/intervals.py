@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.ragged import Grouping, ratio
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows
@@ -34,7 +35,10 @@ _LONGEST_US = (1 << _LENGTH_BITS) - 1
 
 @dataclass(frozen=True)
 class Intervals:
-    """The times between successive events of sessions or windows; an empty one gives 0."""
+    """The times between successive events of sessions or windows; an empty one gives 0.
+
+    While the pointer was away nothing was recorded: a jump's time is none between events.
+    """
 
     groups: Grouping
     us: Int64[np.ndarray, " intervals"]
@@ -43,15 +47,9 @@ class Intervals:
     def of_sessions(cls, sessions: Sessions) -> "Intervals":
         """Return the intervals of each session."""
         owner = sessions.session_of_event
-        is_within = owner[1:] == owner[:-1]
+        is_within = (owner[1:] == owner[:-1]) & ~find_jumps(sessions)[1:]
         us = np.diff(sessions.t_us)[is_within]
         return cls(Grouping(owner[1:][is_within], len(sessions)), us)
-
-    @classmethod
-    def of_windows(cls, sessions: Sessions, windows: Windows) -> "Intervals":
-        """Return the intervals of each window."""
-        groups, event = window_rows(windows, windows.stop - windows.start - 1)
-        return cls(groups, sessions.t_us[event + 1] - sessions.t_us[event])
 
     @cached_property
     def n(self) -> Int64[np.ndarray, " groups"]:

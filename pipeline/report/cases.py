@@ -225,7 +225,7 @@ def case_blocks(
     gathered: Gathered,
     sessions: Sessions | None,
     views: Mapping[str, Mapping[str, Any]],
-    scores: Mapping[str, float],
+    scores: Mapping[str, float | None],
     histories: Histories,
 ) -> dict[str, dict[str, Any]]:
     """Return a block a case, and one for each account: sessions to compare with, and its history.
@@ -262,7 +262,7 @@ def case_blocks(
     return blocks
 
 
-def _scored(session: dict[str, Any], scores: Mapping[str, float]) -> dict[str, Any]:
+def _scored(session: dict[str, Any], scores: Mapping[str, float | None]) -> dict[str, Any]:
     return session | {"score": scores.get(session["id"])}
 
 

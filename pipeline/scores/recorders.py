@@ -29,8 +29,9 @@ def knows_recorders(
 
 
 def unknown_recorders(scores: pa.Table) -> dict[str, int]:
-    """Return the number of sessions of each recorder that the model's level was not set for."""
+    """Return how many sessions have a score, by each recorder that no level was set for."""
     is_unknown = pc.equal(scores["recorder_known"], pa.scalar(False))
+    is_unknown = pc.and_(is_unknown, scores["fraud_score"].is_valid())
     names = scores["recorder"].filter(is_unknown.fill_null(False))
     return {row["values"]: row["counts"] for row in pc.value_counts(names).to_pylist()}
 
