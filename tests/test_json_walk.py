@@ -82,3 +82,14 @@ def test_rows_of_an_array_that_is_cut_off_are_there_once(n, tmp_path, monkeypatc
     log = read(tmp_path, f"{whole}\n{json.dumps(rows[5:])[:-3]}")
     assert log.events["x_px"].to_pylist() == list(range(n - 1))
     assert log.rejected["reason"].to_pylist() == ["not_json"]
+
+
+@pytest.mark.parametrize("depth", [300, 1010, 1500, 100_000])
+def test_what_is_absurdly_deep_costs_no_other_event_and_none_is_there_twice(depth, tmp_path):
+    nested = "[" * depth + "1" + "]" * depth
+    deep = f'{{"type":3,"timestamp":9000,"data":{{"source":2,"type":2,"id":{nested}}}}}'
+    log = read(tmp_path, "\n".join([json.dumps(moves(1)), deep, json.dumps(moves(2))]))
+    assert log.n_rows == 9
+    assert log.rejected["reason"].to_pylist() == ["not_json"] * (depth > 1000)
+    log = read(tmp_path, f"[{json.dumps(moves(1))},{deep}]")
+    assert log.n_rows == 5

@@ -248,13 +248,16 @@ class Walk:
             if value is _NOT_PARSED:
                 mark = self._mark()
                 value, end = self.part(text, pos, self.root, 0)
-            else:
-                self.value(value, self.root, 0)
         except (ValueError, IndexError, RecursionError):
             if mark:
                 self._forget(mark)
             self._damaged(text[pos:line_end])
             return line_end
+        if not mark:
+            try:
+                self.value(value, self.root, 0)
+            except RecursionError:  # so deep that Python can't compare it
+                self._stranger("not_json")
         if self.number == before:
             self._nothing(value)
         return end

@@ -152,7 +152,7 @@ class Batches(Findings):
             x, y, offset_ms = (
                 [position["x"] for position in positions],
                 [position["y"] for position in positions],
-                [position.get("timeOffset", 0) for position in positions],
+                [position["timeOffset"] for position in positions],
             )
         except (KeyError, TypeError, AttributeError):
             objects = [position if isinstance(position, dict) else {} for position in positions]
