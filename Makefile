@@ -16,6 +16,7 @@ setup: $(READY) ## Make .venv with everything pinned (constraints.txt), with uv 
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found (hint: make PYTHON=/path/to/python3.11)" >&2; exit 1; }
+	@echo "setup: making .venv" >&2
 	$(PYTHON) -m venv .venv
 	$(BIN)/python .ci/install.py '.[dev]'
 	@touch $(READY)

@@ -10,7 +10,10 @@ import ast
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # pip's setting: uv's variable, and what separates several values there.
 VARIABLES = {
@@ -25,6 +28,7 @@ VARIABLES = {
     "timeout": ("UV_HTTP_TIMEOUT", " "),
 }
 PIP = [sys.executable, "-m", "pip"]
+SILENCE_S = 10.0  # so long nothing is said, at most
 SECTIONS = ("global", "install", ":env:")  # a later one wins
 
 
@@ -69,6 +73,24 @@ def install_with_uv(arguments: list[str]) -> bool:
     return running.returncode == 0
 
 
+@contextmanager
+def shown_work() -> Iterator[None]:
+    """Say every few seconds that the installation goes on."""
+    start, is_done = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not is_done.wait(SILENCE_S):
+            say(f"{time.monotonic() - start:.0f} s")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        teller.join()
+
+
 def say(what: str) -> None:
     """Print one line of progress."""
     print(f"setup: {what}", file=sys.stderr, flush=True)
@@ -78,13 +100,14 @@ def main(wanted: list[str]) -> int:
     """Install what is `wanted`, in pip's words, and return the exit code."""
     start = time.monotonic()
     arguments = ["--constraint", "constraints.txt", "--editable", *wanted]
-    if os.environ.get("POINTERPRINT_INSTALLER") == "pip" or not install_with_uv(arguments):
-        say("pip installs what constraints.txt pins (some minutes)")
-        # The build backend warns of editable installs, which is what this is.
-        environ = os.environ | {"PYTHONWARNINGS": "ignore"}
-        done = subprocess.run([*PIP, "install", *arguments], env=environ, check=False)
-        if done.returncode:
-            return done.returncode
+    with shown_work():
+        if os.environ.get("POINTERPRINT_INSTALLER") == "pip" or not install_with_uv(arguments):
+            say("pip installs what constraints.txt pins (some minutes)")
+            # The build backend warns of editable installs, which is what this is.
+            environ = os.environ | {"PYTHONWARNINGS": "ignore"}
+            done = subprocess.run([*PIP, "install", *arguments], env=environ, check=False)
+            if done.returncode:
+                return done.returncode
     say(f"ready after {time.monotonic() - start:.0f} s")
     return 0
 

@@ -24,6 +24,7 @@ from flows.console import (
     print_message,
     print_throughput,
     shown_progress,
+    shown_work,
     stoppable,
     stopped_text,
 )
@@ -228,7 +229,8 @@ def train(
     from pipeline.storage.paths import as_path
 
     job = TrainJob(stores, to, settings, simulate, resume, tuple(feedback or ()), force)
-    evaluation = finish(train(job), print_epoch)
+    with shown_work("training"):
+        evaluation = finish(train(job), print_epoch)
     _print(f"{evaluation_text(evaluation)}\n{as_path(to)}")
 
 
@@ -244,7 +246,8 @@ def enroll(
     from flows.jobs.sessions import EnrollJob, enroll
 
     _require(stores, "enroll", "STORE")
-    profiles = enroll(EnrollJob(stores, model, device))
+    with shown_work("enrolling"):
+        profiles = enroll(EnrollJob(stores, model, device))
     text = profiles.to_string(index=False, float_format="{:.2f}".format)
     _print(profiles.to_dict("records") if json else text)
 
@@ -354,7 +357,8 @@ def evaluate(
     from flows.jobs.evaluate import EvaluateJob, evaluate
     from model.text import evaluation_text
 
-    evaluation = evaluate(EvaluateJob(scores, labels, tuple(store or ()), to, by))
+    with shown_work("evaluating"):
+        evaluation = evaluate(EvaluateJob(scores, labels, tuple(store or ()), to, by))
     _print(evaluation.to_json() if json else evaluation_text(evaluation))
 
 
@@ -379,7 +383,8 @@ def audit(
     from model.text import audit_text
 
     _require(stores, "audit", "STORE")
-    found = audit(AuditJob(stores, labels, scores, task, to, seed))
+    with shown_work("auditing"):
+        found = audit(AuditJob(stores, labels, scores, task, to, seed))
     _print(found.to_json() if json else audit_text(found))
 
 

@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -99,6 +100,9 @@ def plain_warnings() -> Iterator[None]:
             logger.setLevel(level)
 
 
+SILENCE_S: Final = 5.0
+"""So long nothing is said, at most."""
+
 QUIET: Final[ContextVar[bool]] = ContextVar("QUIET", default=False)
 """Whether --quiet was asked for."""
 
@@ -136,6 +140,27 @@ def shown_progress(verb: str) -> Iterator[Callable[[Progress], None]]:
     finally:
         if console.is_terminal:
             bar.stop()
+
+
+@contextmanager
+def shown_work(verb: str) -> Iterator[None]:
+    """Show every few seconds that a job works which can't say how far it is."""
+    if QUIET.get():
+        yield
+        return
+    began, is_done = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not is_done.wait(SILENCE_S):
+            print_message(f"{verb}: {time.monotonic() - began:.0f} s")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        teller.join()
 
 
 def print_message(text: str) -> None:

@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from conftest import ROOT
 from tiny import TINY, untrained
 
 import flows.cli
+from flows import console
 from flows.cli import app, main
 from flows.jobs.inputs import today
 from model.config import RunConfig
@@ -416,3 +418,15 @@ def test_a_day_is_one_of_the_settings_time_zone(run, folder):
         assert partition.name.removeprefix("ingest_date=") == today()
         days.append(partition.name)
     assert days[0] > days[1]
+
+
+def test_a_job_that_cant_say_how_far_it_is_says_that_it_works(monkeypatch, capsys):
+    monkeypatch.setattr(console, "SILENCE_S", 0.01)
+    with console.shown_work("evaluating"):
+        time.sleep(0.2)
+    assert capsys.readouterr().err.startswith("evaluating: 0 s\nevaluating: 0 s\n")
+    token = console.QUIET.set(True)
+    with console.shown_work("evaluating"):
+        time.sleep(0.1)
+    console.QUIET.reset(token)
+    assert capsys.readouterr().err == ""

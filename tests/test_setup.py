@@ -5,6 +5,7 @@ import io
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import browser
@@ -144,3 +145,10 @@ def test_help_names_each_target():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     for target in ("setup", "demo", "test", "test-all", "check", "browser", "bench"):
         assert f"  make {target} " in done.stdout
+
+
+def test_setting_up_is_never_silent_for_long(monkeypatch, capsys):
+    monkeypatch.setattr(install, "SILENCE_S", 0.01)
+    with install.shown_work():
+        time.sleep(0.2)
+    assert capsys.readouterr().err.startswith("setup: 0 s\nsetup: 0 s\n")
