@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.errors import ColumnsError, LogError
@@ -305,3 +306,27 @@ def test_a_column_of_states_alone_says_what_an_event_is(tmp_path):
     sessions = read(tmp_path, "\n".join(["timestamp,button,state,x,y", *rows]))
     kinds = [Kind.MOVE, Kind.DOWN, Kind.UP, Kind.SCROLL, Kind.MOVE]
     assert sessions.kind.tolist() == kinds
+
+
+IN_CELLS = {
+    "an event a row": [{"session_id": s, "id": i, "event": json.dumps(e)} for s, events in (("v", A), ("w", B)) for i, e in enumerate(events)],
+    "an event over columns": [{"session_id": s, "type": e["type"], "timestamp": e["timestamp"], "data": json.dumps(e["data"])} for s, events in (("v", A), ("w", B)) for e in events],
+    "a recording a row": [{"recording_id": s, "created_at": "2025-05-23", "events": json.dumps(events)} for s, events in (("v", A), ("w", B))],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", IN_CELLS)
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_events_in_the_cells_of_a_table_are_read(layout, kind, quoting, tmp_path):
+    frame = pd.DataFrame(IN_CELLS[layout])
+    path = tmp_path / f"log.{kind}"
+    if kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="," if kind == "csv" else "\t", quoting=quoting)
+    report = ingest_logs([path], tmp_path / "store", ingest_date=DAY)
+    sessions = load_sessions([tmp_path / "store"])
+    assert counts(sessions) == both("v", "w")
+    assert report.rejected == {}
+    assert set(sessions.source) == {"rrweb"}

@@ -7,6 +7,7 @@ from itertools import zip_longest
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Int64
 
@@ -14,6 +15,7 @@ from pipeline.errors import LogError
 from pipeline.readers.common import log_files
 from pipeline.readers.common.columns import KNOWN, SAMPLE_ROWS, Sample, read_columns
 from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile
+from pipeline.readers.common.json_files import as_lines, kind_of_rows, read_events
 from pipeline.readers.common.limits import limits
 from pipeline.readers.common.tabular import check_doubles, check_width, to_log
 from pipeline.storage.paths import StoragePath
@@ -55,7 +57,11 @@ def _read(file: LogFile) -> Iterator[Log]:
             parquet.iter_batches(SAMPLE_ROWS, row_groups=[0] if parquet.num_row_groups else []),
             None,
         )
-        sample = _sample(names, pa.table([]) if first is None else pa.Table.from_batches([first]))
+        head = pa.table([]) if first is None else pa.Table.from_batches([first])
+        if kind := _kind_of_events(head):
+            yield from read_events(file, kind, as_lines(_rows(parquet.iter_batches())))
+            return
+        sample = _sample(names, head)
         reading = read_columns(file.columns, sample, file.path, file.is_named)
         check_doubles(list(names), reading.names.values(), file.path)
         table = _flat(
@@ -64,6 +70,30 @@ def _read(file: LogFile) -> Iterator[Log]:
         table = pa.table({ours: table[name] for ours, name in reading.names.items()})
         line = np.arange(1, table.num_rows + 1)
         yield to_log(table, line, REJECTED.empty_table(), "parquet", file, reading)
+
+
+def _kind_of_events(head: pa.Table) -> str | None:
+    """Return `rrweb` or `posthog` if the first rows have such events in their cells."""
+    text = [
+        c for c in head.schema if pa.types.is_string(c.type) or pa.types.is_large_string(c.type)
+    ]
+    if not text or not any(_holds_json(head[column.name]) for column in text):
+        return None
+    return kind_of_rows(as_lines(_rows(head.to_batches())))
+
+
+def _holds_json(column: pa.ChunkedArray) -> bool:
+    return bool(pc.any(pc.match_substring_regex(column, r"^\s*[{\[]")).as_py())
+
+
+def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, object]]:
+    """Give the rows; a moment as text."""
+    for batch in batches:
+        columns = [
+            column.cast(pa.string()) if pa.types.is_temporal(column.type) else column
+            for column in batch.columns
+        ]
+        yield from pa.RecordBatch.from_arrays(columns, batch.schema.names).to_pylist()
 
 
 def _is_flattened(column: pa.Field) -> bool:
