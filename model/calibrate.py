@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Real, Shaped
-from scipy.special import expit, logit
 
+from model.logistic import expit, logit
 from pipeline.errors import DataError
 
 UPPER: Final = 0.95

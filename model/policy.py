@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped
-from scipy.special import expit, logit
 
 from model.bootstrap import FEW_GROUPS
 from model.config import PolicyConfig
+from model.logistic import expit, logit
 from pipeline.errors import ConfigError, DataError
 
 _TINY = 1e-6  # a score nearer to 0 or 1 counts as this near
@@ -117,7 +117,8 @@ def _at_budget(reference: Mapping[float, float] | None, budget: float) -> float 
     if reference is None:
         return None
     known = sorted(reference)
-    return float(np.interp(np.log(budget), np.log(known), logit([reference[b] for b in known])))
+    reached = np.array([reference[budget_] for budget_ in known])
+    return float(np.interp(np.log(budget), np.log(known), logit(reached)))
 
 
 @dataclass(frozen=True)

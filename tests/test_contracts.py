@@ -46,6 +46,27 @@ def test_drawing_and_training_load_no_flows_databases_or_plots(module):
     assert heavy & set(result.stdout.split()) == set()
 
 
+def test_scoring_loads_nothing_that_training_or_plots_alone_need(tmp_path):
+    logs = ROOT / "sample_data" / "logs" / "human.csv"
+    arguments = ["score", str(logs), "--model", "starter", "--to", str(tmp_path / "scores")]
+    script = (
+        "import sys\n"
+        "from flows.cli import main\n"
+        "try:\n"
+        f"    main({arguments!r})\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print(*(name.partition('.')[0] for name in sys.modules))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(result.stdout.splitlines()[-1].split())
+    assert "flax" in loaded
+    heavy = {"orbax", "scipy", "sklearn", "matplotlib", "PIL", "prefect", "duckdb"}
+    assert heavy & loaded == set()
+
+
 def test_pipeline_is_folders_by_subject_and_three_files():
     files = {path.stem for path in (ROOT / "pipeline").glob("*.py")}
     assert files == {"__init__", "config", "errors", "schemas"}

@@ -16,12 +16,11 @@ from flows.jobs import replays
 from model.run import load_model, save_model
 from pipeline.errors import SchemaError
 from pipeline.replay import signature
+from pipeline.replay.codes import REPEATED, REPLAY
 from pipeline.replay.null_model import ViewNullModel, fit_null_model, fit_view_null_model
 from pipeline.replay.search import (
     FEWEST,
     MAX_LOG_RATIO,
-    REPEATED,
-    REPLAY,
     _log_ratio,
     find_replays,
     with_replays,

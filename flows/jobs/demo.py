@@ -23,7 +23,7 @@ from rasterize.canvas import Canvas
 DEMO_CONFIG = RunConfig(
     canvas=Canvas(cell_px=8.0),
     simulate=SimulateConfig(per_session=6),
-    train=TrainConfig(epochs=20, steps_per_epoch=50),
+    train=TrainConfig(epochs=10, steps_per_epoch=50),
     augment=AugmentConfig(throttled_share=0.25),
 )
 

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from flows.jobs.inputs import each_sessions
 from flows.jobs.partition import publish_scores, staged_scores, summary_lines
 from flows.jobs.progress import Progress
-from flows.jobs.replays import mark_replays
 from flows.jobs.shards import ScoringRun, score_by_processes, score_on_cluster, score_shard
 from model.registry import resolve_run
 from model.run import TrainedModel, load_model
@@ -91,6 +90,8 @@ def score(job: ScoreJob) -> Generator[Progress, None, StoragePath]:
             _refuse_sources_without_logs(job, run, shards)
             rows = staged_scores(run.staged, shards)
             if run.keeps_recordings:
+                from flows.jobs.replays import mark_replays  # it loads SciPy
+
                 history = each_sessions(job.history, job.format, job.columns)
                 rows = mark_replays(run.staged, len(shards), history, model)
             manifest = publish_scores(

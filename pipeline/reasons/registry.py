@@ -17,7 +17,7 @@ from jaxtyping import Float64
 
 from pipeline.features import motion
 from pipeline.features.motion import Measured, SessionMotion, measure_motion
-from pipeline.replay.search import REPEATED, REPLAY
+from pipeline.replay.codes import REPEATED, REPLAY
 from pipeline.sessions.sessions import Sessions
 
 

@@ -11,19 +11,21 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float, Float32, Float64, Int64, Real, Shaped
-from scipy.spatial import cKDTree
 
 from pipeline.errors import SchemaError
 from pipeline.replay.signature import VIEWS, Signatures, View, sign
 from pipeline.schemas import REFERENCE, check_schema
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.records import parse_record, record_json
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +49,8 @@ class ViewNullModel:
     spread: float = _LEAST_SPREAD  # how sessions differ in it: an intraclass correlation
 
     @cached_property
-    def _tree(self) -> cKDTree:
-        return cKDTree(self.reference)
+    def _tree(self) -> "cKDTree":
+        return _tree_of(self.reference)
 
     def radius(
         self, vectors: Float32[np.ndarray, "movements dimensions"]
@@ -85,6 +87,12 @@ class ViewNullModel:
     def _rate(self) -> float:
         """Return the accidents within ratio 1, for each pair of movements."""
         return self.excess * K_NEAREST / len(self.reference)
+
+
+def _tree_of(vectors: Float32[np.ndarray, "movements dimensions"]) -> "cKDTree":
+    from scipy.spatial import cKDTree  # a tenth of a second that only replays need to wait for
+
+    return cKDTree(vectors)
 
 
 NullModel = Mapping[View, ViewNullModel]
@@ -147,7 +155,7 @@ def _sample(signatures: Signatures, rng: np.random.Generator) -> Signatures:
 def _measure(even: ViewNullModel, found: Signatures) -> tuple[float, float]:
     """Return excess and spread of the accidents among `found`, who are not in the reference."""
     radius = even.radius(found.vector)
-    near = cKDTree(found.vector).query_ball_point(found.vector, _FIT_RATIO * radius)
+    near = _tree_of(found.vector).query_ball_point(found.vector, _FIT_RATIO * radius)
     mine = np.repeat(np.arange(len(found)), [len(others) for others in near])
     other = np.concatenate([np.asarray(others, np.int64) for others in near])
     is_accident = found.session[mine] != found.session[other]

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from scipy.spatial import cKDTree
 from scipy.special import betaincc, betaln, expit, gammaln, logit
 
+from pipeline.replay.codes import REPEATED, REPLAY
 from pipeline.replay.null_model import NullModel, ViewNullModel
 from pipeline.replay.signature import Recordings, Signatures
 from pipeline.schemas import SCORES
@@ -317,8 +318,6 @@ def _best(findings: Sequence[_Finding]) -> _Finding:
 
 
 REPLAY_SHARE: Final = 0.05  # of frauds, before anything is known: one in twenty is a replay
-REPLAY: Final = "replay_of_session"
-REPEATED: Final = "repeated_movements"
 
 
 def log_odds(scores: pa.Table) -> Float64[np.ndarray, " sessions"]:

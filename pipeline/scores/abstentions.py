@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.special import betainc
 
 from pipeline.config import AbstainIs
 from pipeline.schemas import SCORES
@@ -80,6 +79,10 @@ def abstaining_accounts(tally: Tally) -> list[AbstainingAccount]:
     others_n, others_k = n.sum() - n, k.sum() - k
     rate = (others_k + 1) / (others_n + 2)  # one more of each kind: none seen isn't none ever
     named = np.array([name is not None for name in names], bool)
+    if not (named & (k >= _FEWEST)).any():
+        return []
+    from scipy.special import betainc  # a fifth of a second that most days need not wait for
+
     chance = betainc(np.maximum(k, 1), n - k + 1, rate)  # P(k or more of n)
     p_value = np.minimum(chance * max(named.sum(), 1), 1)
     is_odd = named & (k >= _FEWEST) & (k / n >= _TIMES * rate) & (p_value <= _CHANCE)
