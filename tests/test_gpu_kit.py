@@ -48,7 +48,8 @@ def test_the_kit_runs_on_a_cpu_with_jax_and_flax_alone(tmp_path):
     assert len(drawn) == 7
     assert [name for name, right in drawn.items() if right == "no"] == ["product, bfloat16"]
     assert results["scoring"][0]["sessions/s"] > 0
-    assert 0 < results["scoring"][0]["share of the roofline"] < 2
+    assert results["scoring"][0]["share of the roofline"] > 0
+    assert 0 < results["scoring"][0]["share without memory"] < 1
     assert results["training"][0]["steps/s"] > 0
     text = (tmp_path / "gpu.md").read_text()
     assert "No GPU found" in text
