@@ -570,7 +570,7 @@ def prune(
     settings: SettingsFile = None,
     set_: Sets = None,
 ) -> None:
-    """Delete older sessions, scores, drift, pictures, and logs that are in the store."""
+    """Delete older sessions, scores, drift, pictures, verdicts, and logs that are in the store."""
     from datetime import date
 
     from flows.jobs.inputs import today
@@ -589,7 +589,11 @@ def forget(
     account: Annotated[str, Parameter(help="The account_id.")],
     reports: Annotated[
         list[Path] | None,
-        Parameter(negative=(), help="Folders with reports (*.html); those that name it go too."),
+        Parameter(
+            negative=(),
+            help="Folders with reports (*.html) that go if they name it. Default: where the scores "
+            "lie, and `reports` there.",
+        ),
     ] = None,
     yes: Yes = False,
     settings: SettingsFile = None,

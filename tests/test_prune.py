@@ -88,6 +88,16 @@ def test_only_what_is_older_goes_and_a_dry_run_changes_nothing(site, tmp_path):
         require_ingested(site.store, OLD)  # never published as an empty day
 
 
+def test_verdicts_go_with_the_sessions_that_they_are_about(site, tmp_path):
+    (tmp_path / "old.csv").write_text("session_id,label\nann-1,fraud\n")
+    add_feedback(site.store, tmp_path / "old.csv", pd.Timestamp("2026-10-02", tz="UTC"))
+    (tmp_path / "new.csv").write_text("session_id,label\nbob-2,fraud\n")
+    add_feedback(site.store, tmp_path / "new.csv", pd.Timestamp("2026-11-02", tz="UTC"))
+    found = prune(PruneJob(site, 30, TODAY, delete=True))
+    assert [one.day for one in found if one.kind == "feedback"] == ["2026-10-02"]
+    assert read_feedback(site.store)["session_id"].to_pylist() == ["bob-2"]
+
+
 def test_what_was_pruned_does_not_come_back_from_its_log(site):
     text = (site.logs[0] / "ann1.csv").read_text()
     prune(PruneJob(site, 30, TODAY, delete=True))
@@ -169,6 +179,15 @@ def test_an_account_is_forgotten_everywhere_and_the_receipt_says_where_not(site,
     for path, content in files(tmp_path).items():
         is_manifest = path.name.startswith("_manifest-")  # the names of logs stay known
         assert path.name in kept_names or is_manifest or b"ann-" not in content, path
+
+
+def test_reports_beside_the_scores_are_found_without_being_named(site, tmp_path):
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for folder in (tmp_path, tmp_path / "reports", tmp_path / "elsewhere"):
+        (folder / "day.html").write_text('<title>pointerprint report</title>["ann-2"]')
+    assert forget(ForgetJob(site, "ann", delete=True)).counts["reports"] == 2
+    assert [path.parent.name for path in tmp_path.rglob("day.html")] == ["elsewhere"]
 
 
 def test_who_is_forgotten_does_not_come_back_from_the_log(site):

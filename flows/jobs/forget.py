@@ -50,7 +50,8 @@ class ForgetJob:
     Attributes:
         settings: Where stores, scores, models lie.
         account: The account_id.
-        reports: Folders whose pages (*.html, below them too) are looked through.
+        reports: Folders whose pages (*.html, below them too) are looked through; none: those beside
+            the scores, and in `reports/` there.
         delete: False: only count.
     """
 
@@ -188,13 +189,22 @@ def _rewrite(path: StoragePath, mask: Mask, own: Set[str] = frozenset()) -> None
 def _forget_pages(job: ForgetJob, own: Set[str], receipt: Receipt) -> None:
     """Delete pages that name the account or one of its sessions."""
     quoted = [_as_page_has_it(name) for name in (job.account, *own)]
+    for path in sorted(_pages(job)):
+        text = path.read_text(errors="replace")
+        if "pointerprint" in text and any(name in text for name in quoted):
+            receipt.counts["reports"] += 1
+            if job.delete:
+                path.unlink()
+
+
+def _pages(job: ForgetJob) -> Iterator[Path]:
+    """Give the pages of the folders named; if none is, those beside the scores, and in reports/."""
     for folder in job.reports:
-        for path in sorted(folder.rglob("*.html")):
-            text = path.read_text(errors="replace")
-            if "pointerprint" in text and any(name in text for name in quoted):
-                receipt.counts["reports"] += 1
-                if job.delete:
-                    path.unlink()
+        yield from folder.rglob("*.html")
+    home = as_path(job.settings.scores).parent
+    if not job.reports and not isinstance(home, RemotePath):
+        yield from home.glob("*.html")
+        yield from (home / "reports").rglob("*.html")
 
 
 def _as_page_has_it(name: str) -> str:

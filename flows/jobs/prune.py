@@ -1,4 +1,4 @@
-"""Delete what is older than some days: sessions, scores, drift, pictures, logs that were ingested.
+"""Delete what is older than some days: sessions, scores, drift, pictures, verdicts, ingested logs.
 
 Each deletion is whole or not at all for readers, and the next run completes one that was killed.
 What was ingested stays known by its hash, so that no old log comes in anew.
@@ -16,12 +16,13 @@ from typing import Literal
 from flows.settings import Settings
 from pipeline.errors import ConfigError
 from pipeline.ingest.find import find_logs
-from pipeline.storage.paths import RemotePath, StoragePath, as_path, remove_tree
+from pipeline.sessions.feedback import feedback_folder
+from pipeline.storage.paths import RemotePath, StoragePath, as_path, open_parquet, remove_tree
 from pipeline.storage.publish import REPLACED, lock, remove_if_empty, staging_folder, write_json
 from pipeline.storage.shards import alone_with
 from pipeline.storage.store import Part, known_files, part_paths, quarantine_folder
 
-PrunedKind = Literal["store", "quarantine", "scores", "drift", "picture", "log"]
+PrunedKind = Literal["store", "quarantine", "scores", "drift", "picture", "log", "feedback"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def prune(job: PruneJob) -> list[Pruned]:
     found += _store(job)
     found += _partitions(job, "scores", as_path(settings.scores))
     found += _partitions(job, "drift", as_path(settings.drift))
+    found += _feedback(job, as_path(settings.store))
+    found += _feedback(job, as_path(settings.scores))
     return found
 
 
@@ -137,6 +140,20 @@ def _partitions(
                 with alone_with(partition):
                     _delete_partition(partition)
             yield Pruned(kind, day, partition, n_bytes)
+
+
+def _feedback(job: PruneJob, table: StoragePath) -> Iterator[Pruned]:
+    """Give files of verdicts, the latest older than the first day: their sessions are older yet."""
+    with lock(feedback_folder(table)):
+        for path in feedback_folder(table).glob("part-*.parquet"):
+            with open_parquet(path) as parquet:
+                given_at = max(parquet.read(columns=["given_at"])["given_at"].to_pylist())
+            day = given_at.astimezone(job.settings.schedule.zone).date().isoformat()
+            if day < job.first_day:
+                n_bytes = path.stat().st_size
+                if job.delete:
+                    path.unlink()
+                yield Pruned("feedback", day, path, n_bytes)
 
 
 def _delete_partition(partition: StoragePath) -> None:

@@ -35,6 +35,8 @@ SERVER_DEFAULTS: Final = {
     ),
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "5",
     "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "10",
+    # Runs of more than 90 days ago, whose pages show accounts, are deleted from its database.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "true",
 }
 """Of the server that `serve` starts."""
 
