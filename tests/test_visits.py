@@ -111,6 +111,7 @@ def test_a_day_of_visits_alone_is_scored_and_reported(visits, tmp_path):
     text = page.read_text()
     assert "v1" in text
     assert "no_events" in text
+    assert '"reference":[{' not in text  # a visit has no path to compare with
 
 
 def test_what_needs_events_says_that_visits_have_none(visits, tmp_path):

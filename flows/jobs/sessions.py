@@ -122,6 +122,8 @@ def simulate(job: SimulateJob) -> int:
     with lock(to):
         for number, sessions in enumerate(read_sessions(job.store)):
             legitimate = sessions.take(~sessions.is_fraud).with_events()
+            if not len(legitimate):
+                continue
             synthetic = simulate_sessions(legitimate, bots, job.per_session, job.seed)
             decides = f"{number} {job.seed} {job.per_session} {bots}"
             part = Part(to, today(), part_hash([*sessions.source_sha256, decides]))

@@ -72,7 +72,7 @@ function scoreParts(row) {
 function reasonParts(row, block) {
   const parts = [];
   if (row.abstained) parts.push(element("p", { className: "notice" }, "Not scored. ", ABSTAINED[row.abstained] ?? row.abstained));
-  if (row.recorder_known === false) {
+  if (row.recorder_known === false && !row.abstained) {
     parts.push(element("p", { className: "notice" }, "The model's level was not set for this recorder, ", named(row.recorder),
       ": the score may be too high or too low, as all scores of this recorder may be."));
   }

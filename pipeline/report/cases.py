@@ -56,6 +56,7 @@ def gather(parts: Iterable[Sessions], cases: pa.Table, suspected: set[str | None
             path = path_json(sessions, int(i), longest=LONGEST_BESIDE)
             found.originals[sessions.session_id[i]] = _beside(sessions, int(i)) | {"path": path}
         is_reference = _is_in(sessions.account_id, accounts) & ~sessions.is_fraud
+        is_reference &= sessions.n_events > 0
         for i in np.flatnonzero(is_reference & ~_is_in(sessions.session_id, suspected)):
             _keep_latest(found.reference.setdefault(sessions.account_id[i], []), sessions, int(i))
     return found
