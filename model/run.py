@@ -43,7 +43,7 @@ CALIBRATION: Final = "calibration.json"
 POLICY: Final = "policy.json"
 NULL_MODEL: Final = Path("replay", "chance.json")
 NULL_REFERENCE: Final = Path("replay", "reference.parquet")
-PEOPLE: Final = Path("prints", "people.npz")
+PEOPLE_PRINT: Final = Path("prints", "people.npz")
 RECORDERS: Final = "recorders.json"
 LEVEL_REFERENCE: Final = "level_reference.json"
 _AGAIN: Final = "train the model again"
@@ -137,8 +137,8 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     if model.reference_ranges is not None:
         write_json(model.reference_ranges.to_json(), folder / REFERENCE_RANGES_FILE)
     if model.people is not None:
-        (folder / PEOPLE).parent.mkdir(parents=True, exist_ok=True)
-        model.people.save(folder / PEOPLE)
+        (folder / PEOPLE_PRINT).parent.mkdir(parents=True, exist_ok=True)
+        model.people.save(folder / PEOPLE_PRINT)
     if model.starter is not None:
         write_record(model.starter, folder / STARTER_MARK)
     save_levels(model, folder)
@@ -171,7 +171,7 @@ def _load(folder: Path, where: StoragePath, budget: float | None) -> TrainedMode
     check_manifest(folder, where)
     scorer = SCORERS[config.task].load(folder, config)
     policy = read_record(Policy, folder / POLICY, _AGAIN)
-    people = folder / PEOPLE
+    people = folder / PEOPLE_PRINT
     return TrainedModel(
         config,
         scorer,

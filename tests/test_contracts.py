@@ -106,7 +106,7 @@ def public_names(path: Path) -> set[str]:
 
 def test_no_public_name_is_defined_twice():
     conventional = {"FORMAT", "Result", "log"}  # a reader's format, a type variable, a logger
-    commands = {"cli", "flows"}  # a command and a flow are named like the job that they call
+    commands = {"cli", "entrypoints"}  # a command and a flow are named like the job that they call
     modules = defaultdict(list)
     for package in ("pipeline", "rasterize", "model", "flows"):
         for path in sorted((ROOT / package).rglob("*.py")):

@@ -93,7 +93,7 @@ class Clue(NamedTuple):
     key: str
 
 
-class Shape(NamedTuple):
+class ObjectShape(NamedTuple):
     """What an object is by its keys and those of the objects in it."""
 
     is_row: bool  # it has a place and a time
@@ -106,9 +106,9 @@ class Shapes:
 
     def __init__(self, asked: Mapping[str, str]) -> None:
         self._asked = asked  # the file's name of an identifier -> its role
-        self._known: dict[tuple, Shape] = {}
+        self._known: dict[tuple, ObjectShape] = {}
 
-    def of(self, found: Mapping[str, Any]) -> Shape:
+    def of(self, found: Mapping[str, Any]) -> ObjectShape:
         """Return the shape of an object."""
         inner = [
             (key, *self._inner_names(key, value))
@@ -130,7 +130,7 @@ class Shapes:
             return (_ROWS,)
         return ("x", "y") if is_place_pair(key, value) else ()
 
-    def _shape(self, found: Mapping[str, Any], inner: Sequence[tuple[str, ...]]) -> Shape:
+    def _shape(self, found: Mapping[str, Any], inner: Sequence[tuple[str, ...]]) -> ObjectShape:
         names = [*found, *(name for _, *names in inner for name in names)]
         axes = {role[0] for name in names if (role := place_role(name))}
         own = [(0, key, key, None, key) for key in found if not isinstance(found[key], dict)]
@@ -144,7 +144,7 @@ class Shapes:
             for rank, name, word, outer, key in own + inside
             if (role := self._role(name, word))
         ]
-        return Shape(
+        return ObjectShape(
             # What lies beside rows is a target, or a summary.
             axes == {"x", "y"} and any(map(time_role, names)) and _ROWS not in names,
             sorted(clues, key=lambda clue: clue.rank),
@@ -356,7 +356,9 @@ class Walk:
                         self._visit(inside, "no_events")  # a recording without any
             self.is_direct = False
 
-    def _found(self, take: Callable, found: Mapping[str, Any], shape: Shape, scope: Scope) -> None:
+    def _found(
+        self, take: Callable, found: Mapping[str, Any], shape: ObjectShape, scope: Scope
+    ) -> None:
         self.number += 1
         scope = self._named(found, shape, scope)
         scope.use()
@@ -381,7 +383,7 @@ class Walk:
         self._packed_left -= len(text)
         return parse(text.decode("utf-8", "surrogatepass" if packed[:1] in "{[" else "replace"))
 
-    def _named(self, found: Mapping[str, Any], shape: Shape, outer: Scope) -> Scope:
+    def _named(self, found: Mapping[str, Any], shape: ObjectShape, outer: Scope) -> Scope:
         """Return the scope of an event or a row: a new one if it names something."""
         ids, names = self._identifiers(found, shape)
         return self.scope_in(outer, ids, names) if ids else outer
@@ -394,7 +396,7 @@ class Walk:
         return self._scopes[key]
 
     def _identifiers(
-        self, found: Mapping[str, Any], shape: Shape
+        self, found: Mapping[str, Any], shape: ObjectShape
     ) -> tuple[dict[str, str], dict[str, str]]:
         """Return the identifiers in an object, or in objects beside its events, and their names."""
         ids: dict[str, str] = {}
