@@ -4,6 +4,7 @@ No NumPy, pandas, JAX or Prefect is imported until a command needs it, so that `
 """
 
 import json as json_
+import os
 import signal
 import sys
 import time
@@ -710,7 +711,7 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
 def _print(result: object) -> None:
     """Print a result: text and paths as they are, lists and mappings as JSON."""
     is_json = isinstance(result, (dict, list))
-    print(json_.dumps(result, indent=2, default=str) if is_json else result)
+    print(json_.dumps(result, indent=2, default=str) if is_json else result, flush=True)
 
 
 def _columns(text: str | None) -> dict[str, str]:
@@ -796,5 +797,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PointerprintError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except BrokenPipeError:  # who reads the result has seen enough: `pointerprint health | head -1`
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - else Python complains at its end
+        sys.exit(SIGNALLED + signal.SIGPIPE)
     finally:
         QUIET.reset(token)
