@@ -238,13 +238,12 @@ class OwnerConfig:
         mirrored: Add pseudo-speakers: the same people with left and right swapped.
         paces: Add pseudo-speakers: the same people taking so many times as long.
         windows_per_session: At most, spread evenly over a long session.
-        hold_out: What each fold holds out: people or sessions; `auto` takes people where there are
-            enough.
+        hold_out: What each fold holds out: people, or days of sessions (single sessions of who has
+            only one day); `auto` takes people where there are enough.
         enough_people: With `auto`: fewer people than this, and sessions are held out.
         folds: Folds of people or sessions: each is scored by a model of the others.
         min_confidence: A profile of less confidence abstains.
-        threshold_confidence: `policy.confidence` of this task: another day differs from the one
-            that thresholds were set on.
+        threshold_confidence: `policy.confidence` of this task.
     """
 
     window: WindowConfig = field(default_factory=lambda: WindowConfig(max_events=128))
@@ -261,7 +260,7 @@ class OwnerConfig:
     enough_people: int = 20
     folds: int = 5
     min_confidence: float = 0.3
-    threshold_confidence: float = 0.75
+    threshold_confidence: float = 0.5
 
     def __post_init__(self) -> None:
         """Check that the values are in range."""

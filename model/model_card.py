@@ -53,7 +53,11 @@ def fraud_card(model: TrainedModel, split: Split, evaluation: Evaluation) -> str
 
 
 def owner_card(
-    model: TrainedModel, split: Split, evaluation: Evaluation, by_length: pd.DataFrame
+    model: TrainedModel,
+    split: Split,
+    evaluation: Evaluation,
+    by_length: pd.DataFrame,
+    next_day: pd.DataFrame,
 ) -> str:
     """Return the card of a model of the owner task as Markdown."""
     inputs, config = model.scorer.inputs, model.config.owner
@@ -98,6 +102,8 @@ def owner_card(
             "| windows compared | trials | AUC | EER |",
             "|---|---|---|---|",
             *lengths,
+            "",
+            *_next_day(next_day),
         ],
         plots=_PLOTS,
         limits=[
@@ -109,6 +115,27 @@ def owner_card(
             "`immature_profile`.",
         ],
     )
+
+
+def _next_day(figures: pd.DataFrame) -> list[str]:
+    """Return what to expect of the next day, as the folds show it."""
+    rows = [
+        f"| {row['account']} | {row['enrolled']} | {row['budget']:.1%} | {row['flagged']:,} of "
+        f"{row['sessions']:,}: {row['fpr']:.1%} ({row['fpr_low']:.1%} to {row['fpr_high']:.1%}) | "
+        f"{row['recall']:.1%} of {row['impostors']:,} |"
+        for row in figures.to_dict("records")
+    ]
+    return [
+        "What to expect of the next day: sessions before an account's latest day are enrolled, "
+        "whole sessions of that day are scored, by thresholds of the other folds; of an account "
+        "seen on one day it is the latest session, so another day may bring more. *Learnt* "
+        "accounts had earlier sessions in training, *new* ones are enrolled later. Intervals are "
+        "over accounts.",
+        "",
+        "| account | sessions enrolled | target FPR | owners flagged | impostors flagged |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
 
 
 def _card(

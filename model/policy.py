@@ -80,12 +80,14 @@ def fit_policy(
     n_independent: int | None = None,
     weights: Float[np.ndarray, " sessions"] | None = None,
     reference: Mapping[float, float] | None = None,
+    prior_people: int = PRIOR_PEOPLE,
 ) -> Policy:
     """Return thresholds from calibrated `scores` of legitimate sessions, and whose they are.
 
     `n_independent` is the number of independent sessions, where those that are scored overlap.
     `weights` say how much a session counts; without them each person counts alike. `reference` are
-    the scores that people elsewhere reach, by target FPR: what few people are drawn towards.
+    the scores that people elsewhere reach, by target FPR: what few people are drawn towards, as
+    strongly as if it were `prior_people` of them.
 
     People are resampled: the `confidence` quantile of the resampled rates must not be above the
     target.
@@ -101,15 +103,17 @@ def fit_policy(
     sample = _Sample(scores.astype(np.float32), codes, of_person, n_independent, config)
     thresholds, lowest = [], -np.inf
     for budget in sorted(config.budgets, reverse=True):
-        found = sample.fit_threshold(budget, _at_budget(reference, budget), lowest)
+        found = sample.fit_threshold(budget, _at_budget(reference, budget), lowest, prior_people)
         thresholds.insert(0, found)
         lowest = found.threshold
     return Policy(config.budget, tuple(thresholds), len(names), n_independent)
 
 
-def score_reference(score_of: Callable[[float], float]) -> dict[float, float]:
-    """Return `MANY_RECORDERS` as scores; `score_of` takes spreads above the median to a score."""
-    return {budget: score_of(spreads) for budget, spreads in MANY_RECORDERS.items()}
+def score_reference(
+    score_of: Callable[[float], float], spreads_at: Mapping[float, float] = MANY_RECORDERS
+) -> dict[float, float]:
+    """Return a reference as scores; `score_of` takes spreads above the median to a score."""
+    return {budget: score_of(spreads) for budget, spreads in spreads_at.items()}
 
 
 def _at_budget(reference: Mapping[float, float] | None, budget: float) -> float | None:
@@ -135,7 +139,9 @@ class _Sample:
     def n_people(self) -> int:
         return int(self.person.max()) + 1
 
-    def fit_threshold(self, budget: float, reference: float | None, lowest: float) -> Threshold:
+    def fit_threshold(
+        self, budget: float, reference: float | None, lowest: float, prior_people: int
+    ) -> Threshold:
         """Return the threshold for one target FPR, and how far to trust it.
 
         `reference` is in log odds; the threshold of a lower target FPR is at least `lowest`.
@@ -158,7 +164,7 @@ class _Sample:
         elif self.n_people < FEW_GROUPS:
             note = f"set on {self.n_people} people: how much others differ isn't known"
         if reference is not None:
-            share = self.n_people / (self.n_people + PRIOR_PEOPLE) if is_shown else 0.0
+            share = self.n_people / (self.n_people + prior_people) if is_shown else 0.0
             own = logit(np.clip(np.float64(threshold), _TINY, 1 - _TINY))
             threshold = np.float32(expit(share * own + (1 - share) * reference))
         threshold = max(threshold, np.float32(lowest))

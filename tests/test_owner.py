@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from model.owner.train import CrossFit, PopulationData, assign_folds, owned_sess
 from model.owner.trials import (
     WHOLE,
     Trials,
+    days_of_accounts,
     join_trials,
     make_trials,
     split_enrolment,
@@ -394,10 +396,37 @@ def test_frauds_short_sessions_and_those_of_nobody_are_not_enrolled(model):
 # --- trials
 
 
-def test_the_longer_half_of_an_accounts_sessions_makes_its_profile():
-    paths = [[(16 * i, i, 0) for i in range(n)] for n in (10, 30, 20, 40, 12)]
-    sessions = make_sessions(*paths, account_id=np.array(["a", "a", "b", "b", "c"], object))
-    assert split_enrolment(sessions).tolist() == [False, True, False, True, False]
+def at_times(*started_at: str | None, accounts: str, lengths: Sequence[int] = ()) -> Sessions:
+    """Return sessions that began then; None: not known."""
+    lengths = lengths or [10] * len(started_at)
+    return make_sessions(
+        *([(16 * i, i, 0) for i in range(n)] for n in lengths),
+        account_id=np.array(list(accounts), object),
+        started_at=np.array([time or "NaT" for time in started_at], "datetime64[us]"),
+    )
+
+
+def test_what_was_before_an_accounts_latest_day_makes_its_profile():
+    days = ("2026-11-03T09", "2026-11-01T09", "2026-11-03T08", "2026-11-02T23")
+    assert split_enrolment(at_times(*days, accounts="aaaa")).tolist() == [False, True, False, True]
+    # Of one day the latest session is tested; one session is no profile.
+    hours = ("2026-11-01T09", "2026-11-01T11", "2026-11-01T10", "2026-11-01T10")
+    assert split_enrolment(at_times(*hours, accounts="aaab")).tolist() == [True, False, True, False]
+
+
+def test_where_times_are_not_known_all_but_the_shortest_session_make_the_profile():
+    sessions = at_times(*[None] * 5, accounts="aabba", lengths=(10, 30, 20, 40, 12))
+    assert split_enrolment(sessions).tolist() == [False, True, False, True, True]
+    some = at_times(None, "2026-11-02", "2026-11-01", accounts="aaa", lengths=(30, 20, 10))
+    assert split_enrolment(some).tolist() == [True, True, False]
+
+
+def test_days_are_held_out_whole_where_an_account_has_several():
+    days = ("2026-11-01T09", "2026-11-01T11", "2026-11-02T10", "2026-11-01T10", None)
+    sessions = at_times(*days, accounts="aaabb")
+    found = days_of_accounts(sessions)
+    assert found[0] == found[1] != found[2]
+    assert found[3:].tolist() == sessions.session_id[3:].tolist()
 
 
 def test_trials_compare_each_part_with_its_own_account_and_others(model):
@@ -415,9 +444,9 @@ def test_trials_compare_each_part_with_its_own_account_and_others(model):
 
 def test_trials_of_several_sets_are_joined_with_their_sessions():
     ones = np.ones(2, np.int64)
-    trials = Trials(
-        np.array([0, 1]), np.array(["a", "b"]), ones, ones, np.zeros(2), np.zeros(2, np.int8)
-    )
+    ratio, label, learnt = np.zeros(2), np.zeros(2, np.int8), np.ones(2, bool)
+    accounts = np.array(["a", "b"])
+    trials = Trials(np.array([0, 1]), accounts, ones, ones, ratio, label, ones, learnt)
     joined = join_trials([(np.array([4, 7]), trials), (np.array([5, 2]), trials)])
     assert joined.session.tolist() == [4, 7, 5, 2]
     assert joined.account.tolist() == ["a", "b", "a", "b"]
@@ -452,9 +481,9 @@ def learnt_from(monkeypatch) -> list[dict[str, set[str]]]:
         seen.append({"person": set(person[session]), "n_sessions": len(np.unique(session))})
         return fit(images, session, person, config, seed)
 
-    def compare_and_record(config, population, enrolled, held):
-        seen[-1] |= {"enrolled": enrolled, "held": held}
-        return compared(config, population, enrolled, held)
+    def compare_and_record(config, population, enrolled, held, is_learnt):
+        seen[-1] |= {"enrolled": enrolled, "held": held, "is_learnt": is_learnt}
+        return compared(config, population, enrolled, held, is_learnt)
 
     monkeypatch.setattr(owner_train, "fit_population", fit_and_record)
     monkeypatch.setattr(owner_train, "_fold_trials", compare_and_record)
@@ -465,8 +494,13 @@ def test_no_person_crosses_folds_of_people(learnt_from):
     sessions = hands(6, 4)
     config = replace(OWNER, owner=replace(OWNER.owner, hold_out="people", folds=3))
     found = CrossFit(config, sessions, PopulationData(config, sessions))
-    assert len(learnt_from) == 3
+    assert [fold["is_learnt"] for fold in learnt_from] == [False, True] * 3
+    n_held = 0
     for fold in learnt_from:
+        n_held += len(fold["held"])
+        if fold["is_learnt"]:  # their earlier sessions teach, those that are tested don't
+            assert fold["n_sessions"] == 4 * (24 - len(fold["held"]))
+            continue
         # Pseudo-speakers are named after whom they were made from.
         teachers = {name.split(" ")[0] for name in fold["person"]}
         assert len(teachers) == 4
@@ -475,9 +509,10 @@ def test_no_person_crosses_folds_of_people(learnt_from):
         assert people == set(fold["enrolled"].account_id)
         assert not people & teachers
         assert not set(fold["held"].session_id) & set(fold["enrolled"].session_id)
-    held = np.concatenate([fold["held"].session_id for fold in learnt_from])
+    assert n_held == 2 * 6
+    held = np.concatenate([fold["held"].session_id for fold in learnt_from[::2]])
     assert sorted(held) == sorted(found.held.session_id)
-    assert len(held) == 12  # of each person the shorter half
+    assert len(held) == 6  # of each person the last
     own = found.trials.label == 0
     tried = found.held.account_id[found.trials.session[own]]
     np.testing.assert_array_equal(found.trials.account[own], tried)
@@ -531,7 +566,7 @@ def test_a_run_of_the_owner_task_has_no_network(crowd_run):
     assert isinstance(load_model(crowd_run).scorer, OwnerScorer)
     assert not (crowd_run / "checkpoint").exists()
     assert {path.name for path in (crowd_run / "profiles").iterdir()} == {
-        "population.npz", "profiles.parquet", "prints.parquet",
+        "population.npz", "profiles.parquet", "prints.parquet", "levels.json",
     }  # fmt: skip
 
 
@@ -595,7 +630,7 @@ def test_enrolling_again_changes_nothing(run, tmp_path):
 def test_prints_decide_no_score(model):
     profiles = model.scorer.profiles
     without = Profiles(profiles.table, profiles.prints.slice(0, 0), profiles.population)
-    bare = replace(model, scorer=OwnerScorer(model.config, without))
+    bare = replace(model, scorer=OwnerScorer(model.config, without, model.scorer.levels))
     assert bare.model_id == model.model_id
     found = [score_sessions(each, "m", hands(2), "r", datetime.now(UTC)) for each in (model, bare)]
     assert found[0]["fraud_score"].equals(found[1]["fraud_score"])

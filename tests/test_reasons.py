@@ -28,7 +28,7 @@ from pipeline.reasons.registry import (
     MEASURES,
     measure_sessions,
 )
-from pipeline.reasons.words import PEOPLE, measured_in_words
+from pipeline.reasons.words import OF_PEOPLE, measured_in_words
 from pipeline.schemas import REASONS, Kind
 from pipeline.sessions.sessions import concatenate_sessions
 
@@ -342,7 +342,7 @@ def test_every_measure_names_its_quantity_and_its_unit():
     for measure in (MEASURES | ACCOUNT_MEASURES).values():
         assert measure.words
         assert not (measure.unit and measure.share_of)
-        said = measured_in_words(measure, 0.0, 0.02, 0.2, PEOPLE)
+        said = measured_in_words(measure, 0.0, 0.02, 0.2, OF_PEOPLE)
         quantity, _, value = said.partition("; ")[0].rpartition(": ")
         assert quantity.lower() == measure.words.lower()
         is_named = measure.unit or measure.share_of or "1: all the same" in quantity
@@ -367,7 +367,7 @@ def test_every_measure_names_its_quantity_and_its_unit():
 )  # fmt: skip
 def test_what_was_measured_is_said_with_quantity_unit_and_range(name, values, said):
     measure = (MEASURES | ACCOUNT_MEASURES)[name]
-    assert measured_in_words(measure, *values, PEOPLE) == said
+    assert measured_in_words(measure, *values, OF_PEOPLE) == said
 
 
 LEVELS = {"stray_share": (0.01, 0.03, 0.1, 0.5, 1.0), "speed_variation": (0.4, 0.5, 1.0, 1.5, 2.0)}

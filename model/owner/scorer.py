@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float, Float32, Float64, Int64, Shaped
 
 from model.config import InputConfig, PanelsConfig, RunConfig
 from model.network import differentiable_print
+from model.owner.levels import OwnerLevels
 from model.owner.population import Population, Posterior, SessionEmbeddings, session_means
 from model.owner.profiles import Profiles, compare_with_profiles
 from model.prints import Prints, input_windows, session_prints, window_counts
@@ -22,8 +23,12 @@ from pipeline.errors import SchemaError
 from pipeline.reasons.account import AccountRanges
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows
+from pipeline.storage.records import read_record, record_json, write_record
 from rasterize.draw import density
 from rasterize.motion import Paths
+
+OWNER_LEVELS: Final = Path("profiles", "levels.json")
+"""The file of a RUN that holds the levels; RUNs of earlier versions have none."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class OwnerScorer:
 
     config: RunConfig
     profiles: Profiles
+    levels: OwnerLevels | None = None  # None: logits are the log ratios as they are
     can_be_compared: ClassVar[bool] = False  # it is fitted to all sessions it is measured on
 
     @staticmethod
@@ -61,19 +67,32 @@ class OwnerScorer:
         account = sessions.account_id
         ratio = compare_with_profiles(of_sessions, account, profiles, population)
         ratio[of_sessions.n_windows == 0] = np.nan
+        logits = self._adjusted(ratio, of_sessions.n_windows, account)
         of_windows = SessionEmbeddings(embeddings, np.ones(len(windows), np.int64))
         each = compare_with_profiles(of_windows, account[windows.session], profiles, population)
+        logits_of_windows = self._adjusted(each, of_windows.n_windows, account[windows.session])
         is_known = np.array([name in profiles for name in account], bool)
         is_confident = np.array([bool(profiles.get(name)) for name in account], bool)
         words = [np.array("no_profile", object), np.array("immature_profile", object)]
         nothing = np.full(len(sessions), None, object)
         return Predictions(
             windows=windows,
-            of_window=-np.nan_to_num(each).astype(np.float32),
-            of_session=-ratio,
+            of_window=np.nan_to_num(logits_of_windows).astype(np.float32),
+            of_session=logits,
             events_of_window=windows.stop - windows.start,
             abstain=np.select([~is_known, ~is_confident], words, nothing),
         )
+
+    def _adjusted(
+        self,
+        ratio: Float64[np.ndarray, " rows"],
+        n_windows: Int64[np.ndarray, " rows"],
+        account: Shaped[np.ndarray, " rows"],
+    ) -> Float64[np.ndarray, " rows"]:
+        """Return the logits of log ratios."""
+        if self.levels is None:
+            return -ratio
+        return self.levels.adjust(ratio, n_windows, self.levels.knows(account))
 
     def explain(self, sessions: Sessions, people: Prints | None) -> Explain:
         """Return what weighs windows by the gradient of their session's log ratio."""
@@ -82,6 +101,9 @@ class OwnerScorer:
         own, n_windows = prints.mean_images, prints.n_windows
         reference, gradient = np.zeros((2, len(sessions), *shape), np.float32)
         profiles = self.profiles.confident(self.config.owner.min_confidence)
+        scale = np.ones(len(sessions))
+        if self.levels is not None:
+            scale = self.levels.slope(n_windows, self.levels.knows(sessions.account_id))
         for i, account in enumerate(sessions.account_id):
             found = self.profiles.print_of(account, shape) if profiles.get(account) else None
             if found is not None and n_windows[i]:
@@ -90,7 +112,8 @@ class OwnerScorer:
                 slope = _ratio_slope(
                     population, profiles[account], ends.mean(axis=0), int(n_windows[i])
                 )
-                gradient[i] = -(slope @ population.axes).reshape(shape)  # of "not the owner"
+                of_ratio = (slope @ population.axes).reshape(shape)
+                gradient[i] = -scale[i] * of_ratio  # of "not the owner"
         panels = self.inputs.panels
         return lambda paths, of: linear_weights(panels, paths, reference[of], gradient[of])
 
@@ -106,12 +129,16 @@ class OwnerScorer:
         """Give the population, and of enrolled sessions all but what is there for reasons alone."""
         for array in self.profiles.population.arrays().values():
             yield array.tobytes()
+        if self.levels is not None:
+            yield json.dumps(record_json(self.levels), sort_keys=True).encode()
         for row in self.profiles.deciding_rows():
             yield json.dumps(row, sort_keys=True).encode()
 
     def save(self, folder: Path) -> None:
-        """Write the profiles and the population."""
+        """Write the profiles, the population and the levels."""
         self.profiles.save(folder)
+        if self.levels is not None:
+            write_record(self.levels, folder / OWNER_LEVELS)
 
     @classmethod
     def load(cls, folder: Path, config: RunConfig) -> "OwnerScorer":
@@ -121,7 +148,11 @@ class OwnerScorer:
             raise SchemaError(
                 folder, "its profiles don't fit config.json beside them", "train the model again"
             )
-        return cls(config, profiles)
+        path = folder / OWNER_LEVELS
+        levels = None
+        if path.is_file():
+            levels = read_record(OwnerLevels, path, "train the model again")
+        return cls(config, profiles, levels)
 
     def enroll(self, sessions: Sessions, device: str = "") -> "OwnerScorer":
         """Return the scorer with the prints of legitimate `sessions` in their accounts' profiles.
@@ -134,7 +165,7 @@ class OwnerScorer:
         prints = session_prints(self.inputs, sessions)
         has_any = np.flatnonzero(prints.n_windows)
         added = self.profiles.extended(sessions.take(has_any), prints.take(has_any), device)
-        return OwnerScorer(self.config, added)
+        return OwnerScorer(self.config, added, self.levels)
 
 
 def embed(

@@ -1,31 +1,40 @@
 """Train a model of the owner task: how people differ, calibration, thresholds, figures by folds."""
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Bool, Float64, Int64, Shaped
 
 from model.calibrate import Calibration, fit_calibration
 from model.config import RunConfig
 from model.evaluate import Evaluation, evaluate_scores
 from model.metrics import roc_curve
 from model.model_card import owner_card
+from model.owner.figures import flagged_trials, next_day
+from model.owner.levels import (
+    NEXT_DAY,
+    PRIOR_ACCOUNTS,
+    OwnerLevels,
+    account_hashes,
+    fit_owner_levels,
+)
 from model.owner.population import Population, fit_population
 from model.owner.profiles import Profiles
 from model.owner.scorer import OwnerScorer, embed
 from model.owner.trials import (
     WHOLE,
     Trials,
+    days_of_accounts,
     join_trials,
     make_trials,
     split_enrolment,
     with_pseudo_speakers,
 )
-from model.policy import Policy, fit_policy
+from model.policy import Policy, fit_policy, score_reference
 from model.prints import input_windows, print_of_people, window_counts
 from model.run import TrainedModel
 from model.train import Epoch
@@ -53,8 +62,8 @@ def train_owner(
 ) -> Generator[Epoch, None, TrainingResult]:
     """Learn from accounts' own sessions how people differ. There are no epochs, nor a state.
 
-    Calibration, thresholds and figures come from folds: each fold of people (of sessions, where
-    people are few) is scored by what the others teach. What is published is fitted to everybody, as
+    Calibration, thresholds and figures come from folds: each fold of people (of days, where people
+    are few) is scored by what the others teach. What is published is fitted to everybody, as
     scikit-learn's `CalibratedClassifierCV(ensemble=False)` does it.
     """
     if simulate:
@@ -65,10 +74,11 @@ def train_owner(
     data = PopulationData(config, sessions)
     cross_fit = CrossFit(config, sessions, data)
     split = split_in_folds(sessions, config, cross_fit.fold)
-    calibration, policy = calibrate_trials(cross_fit.trials, cross_fit.held.account_id, config)
-    evaluation, by_length = evaluate_folds(cross_fit)
+    levels, calibration, policy = calibrate_trials(cross_fit.trials, cross_fit.held, config)
+    levels = replace(levels, accounts=account_hashes(sessions.account_id))
+    found = evaluate_folds(cross_fit)
     ranges = fit_reference_ranges(sessions, sessions.account_id)
-    scorer = OwnerScorer(config, Profiles.empty(data.population()))
+    scorer = OwnerScorer(config, Profiles.empty(data.population()), levels)
     model = TrainedModel(
         config,
         scorer,
@@ -82,10 +92,14 @@ def train_owner(
     return TrainingResult(
         model=model,
         split=split,
-        evaluation=evaluation,
-        metrics=evaluation.to_json() | {"by_evidence": by_length.to_dict("records")},
+        evaluation=found.evaluation,
+        metrics=found.evaluation.to_json()
+        | {
+            "by_evidence": found.by_length.to_dict("records"),
+            "next_day": found.next_day.to_dict("records"),
+        },
         reference=training_reference(model, sessions, split, ()),
-        card=owner_card(model, split, evaluation, by_length),
+        card=owner_card(model, split, found.evaluation, found.by_length, found.next_day),
     )
 
 
@@ -139,16 +153,18 @@ class PopulationData:
 
 
 class CrossFit:
-    """Trials of folds of people, or of sessions, each against the population of all other folds.
+    """Trials of folds of people, or of days, each against what all other folds teach.
 
-    Where people are held out, the longer half of their sessions makes the profile. Where sessions
-    are held out, the profile is made of the account's other sessions, as it will be in use.
+    Where people are held out, sessions before each one's latest day make the profile, and the rest
+    is tested twice: as that of an account that the population does not know, and of one whose
+    earlier days it was fitted to. Where days are held out, the profile is made of the account's
+    other days, and only the latter is known.
     """
 
     def __init__(self, config: RunConfig, sessions: Sessions, data: PopulationData):
         self.config = config
         by_people = config.owner.hold_out == "people"
-        group = sessions.account_id if by_people else sessions.session_id
+        group = sessions.account_id if by_people else days_of_accounts(sessions)
         self.fold = assign_folds(group, config.owner.folds, config.seed)
         makes_profile = split_enrolment(sessions) & by_people
         self.held = sessions.take(~makes_profile)
@@ -158,10 +174,12 @@ class CrossFit:
             enrolled = sessions.take(own & makes_profile if by_people else ~own)
             rows = np.flatnonzero(own & ~makes_profile)
             tested = sessions.take(rows)
-            trials = _fold_trials(config, data.population(~own), enrolled, tested)
             # Sessions are counted among all that are tested, not in the fold alone.
             rank = np.cumsum(~makes_profile)[rows] - 1
-            parts.append((rank, trials))
+            for is_learnt in (False, True) if by_people else (True,):
+                teaches = ~own | makes_profile if is_learnt else ~own
+                trials = _fold_trials(config, data.population(teaches), enrolled, tested, is_learnt)
+                parts.append((rank, trials))
             distances.append(_feature_distances(enrolled, tested, trials, config))
         self.trials = join_trials(parts)
         self.fold_of_trial = self.fold[~makes_profile][self.trials.session]
@@ -178,9 +196,12 @@ def assign_folds(
 
 
 def calibrate_trials(
-    trials: Trials, account: Shaped[np.ndarray, " sessions"], config: RunConfig
-) -> tuple[Calibration, Policy]:
-    """Fit calibration and thresholds to trials; an impostor is as likely as the owner."""
+    trials: Trials, held: Sessions, config: RunConfig
+) -> tuple[OwnerLevels, Calibration, Policy]:
+    """Fit levels, calibration and thresholds to trials; an impostor is as likely as the owner.
+
+    Few accounts are drawn towards what owners elsewhere reach on another day.
+    """
     n_impostor = trials.label.sum()
     n_genuine = len(trials.label) - n_impostor
     if not (n_impostor and n_genuine):
@@ -191,27 +212,49 @@ def calibrate_trials(
             "bring accounts with at least two sessions each",
         )
     weights = np.where(trials.label == 1, n_genuine / n_impostor, 1.0)
-    calibration = fit_calibration(-trials.ratio, trials.label, weights)
     genuine = trials.take(trials.label == 0)
-    scores = calibration.apply(-genuine.ratio)
-    policy = replace(config.policy, confidence=config.owner.threshold_confidence)
-    return calibration, fit_policy(scores, account[genuine.session], policy)
+    is_whole = genuine.length == WHOLE
+    levels = fit_owner_levels(genuine.ratio, genuine.n_windows, is_whole, genuine.is_learnt)
+    calibration = fit_calibration(_logits(levels, trials), trials.label, weights)
+    policy = fit_policy(
+        calibration.apply(_logits(levels, genuine)),
+        held.account_id[genuine.session],
+        replace(config.policy, confidence=config.owner.threshold_confidence),
+        n_independent=len(np.unique(genuine.session)),
+        reference=score_reference(calibration.score_of, NEXT_DAY),
+        prior_people=PRIOR_ACCOUNTS,
+    )
+    return levels, calibration, policy
 
 
-def evaluate_folds(found: CrossFit) -> tuple[Evaluation, pd.DataFrame]:
-    """Return the figures of whole sessions, and AUC and EER by the number of windows compared.
+def _logits(levels: OwnerLevels, trials: Trials) -> Float64[np.ndarray, " trials"]:
+    return levels.adjust(trials.ratio, trials.n_windows, trials.is_learnt)
 
-    Each fold is scored by the calibration and thresholds of the others.
-    """
-    rows = []
+
+@dataclass(frozen=True)
+class OwnerFigures:
+    """What the folds say, each scored by levels, calibration and thresholds of the others."""
+
+    evaluation: Evaluation  # of whole sessions, of accounts new to the population if there are any
+    by_length: pd.DataFrame  # AUC and EER by the number of windows compared
+    next_day: pd.DataFrame  # FPR and recall of each target FPR, by kind and sessions enrolled
+
+
+def evaluate_folds(found: CrossFit) -> OwnerFigures:
+    """Return the figures of the trials of all folds."""
+    rows, flagged = [], []
+    is_learnt = bool(found.trials.is_learnt.all())
     for number in np.unique(found.fold_of_trial):
         own = found.fold_of_trial == number
-        fitted = calibrate_trials(found.trials.take(~own), found.held.account_id, found.config)
+        fitted = calibrate_trials(found.trials.take(~own), found.held, found.config)
         whole = found.trials.take(own & (found.trials.length == WHOLE))
-        rows.append(_as_scores(found.held, whole, *fitted))
+        levels, calibration, policy = fitted
+        score = calibration.apply(_logits(levels, whole)).astype(np.float32)
+        flagged.append(flagged_trials(whole, found.held.account_id, score, policy))
+        rows.append(_as_scores(found.held, whole.take(whole.is_learnt == is_learnt), *fitted))
     table, labels = (pd.concat(frames, ignore_index=True) for frames in zip(*rows, strict=True))
     evaluation = evaluate_scores(table, labels, found.distances, task="owner")
-    return evaluation, _by_length(found.trials)
+    return OwnerFigures(evaluation, _by_length(found.trials), next_day(pd.concat(flagged)))
 
 
 def split_in_folds(
@@ -229,13 +272,18 @@ def split_in_folds(
 
 
 def _fold_trials(
-    config: RunConfig, population: Population, enrolled: Sessions, tested: Sessions
+    config: RunConfig,
+    population: Population,
+    enrolled: Sessions,
+    tested: Sessions,
+    is_learnt: bool,
 ) -> Trials:
     """Compare sessions with their own account's profile and others'."""
     scorer = OwnerScorer(config, Profiles.empty(population)).enroll(enrolled)
     windows, embeddings = embed(population, scorer.inputs, tested)
     n_others = _OTHERS[config.owner.hold_out]
-    return make_trials(embeddings, windows.session, tested, scorer.profiles, n_others, config.seed)
+    found, seed = scorer.profiles, config.seed
+    return make_trials(embeddings, windows.session, tested, found, n_others, seed, is_learnt)
 
 
 def _feature_distances(
@@ -258,10 +306,14 @@ def _claims(held: Sessions, trials: Trials) -> list[str]:
 
 
 def _as_scores(
-    sessions: Sessions, trials: Trials, calibration: Calibration, policy: Policy
+    sessions: Sessions,
+    trials: Trials,
+    levels: OwnerLevels,
+    calibration: Calibration,
+    policy: Policy,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return trials as rows of a scores table, and their labels."""
-    score = calibration.apply(-trials.ratio).astype(np.float32)
+    score = calibration.apply(_logits(levels, trials)).astype(np.float32)
     own = sessions.account_id[trials.session]
     claims = _claims(sessions, trials)
     table = pd.DataFrame(

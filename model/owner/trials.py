@@ -62,6 +62,12 @@ class Trials:
     n_windows: Int64[np.ndarray, " trials"]
     ratio: Float64[np.ndarray, " trials"]  # log likelihood, this account's owner against anyone
     label: Int8[np.ndarray, " trials"]  # 1: an impostor
+    n_enrolled: Int64[np.ndarray, " trials"]  # sessions in that profile
+    is_learnt: Bool[np.ndarray, " trials"]  # whether the population was fitted to them too
+
+    def __len__(self) -> int:
+        """Return the number of comparisons."""
+        return len(self.ratio)
 
     def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Trials":
         """Return the trials at `chosen`."""
@@ -77,15 +83,32 @@ def join_trials(parts: Sequence[tuple[Int64[np.ndarray, " _own"], Trials]]) -> T
 
 
 def split_enrolment(sessions: Sessions) -> Bool[np.ndarray, " sessions"]:
-    """Return which sessions make the profiles: each account's longer half; the rest is tested.
+    """Return which sessions make the profiles: those before each account's latest day.
 
-    An account with one session has no profile: its session is compared with the others'.
+    The rest is tested, as the next day will be scored. Of an account seen on one day it is the
+    latest session; of one whose times aren't known, the shortest. An account with one session has
+    no profile: its session is compared with the others'.
     """
-    frame = pd.DataFrame({"account": sessions.account_id, "n_events": sessions.n_events})
-    by_length = frame.sort_values("n_events", ascending=False, kind="stable")
-    rank = by_length.groupby("account").cumcount().reindex(frame.index)
-    n_sessions = frame.groupby("account")["n_events"].transform("size").to_numpy(np.int64)
-    return rank.to_numpy() < n_sessions // 2
+    frame = pd.DataFrame({"account": sessions.account_id, "at": sessions.started_at})
+    of_account = frame.groupby("account")
+    is_timed = of_account["at"].transform("count") == of_account["at"].transform("size")
+    day = frame["at"].dt.floor("D")
+    has_days = is_timed & (day.groupby(frame["account"]).transform("nunique") > 1)
+    is_before = day < day.groupby(frame["account"]).transform("max")
+    at_us = sessions.started_at.astype("datetime64[us]").astype(np.int64)
+    ordered = frame.assign(order=np.where(is_timed, at_us, -sessions.n_events))
+    ordered = ordered.sort_values("order", kind="stable")
+    from_last = ordered.groupby("account").cumcount(ascending=False).reindex(frame.index)
+    return np.where(has_days, is_before, from_last > 0)  # of equal sessions the last in order
+
+
+def days_of_accounts(sessions: Sessions) -> Shaped[np.ndarray, " sessions"]:
+    """Return a name for each account's day; of an account that isn't seen on two, its sessions'."""
+    frame = pd.DataFrame({"account": sessions.account_id, "at": sessions.started_at})
+    day = frame["at"].dt.floor("D")
+    n_days = day.groupby(frame["account"]).transform("nunique").to_numpy()
+    whose = [f"{account} {at}" for account, at in zip(frame["account"], day, strict=True)]
+    return np.where((n_days > 1) & day.notna(), whose, sessions.session_id)
 
 
 def make_trials(
@@ -95,8 +118,12 @@ def make_trials(
     profiles: Profiles,
     n_others: int,
     seed: int = 0,
+    is_learnt: bool = True,
 ) -> Trials:
-    """Compare parts of `sessions` with their own account and `n_others` drawn at random."""
+    """Compare parts of `sessions` with their own account and `n_others` drawn at random.
+
+    `is_learnt` says whether the population was fitted to what the profiles are made of.
+    """
     known = profiles.confident(min_confidence=0.0)
     accounts = np.array(sorted(known), object)
     rng = np.random.default_rng(seed)
@@ -117,6 +144,7 @@ def make_trials(
     mean = (total[last] - total[first]) / np.maximum(n_windows, 1)[:, None]
     claims = np.array(account, object)
     whose = np.array(session, np.int64)
+    enrolled = profiles.table["account_id"].to_pandas().value_counts()
     return Trials(
         session=whose,
         account=claims,
@@ -126,6 +154,8 @@ def make_trials(
             SessionEmbeddings(mean, n_windows), claims, known, profiles.population
         ),
         label=(claims != sessions.account_id[whose]).astype(np.int8),
+        n_enrolled=enrolled.reindex(claims).to_numpy(np.int64),
+        is_learnt=np.full(len(claims), is_learnt),
     )
 
 

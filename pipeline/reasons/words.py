@@ -7,8 +7,8 @@ from pipeline.reasons.registry import Measure
 
 _UNITS: Final = {"1/s": "per second", "px/s2": "px/s²"}  # as analysts read them
 
-PEOPLE: Final = "legitimate sessions"
-ACCOUNT: Final = "this account's enrolled sessions"
+OF_PEOPLE: Final = "legitimate sessions"
+OF_ACCOUNT: Final = "this account's enrolled sessions"
 
 
 def measured_in_words(measure: Measure, value: float, low: float, high: float, whose: str) -> str:

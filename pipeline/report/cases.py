@@ -14,7 +14,7 @@ from pipeline.reasons.account import AccountRanges
 from pipeline.reasons.find import find_reasons
 from pipeline.reasons.reference import ReferenceRanges
 from pipeline.reasons.registry import ACCOUNT_MEASURES, CODES, DIFFERS, MEASURES, UNLIKE_PROFILE
-from pipeline.reasons.words import ACCOUNT, PEOPLE, measured_in_words
+from pipeline.reasons.words import OF_ACCOUNT, OF_PEOPLE, measured_in_words
 from pipeline.report.page import LONGEST_BESIDE, path_json
 from pipeline.sessions.feedback import UNDECIDED, Verdict
 from pipeline.sessions.sessions import Sessions, concatenate_sessions
@@ -207,7 +207,7 @@ def measured_reasons(
     measured: dict[str, list[dict[str, Any]]] = {}
     for row in find_reasons(sessions, reference, ranges, is_flagged).to_pylist():
         measure = (MEASURES | ACCOUNT_MEASURES)[row["measure"]]
-        whose = ACCOUNT if row["code"] in (UNLIKE_PROFILE, DIFFERS) else PEOPLE
+        whose = OF_ACCOUNT if row["code"] in (UNLIKE_PROFILE, DIFFERS) else OF_PEOPLE
         low, high = row["usual_low"], row["usual_high"]
         reason = {
             "code": row["code"],
