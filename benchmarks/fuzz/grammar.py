@@ -223,7 +223,7 @@ def rrweb_event(choose: Choose) -> object:
 
 def packed(choose: Choose, content: bytes) -> str:
     """Return bytes packed as rrweb's packer does it, or PostHog, or not quite."""
-    squeezed = zlib.compress(content) if choose.number(0, 1) else gzip.compress(content)
+    squeezed = zlib.compress(content) if choose.number(0, 1) else gzip.compress(content, mtime=0)
     return _torn(choose, squeezed).decode("latin1")
 
 
