@@ -16,8 +16,8 @@ from typing import Final
 import pyarrow as pa
 
 from pipeline.errors import SchemaError
-from pipeline.kinds import Button as Button
-from pipeline.kinds import Kind as Kind
+from pipeline.sessions.kinds import Button as Button
+from pipeline.sessions.kinds import Kind as Kind
 
 SYNTHETIC_MARK: Final = "~"
 """A simulated session is named `<session it was made from>~<generator>-<n>`."""

@@ -15,7 +15,7 @@ from pipeline.features.quantities import (
     step_px,
     turn_rad,
 )
-from pipeline.kinds import Kind
+from pipeline.sessions.kinds import Kind
 from pipeline.sessions.windows import Points
 from rasterize.panels import Motion
 

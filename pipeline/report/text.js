@@ -37,11 +37,6 @@ function scoreText(score) {
   return score.toFixed(3);
 }
 
-/** A measured number with as many digits as it deserves. */
-function numberText(value) {
-  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
-  return value.toLocaleString("en", { maximumFractionDigits: digits });
-}
 
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 

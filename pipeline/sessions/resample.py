@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from pipeline.config import ResampleConfig
-from pipeline.kinds import Kind
 from pipeline.sessions.jumps import find_jumps
+from pipeline.sessions.kinds import Kind
 from pipeline.sessions.sessions import EVENT_COLUMNS, Sessions
 from pipeline.sessions.windows import Windows
 
