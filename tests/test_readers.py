@@ -177,6 +177,14 @@ def test_parquet_is_read_with_its_timestamps(tmp_path):
     assert log.events["line"].to_pylist() == [1, 2, 3]
 
 
+def test_a_parquet_file_may_have_two_columns_of_one_name_that_is_not_read(tmp_path):
+    names = ["session_id", "t_ms", "x", "y", "note", "note"]
+    columns = [["a"], [1], [2], [3], ["first"], ["second"]]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(c) for c in columns], names), sink)
+    assert rows(read(tmp_path, sink.getvalue(), "log.parquet")) == [("a", 1000, 2, 3)]
+
+
 def test_a_parquet_row_is_quoted_as_json(tmp_path):
     path = tmp_path / "log.parquet"
     pq.write_table(pa.table({"session_id": ["a", "b"], "x": [1, 2]}), path)

@@ -75,9 +75,11 @@ def _read(file: LogFile) -> Iterator[Log]:
 def _kind_of_events(head: pa.Table) -> str | None:
     """Return `rrweb` or `posthog` if the first rows have such events in their cells."""
     text = [
-        c for c in head.schema if pa.types.is_string(c.type) or pa.types.is_large_string(c.type)
+        column
+        for column in head.columns
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     ]
-    if not text or not any(_holds_json(head[column.name]) for column in text):
+    if not any(map(_holds_json, text)):
         return None
     return kind_of_rows(as_lines(_rows(head.to_batches())))
 
