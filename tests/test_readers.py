@@ -185,6 +185,15 @@ def test_a_parquet_file_may_have_two_columns_of_one_name_that_is_not_read(tmp_pa
     assert rows(read(tmp_path, sink.getvalue(), "log.parquet")) == [("a", 1000, 2, 3)]
 
 
+def test_two_columns_of_a_parquet_file_by_one_name_that_is_read_are_an_error(tmp_path):
+    names = ["session_id", "t_ms", "x", "y", "session_id"]
+    columns = [["a"], [1], [2], [3], ["b"]]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(c) for c in columns], names), sink)
+    with pytest.raises(LogError, match="more than one column is named session_id"):
+        read(tmp_path, sink.getvalue(), "log.parquet")
+
+
 def test_a_parquet_row_is_quoted_as_json(tmp_path):
     path = tmp_path / "log.parquet"
     pq.write_table(pa.table({"session_id": ["a", "b"], "x": [1, 2]}), path)

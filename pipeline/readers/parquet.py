@@ -51,7 +51,8 @@ def _check_size(n_rows: int, n_bytes: int, path: StoragePath) -> None:
 def _read(file: LogFile) -> Iterator[Log]:
     """Give the log in a Parquet file; a row's line is its number, from 1."""
     with _opened(file.path) as parquet:
-        names = _flat_names(parquet.schema_arrow)
+        columns = _flat_names(parquet.schema_arrow)
+        names = dict(columns)
         check_width(list(names), file.path)
         first = next(
             parquet.iter_batches(SAMPLE_ROWS, row_groups=[0] if parquet.num_row_groups else []),
@@ -63,7 +64,7 @@ def _read(file: LogFile) -> Iterator[Log]:
             return
         sample = _sample(names, head)
         reading = read_columns(file.columns, sample, file.path, file.is_named)
-        check_doubles(list(names), reading.names.values(), file.path)
+        check_doubles([name for name, _ in columns], reading.names.values(), file.path)
         table = _flat(
             parquet.read(columns=sorted({names[name] for name in reading.names.values()}))
         )
@@ -103,13 +104,13 @@ def _is_flattened(column: pa.Field) -> bool:
     return pa.types.is_struct(column.type) and column.name not in KNOWN
 
 
-def _flat_names(schema: pa.Schema) -> dict[str, str]:
+def _flat_names(schema: pa.Schema) -> list[tuple[str, str]]:
     """Return the names of columns, a struct's parts as `outer.inner`, and what they are part of."""
-    names = {}
+    names = []
     for column in schema:
         inner = column.type if _is_flattened(column) else []
-        parts = {f"{column.name}.{part.name}": column.name for part in inner}
-        names |= parts or {column.name: column.name}
+        parts = [(f"{column.name}.{part.name}", column.name) for part in inner]
+        names += parts or [(column.name, column.name)]
     return names
 
 
