@@ -14,8 +14,8 @@ from pipeline.errors import NotFoundError, SchemaError
 from pipeline.storage.records import load_arrays
 
 PARAMETERS: Final = "parameters.npz"
-_STATE: Final = "state.npz"
-_HISTORY: Final = "history"  # beside the numbered leaves of the state
+TRAINING_STATE: Final = "state.npz"
+HISTORY: Final = "history"  # beside the numbered leaves of the state
 
 
 def save_parameters(network: Network, folder: Path) -> None:
@@ -54,20 +54,20 @@ def save_training(folder: Path, state: object, history: list[dict]) -> None:
     """Write all that training needs to go on; the state before stays until this one is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     leaves = {str(i): np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
-    unfinished = folder / f"unfinished-{_STATE}"
-    leaves[_HISTORY] = np.array(json.dumps(history))
+    unfinished = folder / f"unfinished-{TRAINING_STATE}"
+    leaves[HISTORY] = np.array(json.dumps(history))
     np.savez(unfinished, allow_pickle=False, **leaves)
-    unfinished.replace(folder / _STATE)
+    unfinished.replace(folder / TRAINING_STATE)
 
 
 def load_training(folder: Path, state: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return what `save_training` wrote: the parts of `state`, then the history."""
-    path = folder / _STATE
+    path = folder / TRAINING_STATE
     if not path.is_file():
         raise NotFoundError(folder, "no interrupted training there", "train without --resume")
     leaves, structure = jax.tree.flatten(state)
     with np.load(path, allow_pickle=False) as found:
-        history = json.loads(str(found[_HISTORY]))
+        history = json.loads(str(found[HISTORY]))
         arrays = [found[str(i)] for i in range(len(found) - 1)]
     if [array.shape for array in arrays] != [np.shape(leaf) for leaf in leaves]:
         raise SchemaError(

@@ -29,6 +29,7 @@ from flows.console import Stopped, stoppable
 from flows.jobs.days import is_published
 from flows.prefect.environment import is_healthy
 from flows.settings import Settings, find_settings, settings_toml
+from model.checkpoint import HISTORY, TRAINING_STATE
 from model.run import load_model, save_model
 from pipeline.errors import LogError, PublishError, StorageError
 from pipeline.ingest.ingest import ingest_logs
@@ -274,14 +275,15 @@ def test_sigterm_while_training(tmp_path):
     train = command("train", store, "--to", run, "--config", tmp_path / "run.toml")
     train += ["--train.epochs", "12", "--train.patience", "12"]
     state = tmp_path / "run.training"
-    ended = stopped(train, lambda: (state / "history.json").is_file())
+    ended = stopped(train, lambda: (state / TRAINING_STATE).is_file())
     assert ended.status == 128 + signal.SIGTERM
     assert last_line(ended.said) == (
         "stopped by SIGTERM: with --resume it goes on from the last epoch that was finished"
     )
     assert "Traceback" not in ended.said
     assert not run.exists()
-    n_done = len(json.loads((state / "history.json").read_text()))
+    with np.load(state / TRAINING_STATE) as kept:
+        n_done = len(json.loads(str(kept[HISTORY])))
     assert 0 < n_done < 12
     done = subprocess.run(
         [*train, "--resume"], cwd=ROOT, check=True, capture_output=True, text=True

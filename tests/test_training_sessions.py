@@ -94,5 +94,5 @@ def test_bots_that_are_named_are_the_only_ones():
 
 def test_no_sessions_are_an_error():
     nothing = people_and_fraudsters(2, 0).take(np.zeros(0, np.int64))
-    with pytest.raises(DataError, match="no sessions"):
+    with pytest.raises(DataError, match="no session with an event"):
         training_sessions(nothing, CONFIG, simulate=True)

@@ -13,6 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from benchmarks.bots.folds import Fold
 from flows.jobs.progress import finish
 from model.calibrate import fit_calibration
+from model.checkpoint import TRAINING_STATE
 from model.config import RunConfig
 from model.fraud_training import calibrate_network
 from model.network import Network
@@ -59,7 +60,7 @@ def train_model(
     bots = tuple(name for name in fold.rest_bots if name in named)
     config = replace(config, simulate=replace(config.simulate, bots=bots))
     sessions, split = training_sessions(fold.rest, config, simulate)
-    can_resume = (state_dir / "history.json").is_file()
+    can_resume = (state_dir / TRAINING_STATE).is_file()
     network, _ = finish(
         fit_split(sessions, split, config, state_dir, can_resume),
         lambda epoch: print(f"  {epoch}", file=sys.stderr, flush=True),
