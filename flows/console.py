@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import resource
 import signal
 import sys
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -169,12 +171,20 @@ def print_message(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def own_peak_kb() -> int:
+    """Return the most memory that this process has held, in kB.
+
+    On Linux `ru_maxrss` begins at the peak of whatever process started this one.
+    """
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.is_file() else None
+    return int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def print_throughput(n_done: int, things: str, seconds: float) -> None:
     """Show how many things were done how fast, and in what memory: this process's, a worker's."""
-    own, worker = (
-        resource.getrusage(who).ru_maxrss // 1024  # kB on Linux
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    own = own_peak_kb() // 1024
+    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     memory = f"{own:,} MiB" + (f", a worker {worker:,} MiB" if worker else "")
     rate = n_done / seconds
     print_message(

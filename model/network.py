@@ -163,7 +163,7 @@ def compute_dtype() -> jnp.dtype:
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _logits(graph: nnx.GraphDef) -> Callable[[nnx.State, Paths], Float[Array, " batch"]]:
     """Return the compiled network; looked up once a call, since hashing a graph takes a while."""
     return jax.jit(lambda params, paths: nnx.merge(graph, params).of_paths(paths))

@@ -441,3 +441,13 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert done.returncode in (0, 128 + signal.SIGPIPE)  # 0: it was written before `true` ended
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_the_peak_of_memory_is_the_processs_own_and_not_its_starters():
+    held = bytearray(300 * 2**20)
+    held[::4096] = b"1" * len(held[::4096])  # every page is there
+    code = "from flows.console import own_peak_kb; print(own_peak_kb())"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert 0 < int(found.stdout) < 250 * 1024
