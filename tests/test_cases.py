@@ -216,6 +216,7 @@ def test_a_recording_whose_clock_was_set_back_keeps_its_path(tmp_path):
 
 
 CASES = Path(os.environ.get("POINTERPRINT_DATA", Path(__file__).parents[2] / "shared" / "data")).parent / "cases"  # fmt: skip
+NO_CASES = f"no {CASES}: cases lie beside the folder that POINTERPRINT_DATA names"
 FLAGS = {"headerless": "t_s=1,session_id=2,event=3,x=4,y=5"}
 REFUSED = {"microseconds-as-ms-crash-report": "t_us=t_ms"}
 """Cases that are asked about, and the flag that the hint names."""
@@ -228,7 +229,7 @@ def cases() -> list[str]:
     return [str(path.relative_to(CASES)) for path in files]
 
 
-@pytest.mark.parametrize("name", cases() or [pytest.param("", marks=pytest.mark.skip(f"no {CASES}"))])  # fmt: skip
+@pytest.mark.parametrize("name", cases() or [pytest.param("", marks=pytest.mark.skip(NO_CASES))])
 def test_a_case_is_read_as_an_independent_count_says(name, tmp_path):
     path, case = CASES / name, name.split("/")[0]
     columns = parse_columns(FLAGS.get(case))
@@ -246,7 +247,7 @@ def test_a_case_is_read_as_an_independent_count_says(name, tmp_path):
 
 def test_the_table_of_cases_is_what_plain_python_counts():
     if not CASES.is_dir():
-        pytest.skip(f"no {CASES}")
+        pytest.skip(NO_CASES)
     page = (Path(__file__).parents[1] / "docs" / "formats.md").read_text()
     rows = re.findall(r"ingest cases/(\S+) [^`]*` \| (\d+) \| (\d+) \| (\d+) \|", page)
     counts = {name: counted(CASES / name) for name in cases()}

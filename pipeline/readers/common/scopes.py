@@ -90,7 +90,7 @@ class Scope:
 
 
 class SessionNames:
-    """Which session each scope is of, and by what that was told."""
+    """Which session each scope is of, and what says so."""
 
     def __init__(self, file: LogFile):
         self._of_file = file.session_id
@@ -161,7 +161,7 @@ class Findings:
             del found[n:]
 
     def rejected_rows(self, number: Literal[0, 1]) -> pa.Table:
-        """Return `REJECTED`; `number` says which part of a place is the line that is told."""
+        """Return `REJECTED`; `number` says which part of a place is the line that is shown."""
         rows = [(place[number], reason, said) for place, reason, said in self.rejected]
         columns = list(zip(*rows, strict=True)) or [(), (), ()]
         return pa.table(
