@@ -1,12 +1,12 @@
 """Train the network on labelled windows: the epochs, and which of them is kept.
 
-Sessions come resampled (`pipeline.sessions.resample`). Windows lie on the device as points. A step
-picks a batch, changes the paths (`augment`), draws them and updates the network; no image ever
-exists on the host.
+Sessions come resampled (`pipeline.sessions.resample`). Windows lie on the device as points. For a
+step a batch is picked, its paths are changed (`augment`) and drawn, while the step before updates
+the network; no image ever exists on the host.
 """
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Bool, Int64, Shaped
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Int64, Shaped
 
 from model.batches import device_mesh, on_each_device, on_one_device, split_over_devices
 from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
 from model.network import Network, new_network, predict
-from model.step import Weights, make_optimizer, train_step
+from model.step import Weights, draw_augmented, make_optimizer, pick_windows, train_step
 from model.training_data import balance_groups, window_weights
 from pipeline.features.best_feature import roc_auc
 from pipeline.scores.table import pool_logits
@@ -35,7 +36,8 @@ from pipeline.sessions.windows import (
     subsample_windows,
 )
 from pipeline.splits.split import Split
-from rasterize.motion import to_device
+from pipeline.storage.overlap import overlapped
+from rasterize.motion import Paths, to_device
 
 log = logging.getLogger(__name__)
 
@@ -105,28 +107,45 @@ def fit(
         number = len(history) + 1
         picks = np.random.default_rng([config.seed, number]).choice(len(owner), shape, p=often)
         losses = []
-        for step, pick in enumerate(picks):
-            key = jax.random.fold_in(jax.random.key(config.seed), number * len(picks) + step)
+        for images, targets, key in training_batches(paths, labels, picks, number, config, mesh):
             weights, optimizer_state, loss = train_step(
-                graph,
-                config,
-                weights,
-                optimizer_state,
-                paths,
-                labels,
-                split_over_devices(pick, mesh),
-                key,
+                graph, config, weights, optimizer_state, images, targets, key
             )
-            losses.append(loss)
+            # Waited for, or steps would queue up with all their prints.
+            losses.append(float(loss))
         network = nnx.merge(graph, *on_one_device(weights, mesh))
         valid_loss, valid_auc = _validate(network, sessions, valid, config)
-        epoch = Epoch(number, float(np.mean(jax.device_get(losses))), valid_loss, valid_auc)
+        epoch = Epoch(number, float(np.mean(losses)), valid_loss, valid_auc)
         history.append(epoch)
         if _best(history, config.train.epochs) == len(history) - 1:
             best = jax.tree.map(np.asarray, weights)
         save_training(state_dir, (weights, optimizer_state, best), [asdict(row) for row in history])
         yield epoch
     return nnx.merge(graph, *jax.tree.map(jnp.asarray, best)), history
+
+
+def training_batches(
+    paths: Paths,
+    labels: Float[Array, " windows"],
+    picks: Int64[np.ndarray, "steps batch"],
+    epoch: int,
+    config: RunConfig,
+    mesh: Mesh | None,
+) -> Iterator[tuple[Float[Array, "batch cells cells panels"], Float[Array, " batch"], Array]]:
+    """Give the prints, labels and key of each step of an epoch.
+
+    The next ones are drawn while the caller computes: neither work keeps two cores busy by itself.
+    """
+    steps = epoch * len(picks) + np.arange(len(picks))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), steps)
+
+    def draw(step: int) -> tuple[Array, Array, Array]:
+        chosen = split_over_devices(picks[step], mesh)
+        picked, targets = pick_windows(paths, labels, chosen)
+        images = draw_augmented(config, picked, keys[step])
+        return jax.block_until_ready(images), targets, keys[step]
+
+    return overlapped(draw, range(len(picks)), n_threads=1)
 
 
 def _is_stale(history: list[Epoch], config: TrainConfig) -> bool:

@@ -12,12 +12,13 @@ from flax import nnx
 from tiny import one_recorder
 
 from flows.jobs.progress import finish
+from model.augment import augment
 from model.batches import BATCH
 from model.checkpoint import load_parameters, load_training, save_parameters
 from model.config import AugmentConfig, NetworkConfig, PanelsConfig, RunConfig, TrainConfig
 from model.network import Conv, Network, draw_print, new_network, predict
-from model.step import Weights, make_optimizer, train_step
-from model.train import fit
+from model.step import Weights, draw_augmented, loss_fn, make_optimizer, train_step
+from model.train import fit, training_batches
 from model.training_data import window_weights
 from pipeline.config import AS_RECORDED
 from pipeline.errors import ConfigError, NotFoundError, SchemaError
@@ -306,15 +307,10 @@ def test_sixteen_windows_are_learnt_by_heart():
     optimizer_state = make_optimizer(config.train).init(weights.params)
     losses = []
     for i in range(40):
+        key = jax.random.key(i)
+        images = draw_augmented(config, paths, key)
         weights, optimizer_state, loss = train_step(
-            graph,
-            config,
-            weights,
-            optimizer_state,
-            paths,
-            labels,
-            jnp.arange(16),
-            jax.random.key(i),
+            graph, config, weights, optimizer_state, images, labels, key
         )
         losses.append(float(loss))
     assert losses[-1] < losses[0] / 2
@@ -347,6 +343,36 @@ def test_training_learns_is_repeatable_and_goes_on_where_it_was_cut_short(tmp_pa
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+def test_more_windows_to_train_on_compile_neither_drawing_nor_step_again(tmp_path, monkeypatch):
+    traced = []
+
+    def counted(name, function):
+        return lambda *arguments: traced.append(name) or function(*arguments)
+
+    monkeypatch.setattr("model.step.augment", counted("drawing", augment))
+    monkeypatch.setattr("model.step.loss_fn", counted("step", loss_fn))
+    config = replace(SMALL, seed=123)  # no other test has compiled it
+    for n in (8, 12):
+        sessions = straight_and_crooked(n)
+        windows = cut_windows(sessions, config.window)
+        finish(fit(sessions, windows, *halves(sessions), config, tmp_path / str(n)))
+    assert sorted(traced) == ["drawing", "step"]
+
+
+def test_prints_drawn_ahead_are_those_of_their_own_step():
+    sessions = straight_and_crooked(16)
+    paths = paths_of(sessions)
+    labels = jnp.asarray(sessions.label, jnp.float32)
+    picks = np.random.default_rng(0).integers(0, len(sessions), (5, 8))
+    batches = list(training_batches(paths, labels, picks, 2, SMALL, mesh=None))
+    assert len(batches) == 5
+    for step, (images, targets, key) in enumerate(batches):
+        assert key == jax.random.fold_in(jax.random.key(SMALL.seed), 10 + step)
+        picked = Paths(*(column[picks[step]] for column in paths))
+        np.testing.assert_array_equal(images, draw_augmented(SMALL, picked, key))
+        np.testing.assert_array_equal(targets, sessions.label[picks[step]])
 
 
 @pytest.mark.parametrize(

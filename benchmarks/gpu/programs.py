@@ -15,7 +15,7 @@ from flax import nnx
 
 from model.config import NetworkConfig, PanelsConfig, RunConfig
 from model.network import draw_print, new_network
-from model.step import Weights, make_optimizer, train_step
+from model.step import Weights, draw_augmented, make_optimizer, train_step
 from pipeline.config import WindowConfig
 from pipeline.sessions.windows import Points
 from rasterize.draw import FASTEST, UNMEASURED, Splat
@@ -148,23 +148,27 @@ class Trainer:
         self.weights = on(device, jax.tree.map(jnp.array, Weights(*states)))
         self._optimizer_state = on(device, make_optimizer(config.train).init(self.weights.params))
         labels = (np.arange(n_windows) % 2).astype(np.float32)
-        chosen = np.arange(n_windows, dtype=np.int32)
-        self._data = on(device, (sample_paths(config, n_windows), labels, chosen))
+        self._paths, self._labels = on(device, (sample_paths(config, n_windows), labels))
         self._device, self._steps = device, 0
-        # Traced anew: `train_step` itself would keep how another device draws.
-        bare = inspect.unwrap(train_step)
-        step = jax.jit(partial(bare, graph, config), donate_argnums=(0, 1))
+        # Traced anew: the functions themselves would keep how another device draws.
+        draw = jax.jit(partial(inspect.unwrap(draw_augmented), config))
+        step = jax.jit(partial(inspect.unwrap(train_step), graph, config), donate_argnums=(0, 1))
         with as_if(splat, dtype):
-            lowered = step.lower(self.weights, self._optimizer_state, *self._data, self._key())
-        self._program = lowered.compile()
+            self._draw = draw.lower(self._paths, self._key()).compile()
+            images = self._draw(self._paths, self._key())
+            self._step = step.lower(
+                self.weights, self._optimizer_state, images, self._labels, self._key()
+            ).compile()
 
     def _key(self) -> jax.Array:
         return on(self._device, jax.random.fold_in(jax.random.key(0), self._steps))
 
     def step(self) -> jax.Array:
         """Take a step and return its loss, which may not be computed yet."""
-        self.weights, self._optimizer_state, loss = self._program(
-            self.weights, self._optimizer_state, *self._data, self._key()
+        key = self._key()
+        images = self._draw(self._paths, key)
+        self.weights, self._optimizer_state, loss = self._step(
+            self.weights, self._optimizer_state, images, self._labels, key
         )
         self._steps += 1
         return loss
