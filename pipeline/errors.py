@@ -20,7 +20,7 @@ The command line prints one as `error: where: what`, then `hint: ...`, and exits
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 HIDDEN: Final = "***"
@@ -78,13 +78,6 @@ _UNFIT: Final = re.compile(
 def is_fit(name: str, most_characters: int) -> bool:
     """Say whether a name may be stored: not endless, and it shows as what it is."""
     return len(name) <= most_characters and _UNFIT.search(name) is None
-
-
-def all_fit(names: Sequence[str], most_characters: int) -> bool:
-    """Say whether each of many names is fit: they are searched as one text."""
-    return (
-        max(map(len, names), default=0) <= most_characters and _UNFIT.search("".join(names)) is None
-    )
 
 
 def printable(text: str) -> str:

@@ -92,6 +92,16 @@ def test_bytes_that_are_no_text_in_a_parquet_column_are_shown_as_such(tmp_path):
     assert log.sessions.session_id.tolist() == ["a\ufffd", "b"]
 
 
+def test_a_word_that_is_twice_in_a_parquet_dictionary_is_one_session(tmp_path):
+    names, numbers = pa.array(["aaaa", "bbbb", "cccc"]), pa.array([1.0, 2.0, 3.0])
+    sink = pa.BufferOutputStream()
+    columns = {"session_id": names, "t_ms": numbers, "x": numbers, "y": numbers}
+    pq.write_table(pa.table(columns), sink, compression="none")
+    content = sink.getvalue().to_pybytes().replace(b"bbbb", b"aaaa")
+    sessions = parse(tmp_path, content, "parquet").sessions
+    assert dict(zip(sessions.session_id, sessions.n_events, strict=True)) == {"aaaa": 2, "cccc": 1}
+
+
 def test_bytes_that_are_no_text_in_a_header_do_not_shift_the_rows(tmp_path):
     content = f"{HEADER},so\xff\xfe\xfdurce\na,0,1,2,b\na,16,3\n".encode("latin1")
     log = parse(tmp_path, content, "csv")

@@ -14,7 +14,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import pyarrow as pa
 
 from flows.console import Stopped
@@ -87,7 +86,7 @@ def score_shard(run: ScoringRun, shard: Shard, model: "TrainedModel") -> Iterato
 def _pieces(sessions: Sessions) -> Iterator[Sessions]:
     """Give a group in pieces, so that one group keeps every core busy; at least one piece."""
     for start in range(0, max(len(sessions), 1), _PIECE):
-        yield sessions.take(np.arange(start, min(start + _PIECE, len(sessions))))
+        yield sessions.between(start, min(start + _PIECE, len(sessions)))
 
 
 def score_by_processes(run: ScoringRun, shards: Sequence[Shard], n_workers: int) -> Iterator[int]:

@@ -34,7 +34,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float32, Int8, Int32, Int64
 
-from pipeline.errors import all_fit, is_fit
+from pipeline.errors import is_fit
 from pipeline.ingest.clock import (
     LONG_GAP_US,
     Clock,
@@ -45,7 +45,7 @@ from pipeline.ingest.clock import (
     sort_times,
     unwrap,
 )
-from pipeline.readers.common.cells import known_words, one_dictionary
+from pipeline.readers.common.cells import one_dictionary
 from pipeline.readers.common.formats import REJECTED
 from pipeline.readers.common.limits import limits
 from pipeline.schemas import EVENTS, Kind
@@ -154,11 +154,11 @@ def _is_double(events: pa.Table, clock: Clock) -> Bool[np.ndarray, " events"]:
 
 def _session_codes(ids: pa.DictionaryArray) -> Int32[np.ndarray, " events"]:
     """Return a number per session in order of appearance; -1 where the id is missing."""
-    named = [bool(word and word.strip()) for word in ids.dictionary.to_pylist()]
-    if all(named) and not ids.null_count:
+    if not ids.null_count and _are_plain(ids.dictionary):
         index = ids.indices.to_numpy()
         if np.all(index[1:] >= index[:-1]):
             return index
+    named = [bool(word and word.strip()) for word in ids.dictionary.to_pylist()]
     index = ids.indices.fill_null(len(named)).to_numpy()
     first = np.full(len(named) + 1, len(index))
     first[index[::-1]] = np.arange(len(index))[::-1]
@@ -222,12 +222,24 @@ def _are_near(positions: Float32[np.ndarray, " events"]) -> bool:
 
 def _with_bad_name(names: pa.ChunkedArray) -> Int64[np.ndarray, " bad"]:
     """Return the rows with a name that can't be stored and shown as it is."""
+    words = one_dictionary(names)
     most = limits().name_characters
-    known = [word or "" for word in known_words(names)]
-    if all_fit(known, most):
+    is_bad = np.zeros(len(words.dictionary) + 1, bool)
+    if not _are_plain(words.dictionary):
+        is_bad[:-1] = [not is_fit(word or "", most) for word in words.dictionary.to_pylist()]
+    if not is_bad.any():
         return np.zeros(0, np.int64)
-    is_bad = np.array([*(not is_fit(word, most) for word in known), False])
-    return np.flatnonzero(is_bad[one_dictionary(names).indices.fill_null(len(known)).to_numpy()])
+    return np.flatnonzero(is_bad[words.indices.fill_null(-1).to_numpy()])
+
+
+def _are_plain(names: pa.StringArray) -> bool:
+    """Say whether all names are short, and have ASCII characters that show and no others."""
+    longest = pc.max(pc.binary_length(names)).as_py() or 0
+    return (
+        not names.null_count
+        and longest <= limits().name_characters
+        and pc.all(pc.match_substring_regex(names, "^[ -~]*[!-~][ -~]*$"), min_count=0).as_py()
+    )
 
 
 def _behind_limit(clock: Clock) -> Bool[np.ndarray, " events"]:

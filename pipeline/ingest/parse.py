@@ -189,9 +189,8 @@ def _group(found: FoundFile, format_: Format, log: Log, known_sessions: Set[str]
     events, duplicates = _split_duplicates(cleaned.events, known_sessions)
     rejected = pa.concat_tables([log.rejected, cleaned.rejected, duplicates])
     sessions = to_sessions(events, found.name, found.sha256)
-    others = known_sessions | set(sessions.session_id.tolist())
-    visits = _new_visits(log.visits, others)
-    if visits.num_rows:
+    if log.visits.num_rows:
+        visits = _new_visits(log.visits, known_sessions | set(sessions.session_id.tolist()))
         empty = empty_sessions(visits, found.name, found.sha256)
         sessions = concatenate_sessions([sessions, empty])
     return ParsedLog(

@@ -1,7 +1,7 @@
 """Parquet, a row an event; its columns are those of `common/tabular.py`."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from itertools import zip_longest
 
@@ -13,7 +13,7 @@ from jaxtyping import Int64
 
 from pipeline.errors import LogError
 from pipeline.readers.common import log_files
-from pipeline.readers.common.columns import KNOWN, SAMPLE_ROWS, Sample, read_columns
+from pipeline.readers.common.columns import KNOWN, SAMPLE_ROWS, WORDS, Sample, read_columns
 from pipeline.readers.common.formats import REJECTED, Format, Log, LogFile
 from pipeline.readers.common.json_files import as_lines, kind_of_rows, read_events
 from pipeline.readers.common.limits import limits
@@ -24,13 +24,13 @@ MAGIC = b"PAR1"
 
 
 @contextmanager
-def _opened(path: StoragePath) -> Iterator[pq.ParquetFile]:
-    """Give a Parquet file; every error of Arrow, then or later, becomes a `LogError`."""
+def _opened(path: StoragePath) -> Iterator[tuple[bytes, pq.ParquetFile]]:
+    """Give a Parquet file's bytes, and itself; every error of Arrow becomes a `LogError`."""
     content = log_files.read_unpacked(path)
     try:
         with pq.ParquetFile(pa.BufferReader(content)) as parquet:
             _check_size(parquet.metadata.num_rows, len(content), path)
-            yield parquet
+            yield content, parquet
     except (pa.ArrowException, OSError) as error:
         raise LogError(
             path, f"it is not a whole Parquet file: {error}", "is the file complete?"
@@ -50,7 +50,7 @@ def _check_size(n_rows: int, n_bytes: int, path: StoragePath) -> None:
 
 def _read(file: LogFile) -> Iterator[Log]:
     """Give the log in a Parquet file; a row's line is its number, from 1."""
-    with _opened(file.path) as parquet:
+    with _opened(file.path) as (content, parquet):
         columns = _flat_names(parquet.schema_arrow)
         names = dict(columns)
         check_width(list(names), file.path)
@@ -65,12 +65,32 @@ def _read(file: LogFile) -> Iterator[Log]:
         sample = _sample(names, head)
         reading = read_columns(file.columns, sample, file.path, file.is_named)
         check_doubles([name for name, _ in columns], reading.names.values(), file.path)
-        table = _flat(
-            parquet.read(columns=sorted({names[name] for name in reading.names.values()}))
-        )
+        words = {names[name] for ours, name in reading.names.items() if ours in WORDS}
+        chosen = sorted({names[name] for name in reading.names.values()})
+        table = _flat(_read_columns(content, parquet, chosen, words))
         table = pa.table({ours: table[name] for ours, name in reading.names.items()})
         line = np.arange(1, table.num_rows + 1)
         yield to_log(table, line, REJECTED.empty_table(), "parquet", file, reading)
+
+
+def _read_columns(
+    content: bytes, parquet: pq.ParquetFile, columns: Sequence[str], words: Set[str]
+) -> pa.Table:
+    """Return these columns; text among `words` as the dictionaries that the file mostly has."""
+    is_text = {field.name for field in parquet.schema_arrow if pa.types.is_string(field.type)}
+    source = pa.BufferReader(content)
+    encoded = pq.ParquetFile(
+        source, read_dictionary=sorted(words & is_text), metadata=parquet.metadata
+    )
+    table = encoded.read(columns=columns)
+    return table if all(map(_is_sound, table.columns)) else parquet.read(columns=columns)
+
+
+def _is_sound(column: pa.ChunkedArray) -> bool:
+    """Say whether each cell has its word: of one that is in a dictionary twice Arrow keeps one."""
+    return not pa.types.is_dictionary(column.type) or all(
+        (pc.max(part.indices).as_py() or 0) < max(len(part.dictionary), 1) for part in column.chunks
+    )
 
 
 def _kind_of_events(head: pa.Table) -> str | None:
@@ -144,7 +164,7 @@ def _values(column: pa.ChunkedArray) -> list[object]:
 
 def _quote_rows(path: StoragePath, line: Int64[np.ndarray, " rows"]) -> list[str | None]:
     """Return these rows as JSON, cut at 1,000 characters; null where Python has no such value."""
-    with _opened(path) as parquet:
+    with _opened(path) as (_, parquet):
         rows = parquet.read().take(pa.array(line - 1))
     return [_as_json(rows.slice(i, 1)) for i in range(rows.num_rows)]
 

@@ -161,11 +161,11 @@ def _kinds_of_files(
 ) -> Bool[np.ndarray, "files kinds"]:
     """Mark which kinds of events each file has."""
     has_any = np.flatnonzero(sessions.n_events)
-    flags = np.left_shift(1, sessions.kind, dtype=np.int32)
-    of_session = np.bitwise_or.reduceat(flags, sessions.offsets[has_any])
-    of_file = np.zeros(n_files, np.int32)
-    np.bitwise_or.at(of_file, file[has_any], of_session)
-    return of_file[:, None] & (1 << np.arange(len(Kind))) > 0
+    begins, found = sessions.offsets[has_any], np.zeros((n_files, len(Kind)), bool)
+    for kind in Kind:
+        is_found = np.logical_or.reduceat(sessions.kind == kind, begins)
+        found[file[has_any[is_found]], kind] = True
+    return found
 
 
 def _share(

@@ -63,6 +63,11 @@ class Sessions:
         has_any = self.n_events > 0
         return self if has_any.all() else self.take(has_any)
 
+    def between(self, start: int, stop: int) -> "Sessions":
+        """Return the sessions from `start` to before `stop`; their events are not copied."""
+        offsets = self.offsets[start : stop + 1]
+        return self.gather(slice(start, stop), slice(offsets[0], offsets[-1]), offsets - offsets[0])
+
     def take(
         self,
         indices: Shaped[np.ndarray, " chosen"],
@@ -82,9 +87,9 @@ class Sessions:
 
     def gather(
         self,
-        indices: Shaped[np.ndarray, " chosen"],
-        events: Int64[np.ndarray, " events"],
-        offsets: Int64[np.ndarray, " chosen+1"],
+        indices: Shaped[np.ndarray, " chosen"] | slice,
+        events: Int64[np.ndarray, " events"] | slice,
+        offsets: Int64[np.ndarray, " bounds"],
     ) -> "Sessions":
         """Return the sessions at `indices`, of these `events` instead of all their own."""
         columns = {}

@@ -238,12 +238,6 @@ def one_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return unified.chunk(0) if unified.num_chunks == 1 else unified.combine_chunks()
 
 
-def known_words(column: pa.ChunkedArray) -> list[str | None]:
-    """Return the words that a column of words chooses from."""
-    unified = column.unify_dictionaries()
-    return unified.chunk(0).dictionary.to_pylist() if unified.num_chunks else []
-
-
 def constant(word: str | None, n: int) -> pa.DictionaryArray:
     """Return `n` times the same word."""
     index = nothing(n, pa.int32()) if word is None else pa.array(zeros(n, np.int32))
