@@ -20,7 +20,7 @@ from model.level import (
     level_at,
 )
 from model.run import TrainedModel
-from model.score import score_sessions
+from model.score import score_without_reasons
 from pipeline.errors import ConfigError, DataError, printable
 from pipeline.monitoring.reference import (
     Reference,
@@ -236,7 +236,7 @@ def _half(accounts: Shaped[np.ndarray, " sessions"]) -> Bool[np.ndarray, " sessi
 
 def _reference(model: TrainedModel, sessions: Sessions) -> Reference:
     """Return how the site's sessions and their scores are distributed."""
-    table = score_sessions(model, model.model_id, sessions, "adapting", datetime.now(UTC))
+    table = score_without_reasons(model, model.model_id, sessions, "adapting", datetime.now(UTC))
     return summarise(session_measures(sessions), sessions.account_id) | summarise(
         score_measures(table), sessions.account_id
     )

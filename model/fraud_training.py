@@ -19,7 +19,7 @@ from model.network import Network
 from model.policy import fit_policy, score_reference
 from model.prints import print_of_people
 from model.run import TrainedModel
-from model.score import score_sessions
+from model.score import score_without_reasons
 from model.train import Epoch, fit_split
 from model.training_data import (
     balance_groups,
@@ -133,7 +133,7 @@ def calibrate_network(
 def _evaluate_test_part(model: TrainedModel, test: Sessions) -> Evaluation:
     """Return the figures on the test partition, the best single feature beside each."""
     test = test.take(test.label >= 0)
-    table = score_sessions(model, model.model_id, test, "training", datetime.now(UTC))
+    table = score_without_reasons(model, model.model_id, test, "training", datetime.now(UTC))
     labels = pa.table(
         [
             pa.array(test.session_id, pa.string()),

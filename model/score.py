@@ -16,6 +16,15 @@ def score_sessions(
     model: TrainedModel, model_id: str, sessions: Sessions, run_id: str, scored_at: datetime
 ) -> pa.Table:
     """Return a row of the `SCORES` table for each session, in their order."""
+    return with_reasons(
+        model, sessions, score_without_reasons(model, model_id, sessions, run_id, scored_at)
+    )
+
+
+def score_without_reasons(
+    model: TrainedModel, model_id: str, sessions: Sessions, run_id: str, scored_at: datetime
+) -> pa.Table:
+    """Return rows of the `SCORES` table whose reasons nobody asks for: they take the most time."""
     found = model.scorer.predict(sessions)
     score = model.calibration.apply(
         found.of_session, found.events_of_session, model.levels, sessions.recorder
@@ -29,8 +38,7 @@ def score_sessions(
         scored_at=scored_at,
         recorders=model.recorders,
     )
-    table = scores_table(sessions, found.windows, found.of_window, score, verdict, found.abstain)
-    return with_reasons(model, sessions, table)
+    return scores_table(sessions, found.windows, found.of_window, score, verdict, found.abstain)
 
 
 def with_reasons(model: TrainedModel, sessions: Sessions, table: pa.Table) -> pa.Table:

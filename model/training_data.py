@@ -81,19 +81,16 @@ def _with_synthetic(
     per_session, most = config.simulate.per_session, max(len(bots), config.simulate.per_session)
     names = sorted(distinct_names(recorder[is_parent]))
     n_each = per_session * is_parent.sum() / max(len(names), 1)
-    added, parents = [], [np.zeros(0, np.int64)]
+    known = set(sessions.session_id)  # a store that `simulate` made may hold some of them already
+    parts, parents = [sessions], [np.zeros(0, np.int64)]
     for name in names:
         own = np.flatnonzero(is_parent & (recorder == name))
         n = int(np.clip(round(n_each / len(own)), 1, most))
-        added.append(simulate_sessions(sessions.take(own), bots, n, config.seed))
-        parents.append(np.repeat(own, n))
-    synthetic, parent = (
-        concatenate_sessions([sessions.take(parents[0]), *added]),
-        np.concatenate(parents),
-    )
-    # A store that `simulate` made may hold some of them already.
-    is_new = ~np.isin(synthetic.session_id.astype(str), sessions.session_id.astype(str))
-    return concatenate_sessions([sessions, synthetic.take(is_new)]), parent[is_new]
+        synthetic = simulate_sessions(sessions.take(own), bots, n, config.seed)
+        is_new = np.array([one not in known for one in synthetic.session_id], bool)
+        parts.append(synthetic if is_new.all() else synthetic.take(is_new))
+        parents.append(np.repeat(own, n)[is_new])
+    return concatenate_sessions(parts), np.concatenate(parents)
 
 
 BALANCED: Final = np.dtype([("recorder", object), ("group", object), ("is_synthetic", np.bool_)])

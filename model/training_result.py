@@ -6,7 +6,7 @@ from typing import Any
 
 from model.evaluate import Evaluation
 from model.run import TrainedModel
-from model.score import score_sessions
+from model.score import score_without_reasons
 from model.train import Epoch
 from pipeline.monitoring.reference import Reference, score_measures, session_measures, summarise
 from pipeline.sessions.sessions import Sessions
@@ -44,7 +44,7 @@ def training_reference(
     held_out = chosen[legitimate[chosen]]
     if len(held_out):
         held_out = held_out[:: -(-len(held_out) // _SCORED)]
-        table = score_sessions(
+        table = score_without_reasons(
             model, model.model_id, sessions.take(held_out), "training", datetime.now(UTC)
         )
         reference |= summarise(score_measures(table), split.groups.person[held_out])

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from conftest import make_sessions
@@ -15,7 +16,7 @@ import model.score as model_score
 from model.attribution import PRINT_CODE, Attribution, panel_words, print_reasons
 from model.prints import print_of_people, session_prints
 from model.run import input_config, load_model
-from model.score import score_sessions, with_reasons
+from model.score import score_sessions, score_without_reasons, with_reasons
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.store import load_sessions
 from rasterize.panels import PANELS, Axis, Panel
@@ -163,6 +164,14 @@ def test_where_no_measure_is_unusual_panels_are_the_reason(fraud_model, sessions
     assert set(codes.explode()) <= {PRINT_CODE + name for name in TINY.panels.names}
     # Who isn't flagged needs no reason.
     assert (table.loc[~table["is_flagged"], "reasons"].map(len) == 0).all()
+
+
+def test_scores_without_reasons_are_the_same_scores(fraud_model, sessions):
+    whole = score_sessions(fraud_model, "m", sessions, "r", NOW).to_pandas()
+    bare = score_without_reasons(fraud_model, "m", sessions, "r", NOW).to_pandas()
+    assert (bare["reasons"].map(len) == 0).all()
+    assert (whole["reasons"].map(len) > 0).any()
+    pd.testing.assert_frame_equal(whole.drop(columns="reasons"), bare.drop(columns="reasons"))
 
 
 def test_measures_that_are_unusual_stay_the_reasons(fraud_model, sessions, monkeypatch):

@@ -31,7 +31,7 @@ from pipeline.simulate.shapes import (
     step_quantised,
     teleport,
 )
-from pipeline.simulate.synthetic import simulate_sessions
+from pipeline.simulate.synthetic import simulate_sessions, synthetic_sessions
 
 DOWN, UP = int(Kind.DOWN), int(Kind.UP)
 
@@ -165,6 +165,17 @@ def test_a_synthetic_session_is_labelled_as_one():
     assert (synthetic.x_px[:51] != synthetic.x_px[51:]).any() or (
         synthetic.y_px[:51] != synthetic.y_px[51:]
     ).any()
+
+
+def test_a_synthetic_session_is_the_same_whatever_else_its_parent_gets():
+    two = make_sessions(reach(), reach(), session_id=np.array(["a", "b"], object))
+    chosen = [(0, "bezier", 0), (1, "windmouse", 0), (0, "jittered_replay", 0), (0, "bezier", 1)]
+    together = synthetic_sessions(two, chosen)
+    for i, one in enumerate(chosen):
+        alone, found = synthetic_sessions(two, [one]), together.take(np.array([i]))
+        assert found.session_id.tolist() == alone.session_id.tolist()
+        np.testing.assert_array_equal(found.x_px, alone.x_px)
+        np.testing.assert_array_equal(found.y_px, alone.y_px)
 
 
 def test_as_many_synthetic_sessions_as_bots_are_one_of_each():

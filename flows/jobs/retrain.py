@@ -14,7 +14,7 @@ from model.config import Promote, PromotionConfig, RunConfig
 from model.model_card import comparison_section
 from model.registry import add_run, promote, read_champion
 from model.run import SCORERS, load_model
-from model.score import score_sessions
+from model.score import score_without_reasons
 from model.train import Epoch
 from model.training_data import training_sessions
 from pipeline.errors import DataError, PointerprintError
@@ -118,7 +118,8 @@ def _compare(
         return None, f"they can't be compared: {error}"
     now = datetime.now(UTC)
     before, after = (
-        score_sessions(model, model.model_id, chosen, "comparison", now) for model in (old, new)
+        score_without_reasons(model, model.model_id, chosen, "comparison", now)
+        for model in (old, new)
     )
     found = compare_models(before, after, held_out, new.policy.budget, job.promotion)
     return found, found.why

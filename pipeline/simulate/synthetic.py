@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from pipeline.errors import ConfigError
 from pipeline.features.movements import Movements, find_movements
@@ -13,7 +15,14 @@ from pipeline.schemas import SYNTHETIC_MARK
 from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.sessions import Sessions
 from pipeline.simulate.generators import BOT_NAMES, GENERATORS, Generator, known_bots
-from pipeline.simulate.plan import grid_px, keep_moving, make_plan, on_screen, writes_changes_only
+from pipeline.simulate.plan import (
+    Plan,
+    grid_px,
+    keep_moving,
+    make_plan,
+    on_screen,
+    writes_changes_only,
+)
 from pipeline.splits.groups import SIMULATED
 
 
@@ -43,14 +52,13 @@ def synthetic_sessions(
     """Return a synthetic session for each `chosen` session's number, bot and copy."""
     movements = find_movements(sessions)
     paths, names, sources = [], [], []
-    for i, bot, copy in chosen:
-        session_id = sessions.session_id[i]
-        own = _within(movements, int(sessions.offsets[i]), int(sessions.offsets[i + 1]))
-        rng = np.random.default_rng(int.from_bytes(_digest(seed, session_id, bot, copy), "big"))
-        session = sessions.take(np.array([i]))
-        paths.append(_synthetic_path(rng, GENERATORS[bot], session, own))
-        names.append(f"{session_id}{SYNTHETIC_MARK}{bot}-{copy}")
-        sources.append(f"{SIMULATED}{bot}")
+    for i, of_parent in groupby(chosen, key=itemgetter(0)):
+        session_id, parent = sessions.session_id[i], _Parent.of(sessions, i, movements)
+        for _, bot, copy in of_parent:
+            rng = np.random.default_rng(int.from_bytes(_digest(seed, session_id, bot, copy), "big"))
+            paths.append(_synthetic_path(rng, GENERATORS[bot], parent))
+            names.append(f"{session_id}{SYNTHETIC_MARK}{bot}-{copy}")
+            sources.append(f"{SIMULATED}{bot}")
     x_px, y_px = np.concatenate([np.zeros((2, 0), np.float32), *paths], axis=1)
     return replace(
         sessions.take(np.array([i for i, _, _ in chosen], np.int64)),
@@ -60,6 +68,27 @@ def synthetic_sessions(
         x_px=x_px,
         y_px=y_px,
     )
+
+
+@dataclass(frozen=True)
+class _Parent:
+    """What the synthetic sessions of one session have in common."""
+
+    session: Sessions
+    plan: Plan | None  # None: nothing moves
+    grid_px: float  # 0: no grid
+    step_px: float  # the shortest step that its recorder writes; 0: any
+    is_jump: Bool[np.ndarray, " events"]
+
+    @staticmethod
+    def of(sessions: Sessions, i: int, movements: Movements) -> "_Parent":
+        """Return session `i` of `sessions`, whose `movements` these are."""
+        session = sessions.take(np.array([i]))
+        own = _within(movements, int(sessions.offsets[i]), int(sessions.offsets[i + 1]))
+        grid = grid_px(session.x_px, session.y_px)
+        step_px = np.sqrt(2) * grid if grid and writes_changes_only(session) else 0.0
+        plan = make_plan(session, own) if len(own) else None
+        return _Parent(session, plan, grid, step_px, find_jumps(session))
 
 
 def _digest(*words: object) -> bytes:
@@ -74,35 +103,35 @@ def _within(movements: Movements, start: int, stop: int) -> Movements:
 
 
 def _synthetic_path(
-    rng: np.random.Generator, generator: Generator, session: Sessions, movements: Movements
+    rng: np.random.Generator, generator: Generator, parent: _Parent
 ) -> Float32[np.ndarray, "2 events"]:
     """Return x and y of a synthetic session; outside its movements they are the session's."""
+    session, plan, grid = parent.session, parent.plan, parent.grid_px
     position = np.stack([session.x_px, session.y_px])
-    if not len(movements):
+    if plan is None:
         return position
-    plan = make_plan(session, movements)
     path = generator.generate(rng, plan)
-    grid = grid_px(session.x_px, session.y_px)
-    if grid and writes_changes_only(session):
-        path = keep_moving(plan, path, step_px=np.sqrt(2) * grid)
+    if parent.step_px:
+        path = keep_moving(plan, path, parent.step_px)
     path = on_screen(path, session)
     if grid:
         path = np.rint(path / grid) * grid
     path[plan.first], path[plan.last] = plan.start, plan.end  # exactly: a click is where it was
     position[:, plan.event] = np.real(path), np.imag(path)
-    return _keep_jumps(position, session)
+    return _keep_jumps(position, parent)
 
 
 def _keep_jumps(
-    position: Float32[np.ndarray, "2 events"], session: Sessions
+    position: Float32[np.ndarray, "2 events"], parent: _Parent
 ) -> Float32[np.ndarray, "2 events"]:
     """Give back the person's step beside a jump that would be none beside the synthetic one.
 
     A recorder of few events a second writes long steps after long times, which may look as if
     the pointer went from place to place.
     """
+    session = parent.session
     kept = find_jumps(replace(session, x_px=position[0], y_px=position[1]))
-    lost = np.flatnonzero(find_jumps(session) & ~kept)
+    lost = np.flatnonzero(parent.is_jump & ~kept)
     beside = np.concatenate([lost - 2, lost + 1])  # the jump's own ends are the person's
     beside = beside[(beside >= 0) & (beside < len(session.t_us))]
     position[:, beside] = session.x_px[beside], session.y_px[beside]
