@@ -41,7 +41,8 @@ from model.augment import augment
 from model.bootstrap import rate_interval
 from model.calibrate import Calibration, fit_calibration, fit_length_calibration
 from model.config import RunConfig
-from model.network import Network, draw_print, new_network
+from model.drawing import draw_print
+from model.network import Network, new_network
 from model.policy import Policy, fit_policy, score_reference
 from model.step import make_optimizer
 from model.training_data import draw_sub_sessions

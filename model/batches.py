@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, Int64
+from jaxtyping import Array, Float, Float32, Int, Int64
 
 from pipeline.sessions.sessions import Sessions
 from pipeline.sessions.windows import Windows, pad_windows
@@ -43,6 +43,17 @@ def map_windows(
     begins = range(0, len(windows), BATCH)
     yield from map(batch, begins[:1])
     yield from overlapped(batch, begins[1:], usable_cores())
+
+
+def predict(
+    logits_of: Callable[[Paths], Float[Array, " batch"]],
+    sessions: Sessions,
+    windows: Windows,
+    n_points: int,
+) -> Float32[np.ndarray, " windows"]:
+    """Return the logit of each window, by a compiled network."""
+    parts = map_windows(lambda paths, _: logits_of(paths), sessions, windows, n_points)
+    return np.concatenate([*(logits for _, logits in parts), np.zeros(0, np.float32)])
 
 
 Tree = TypeVar("Tree")

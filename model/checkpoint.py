@@ -1,15 +1,14 @@
 """Parameters and training state on disk, as NumPy's npz; nothing in these files is executed."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from model.network import Network
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.storage.records import load_arrays
 
@@ -18,36 +17,23 @@ TRAINING_STATE: Final = "state.npz"
 HISTORY: Final = "history"  # beside the numbered leaves of the state
 
 
-def save_parameters(network: Network, folder: Path) -> None:
+def save_parameters(arrays: Mapping[str, np.ndarray], folder: Path) -> None:
     """Write parameters and running statistics, and only these, to a new `folder`."""
     folder.mkdir(parents=True)
-    np.savez(folder / PARAMETERS, allow_pickle=False, **_by_name(nnx.state(network)))
+    np.savez(folder / PARAMETERS, allow_pickle=False, **arrays)
 
 
-def load_parameters(network: Network, folder: Path) -> Network:
-    """Return `network` with the parameters in `folder`; names and shapes must agree."""
+def load_parameters(shapes: Mapping[str, tuple[int, ...]], folder: Path) -> dict[str, np.ndarray]:
+    """Return the parameters in `folder`; their names and shapes must be `shapes`."""
     path = folder / PARAMETERS
     if not path.is_file():
         raise NotFoundError(folder, "no checkpoint there", "name a folder that train made")
-    graph, params = nnx.split(network)
-    expected = _by_name(params)
-    arrays = load_arrays(path, list(expected))
-    for (name, like), array in zip(expected.items(), arrays, strict=True):
-        if array.shape != like.shape:
-            what = f"`{name}` of {array.shape} doesn't fit config.json, which says {like.shape}"
+    arrays = dict(zip(shapes, load_arrays(path, list(shapes)), strict=True))
+    for name, array in arrays.items():
+        if array.shape != shapes[name]:
+            what = f"`{name}` of {array.shape} doesn't fit config.json, which says {shapes[name]}"
             raise SchemaError(path, what, "train it again")
-    arrays = [array.astype(np.float32) for array in arrays]
-    # All at once: `jnp.asarray` compiles a program for each shape.
-    leaves = jax.device_put(arrays)
-    return nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(params), leaves))
-
-
-def _by_name(state: nnx.State) -> dict[str, np.ndarray]:
-    """Return the arrays of a network by where they are in it, such as `convs/0/kernel`."""
-    return {
-        jax.tree_util.keystr(path[:-1], simple=True, separator="/"): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-    }
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def save_training(folder: Path, state: object, history: list[dict]) -> None:

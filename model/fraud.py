@@ -2,28 +2,24 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jaxtyping import Array, Float
 
-from model.checkpoint import load_parameters, save_parameters
+from model.batches import predict
+from model.checkpoint import save_parameters
 from model.config import InputConfig, RunConfig
-from model.network import Network, differentiable_print, new_network, predict
 from model.prints import Prints, input_windows
+from model.saved_network import SavedNetwork
 from model.scorer import Explain, Predictions, Whose
 from pipeline.scores.table import pool_logits
 from pipeline.sessions.sessions import Sessions
-from rasterize.motion import Paths
+
+if TYPE_CHECKING:  # it loads Flax
+    from model.network import Network
 
 CHECKPOINT: Final = Path("checkpoint")
-STEPS: Final = 8
-"""Points on the line from the reference to a print at which gradients are taken."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +27,7 @@ class FraudScorer:
     """A network that takes the print of a window to a logit."""
 
     config: RunConfig
-    network: Network
+    trained: "Network | SavedNetwork"
     ranges = None
     can_be_compared: ClassVar[bool] = True
 
@@ -45,11 +41,16 @@ class FraudScorer:
         """Return what the network takes as input."""
         return self.inputs_of(self.config)
 
+    @property
+    def network(self) -> "Network":
+        """Return the network; of one that was saved this loads Flax."""
+        return self.trained.network if isinstance(self.trained, SavedNetwork) else self.trained
+
     def predict(self, sessions: Sessions) -> Predictions:
         """Return the logits of sessions; the network is given them resampled."""
         resampled, windows = input_windows(self.inputs, sessions)
         n_points = self.config.window.max_events
-        logits = predict(self.network, resampled.sessions, windows, n_points)
+        logits = predict(self.trained.compiled(), resampled.sessions, windows, n_points)
         return Predictions(
             windows=resampled.recorded(windows),
             of_window=logits,
@@ -62,6 +63,10 @@ class FraudScorer:
 
     def explain(self, sessions: Sessions, people: Prints | None) -> Explain:
         """Return what takes windows to integrated gradients from the print of `people`."""
+        from flax import nnx
+
+        from model.network import integrated_gradients
+
         graph, params = nnx.split(self.network)
         shape = self.config.panels.shape
         reference = np.zeros(shape, np.float32) if people is None else people.mean_images[0]
@@ -75,32 +80,15 @@ class FraudScorer:
 
     def deciding_bytes(self) -> Iterator[bytes]:
         """Give the names and values of the network's parameters."""
-        for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(self.network)):
-            yield jax.tree_util.keystr(path).encode()
-            yield np.ascontiguousarray(leaf).tobytes()
+        for name, array in sorted(self.trained.arrays().items()):
+            yield name.encode()
+            yield np.ascontiguousarray(array).tobytes()
 
     def save(self, folder: Path) -> None:
         """Write the network's parameters."""
-        save_parameters(self.network, folder / CHECKPOINT)
+        save_parameters(self.trained.arrays(), folder / CHECKPOINT)
 
     @classmethod
     def load(cls, folder: Path, config: RunConfig) -> "FraudScorer":
         """Return the scorer whose parameters are in a RUN."""
-        return cls(config, load_parameters(new_network(config), folder / CHECKPOINT))
-
-
-@partial(jax.jit, static_argnums=0)
-def integrated_gradients(
-    graph: nnx.GraphDef,
-    params: nnx.State,
-    paths: Paths,
-    reference: Float[Array, "cells cells panels"],
-) -> tuple[Float[Array, "batch cells cells panels"], Float[Array, "batch points"]]:
-    """Return by how much cells and events raise the network's logit over that of `reference`."""
-    network = nnx.merge(graph, params)
-    images, to_events = differentiable_print(paths, network.panels)
-    shares = (jnp.arange(STEPS) + 0.5) / STEPS
-    line = reference + shares[:, None, None, None, None] * (images - reference)
-    slopes = jax.grad(lambda images: network(images).sum())(line.reshape(-1, *reference.shape))
-    slope = slopes.reshape(line.shape).mean(axis=0)
-    return (images - reference) * slope, to_events(slope)[0]
+        return cls(config, SavedNetwork.load(folder / CHECKPOINT, config))

@@ -5,8 +5,9 @@ same kernel. The network sees nothing but the print.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +15,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Float32, PRNGKeyArray
 
-from model.batches import map_windows
 from model.config import NetworkConfig, PanelsConfig, RunConfig
-from pipeline.sessions.sessions import Sessions
-from pipeline.sessions.windows import Windows
-from rasterize.draw import draw_counts, draw_images
+from model.drawing import differentiable_print, draw_print
 from rasterize.motion import Paths
+
+STEPS: Final = 8
+"""Points on the line from the reference to a print at which gradients are taken."""
 
 _MOMENTUM = 0.95  # of the running mean and variance
 _EPSILON = 1e-5
@@ -115,6 +116,18 @@ class Network(nnx.Module):
         """Draw each window's print and return its logit."""
         return self(draw_print(paths, self.panels), dropout_key)
 
+    def compiled(self) -> Callable[[Paths], Float[Array, " batch"]]:
+        """Return what takes windows to logits in one compiled program."""
+        graph, params = nnx.split(self)
+        return partial(_logits(graph), params)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return parameters and running statistics by their places, such as `convs/0/kernel`."""
+        return {
+            jax.tree_util.keystr(path[:-1], simple=True, separator="/"): np.asarray(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(self))
+        }
+
     def _dropped(
         self, x: Float[Array, "batch features"], key: PRNGKeyArray | None
     ) -> Float[Array, "batch features"]:
@@ -137,25 +150,12 @@ def new_network(config: RunConfig) -> Network:
     return Network(config.network, config.panels, config.seed)
 
 
-def draw_print(paths: Paths, config: PanelsConfig) -> Float[Array, "batch cells cells panels"]:
-    """Return the print of each window as the network sees it."""
-    return draw_images(paths, config.panels, config.cells)
-
-
-def differentiable_print(
-    paths: Paths, config: PanelsConfig
-) -> tuple[
-    Float[Array, "batch cells cells panels"],
-    Callable[[Float[Array, "batch cells cells panels"]], tuple[Float[Array, "batch points"]]],
-]:
-    """Return the print of each window, and what takes slopes by its cells to slopes by its events.
-
-    An event's slope is by its weight: what would change if it counted a little less.
-    """
-    return jax.vjp(
-        lambda weight: draw_images(paths, config.panels, config.cells, weight),
-        jnp.ones(paths.t_ms.shape, jnp.float32),
-    )
+def network_of(config: NetworkConfig, panels: PanelsConfig, arrays: Mapping[str, Any]) -> Network:
+    """Return a network of these sizes with arrays as `Network.arrays` gives them."""
+    network = Network(config, panels, 0)
+    graph, params = nnx.split(network)
+    leaves = [jnp.asarray(arrays[name]) for name in network.arrays()]
+    return nnx.merge(graph, jax.tree.unflatten(jax.tree.structure(params), leaves))
 
 
 def compute_dtype() -> jnp.dtype:
@@ -170,16 +170,17 @@ def _logits(graph: nnx.GraphDef) -> Callable[[nnx.State, Paths], Float[Array, " 
 
 
 @partial(jax.jit, static_argnums=0)
-def count_print(config: PanelsConfig, paths: Paths) -> Float[Array, "batch cells cells panels"]:
-    """Return the counts behind each window's print."""
-    return draw_counts(paths, config.panels, config.cells)
-
-
-def predict(
-    network: Network, sessions: Sessions, windows: Windows, n_points: int
-) -> Float32[np.ndarray, " windows"]:
-    """Return the logit of each window."""
-    graph, params = nnx.split(network)
-    compiled = _logits(graph)
-    parts = map_windows(lambda paths, _: compiled(params, paths), sessions, windows, n_points)
-    return np.concatenate([*(logits for _, logits in parts), np.zeros(0, np.float32)])
+def integrated_gradients(
+    graph: nnx.GraphDef,
+    params: nnx.State,
+    paths: Paths,
+    reference: Float[Array, "cells cells panels"],
+) -> tuple[Float[Array, "batch cells cells panels"], Float[Array, "batch points"]]:
+    """Return by how much cells and events raise the network's logit over that of `reference`."""
+    network = nnx.merge(graph, params)
+    images, to_events = differentiable_print(paths, network.panels)
+    shares = (jnp.arange(STEPS) + 0.5) / STEPS
+    line = reference + shares[:, None, None, None, None] * (images - reference)
+    slopes = jax.grad(lambda images: network(images).sum())(line.reshape(-1, *reference.shape))
+    slope = slopes.reshape(line.shape).mean(axis=0)
+    return (images - reference) * slope, to_events(slope)[0]

@@ -15,7 +15,7 @@ from jaxtyping import Float32, Int64, Shaped
 
 from model.batches import map_windows
 from model.config import InputConfig
-from model.network import count_print
+from model.drawing import count_print
 from pipeline.errors import SchemaError
 from pipeline.sessions.resample import Resampled, resample
 from pipeline.sessions.sessions import Sessions

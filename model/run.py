@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -95,7 +96,7 @@ class TrainedModel:
     level_reference: LevelReference | None = None
     """What adapting compares with; None: it can't be adapted. It decides no score."""
 
-    @property
+    @cached_property
     def model_id(self) -> str:
         """Return a hash of all that decides a score, from the settings to the profiles."""
         digest = hashlib.sha256()

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from model.augment import augment
 from model.config import RunConfig, TrainConfig
-from model.network import Network, draw_print
+from model.drawing import draw_print
+from model.network import Network
 from rasterize.motion import Paths
 
 

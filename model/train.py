@@ -17,10 +17,16 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int64, Shaped
 
-from model.batches import device_mesh, on_each_device, on_one_device, split_over_devices
+from model.batches import (
+    device_mesh,
+    on_each_device,
+    on_one_device,
+    predict,
+    split_over_devices,
+)
 from model.checkpoint import load_training, save_training
 from model.config import RunConfig, TrainConfig
-from model.network import Network, new_network, predict
+from model.network import Network, new_network
 from model.step import Weights, draw_augmented, make_optimizer, pick_windows, train_step
 from model.training_data import balance_groups, window_weights
 from pipeline.features.best_feature import roc_auc
@@ -191,7 +197,7 @@ def _validate(
     network: Network, sessions: Sessions, windows: Windows, config: RunConfig
 ) -> tuple[float, float]:
     """Return the cross entropy of session logits, both classes alike, and their ROC AUC."""
-    logits = predict(network, sessions, windows, config.window.max_events)
+    logits = predict(network.compiled(), sessions, windows, config.window.max_events)
     pooled = pool_logits(logits, windows.session, len(sessions), config.score.pooling)
     is_scored = np.isfinite(pooled)
     logit, label = pooled[is_scored], sessions.label[is_scored]

@@ -49,7 +49,9 @@ def pieces_of(points: Points) -> Int32[np.ndarray, "windows points"]:
     """Return which piece of its path each event is of: 0, then one more after every jump."""
     length_px = step_px(np.diff(points.x_px), np.diff(points.y_px))
     jumps = is_jump(length_px, np.diff(points.t_ms))
-    return np.pad(np.cumsum(jumps, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
+    pieces = np.zeros(points.t_ms.shape, np.int32)
+    np.cumsum(jumps, axis=1, out=pieces[:, 1:])
+    return pieces
 
 
 def valid_points(paths: Paths) -> Bool[Array, "batch points"]:

@@ -27,7 +27,7 @@ from benchmarks.sources import read_all, recordings_folder, with_settings
 from benchmarks.speed.peers_print import naive_print
 from benchmarks.speed.recordings import make_sessions as make_timed_sessions
 from model.config import PanelsConfig, RunConfig
-from model.network import draw_print
+from model.drawing import draw_print
 from model.owner.train import PopulationData
 from model.prints import session_prints
 from model.run import input_config

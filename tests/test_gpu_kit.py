@@ -18,7 +18,7 @@ from benchmarks.gpu.machine import Peaks
 from benchmarks.gpu.programs import SMALL, find_setting, sample_paths
 from benchmarks.gpu.timing import Limit, median_seconds, row_of
 from benchmarks.speed.timing import Result
-from model.network import draw_print
+from model.drawing import draw_print
 
 ROOT = Path(__file__).resolve().parent.parent
 NOT_THERE = (

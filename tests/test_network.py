@@ -13,10 +13,12 @@ from tiny import one_recorder
 
 from flows.jobs.progress import finish
 from model.augment import augment
-from model.batches import BATCH
-from model.checkpoint import load_parameters, load_training, save_parameters
+from model.batches import BATCH, predict
+from model.checkpoint import load_training, save_parameters
 from model.config import AugmentConfig, NetworkConfig, PanelsConfig, RunConfig, TrainConfig
-from model.network import Conv, Network, draw_print, new_network, predict
+from model.drawing import draw_print
+from model.network import Conv, Network, new_network
+from model.saved_network import SavedNetwork
 from model.step import Weights, draw_augmented, loss_fn, make_optimizer, train_step
 from model.train import fit, training_batches
 from model.training_data import window_weights
@@ -217,12 +219,12 @@ def test_padding_never_shows():
 def test_a_sessions_logit_depends_on_nothing_but_the_session():
     sessions = straight_and_crooked(BATCH // 2 + 3)
     network, windows = new_network(SMALL), cut_windows(sessions, SMALL.window)
-    together = predict(network, sessions, windows, 16)
+    together = predict(network.compiled(), sessions, windows, 16)
     assert together.std() > 0.1
     order = np.random.default_rng(3).permutation(len(windows))
-    shuffled = predict(network, sessions, windows.take(order), 16)
+    shuffled = predict(network.compiled(), sessions, windows.take(order), 16)
     np.testing.assert_allclose(shuffled, together[order], rtol=1e-5, atol=1e-6)
-    alone = predict(network, sessions, windows.take(np.array([3])), 16)
+    alone = predict(network.compiled(), sessions, windows.take(np.array([3])), 16)
     np.testing.assert_allclose(alone, together[3:4], rtol=1e-5, atol=1e-6)
 
 
@@ -237,14 +239,14 @@ def test_scoring_compiles_once(monkeypatch):
     # No test has compiled a network of this size.
     network = new_network(replace(SMALL, network=replace(SMALL.network, hidden=11)))
     for n in (3, BATCH, 2 * BATCH + 5):
-        assert predict(network, sessions, windows.take(np.arange(n)), 16).shape == (n,)
+        assert predict(network.compiled(), sessions, windows.take(np.arange(n)), 16).shape == (n,)
     assert traces == [(BATCH, 16, 16, 3)]
 
 
 def test_no_windows_give_no_logits():
     sessions = straight_and_crooked(1)
     none = cut_windows(sessions, SMALL.window).take(np.zeros(0, np.int64))
-    assert predict(new_network(SMALL), sessions, none, 16).shape == (0,)
+    assert predict(new_network(SMALL).compiled(), sessions, none, 16).shape == (0,)
 
 
 def test_the_logit_has_a_slope_by_every_event_and_it_is_finite():
@@ -338,8 +340,8 @@ def test_training_learns_is_repeatable_and_goes_on_where_it_was_cut_short(tmp_pa
     )
     assert [epoch.epoch for epoch in again] == [1, 2, 3]
     np.testing.assert_allclose(
-        predict(resumed, sessions, windows, 16),
-        predict(whole, sessions, windows, 16),
+        predict(resumed.compiled(), sessions, windows, 16),
+        predict(whole.compiled(), sessions, windows, 16),
         rtol=1e-4,
         atol=1e-5,
     )
@@ -413,8 +415,8 @@ def test_the_best_of_the_second_half_is_kept(tmp_path, monkeypatch, losses, kept
 def test_parameters_come_back_from_disk(tmp_path):
     network = new_network(replace(SMALL, seed=1))
     network.convs[0].mean[...] = jnp.arange(8.0)  # what training keeps decides a score, too
-    save_parameters(network, tmp_path / "checkpoint")
-    again = load_parameters(new_network(replace(SMALL, seed=2)), tmp_path / "checkpoint")
+    save_parameters(network.arrays(), tmp_path / "checkpoint")
+    again = SavedNetwork.load(tmp_path / "checkpoint", replace(SMALL, seed=2)).network
     for kept, found in zip(
         jax.tree.leaves(nnx.state(network)), jax.tree.leaves(nnx.state(again)), strict=True
     ):
@@ -422,15 +424,15 @@ def test_parameters_come_back_from_disk(tmp_path):
 
 
 def test_parameters_of_another_network_are_refused(tmp_path):
-    save_parameters(new_network(SMALL), tmp_path / "checkpoint")
+    save_parameters(new_network(SMALL).arrays(), tmp_path / "checkpoint")
     wider = replace(SMALL, network=replace(SMALL.network, hidden=SMALL.network.hidden + 1))
     with pytest.raises(SchemaError, match="`head` of"):
-        load_parameters(new_network(wider), tmp_path / "checkpoint")
+        SavedNetwork.load(tmp_path / "checkpoint", wider)
 
 
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(NotFoundError, match="no checkpoint"):
-        load_parameters(new_network(SMALL), tmp_path / "nothing")
+        SavedNetwork.load(tmp_path / "nothing", SMALL)
     with pytest.raises(NotFoundError, match="no interrupted training"):
         load_training(tmp_path, ({},))
 

@@ -14,7 +14,8 @@ import numpy as np
 from flax import nnx
 
 from model.config import NetworkConfig, PanelsConfig, RunConfig
-from model.network import draw_print, new_network
+from model.drawing import draw_print
+from model.network import new_network
 from model.step import Weights, draw_augmented, make_optimizer, train_step
 from pipeline.config import WindowConfig
 from pipeline.sessions.windows import Points

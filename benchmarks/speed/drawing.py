@@ -9,7 +9,7 @@ from benchmarks.speed.peers_print import naive_print
 from benchmarks.speed.recordings import make_sessions
 from benchmarks.speed.timing import Result, interleaved
 from model.config import PanelsConfig
-from model.network import draw_print
+from model.drawing import draw_print
 from pipeline.sessions.windows import WindowConfig, cut_windows, pad_windows
 from rasterize.canvas import Canvas
 from rasterize.draw import draw_path

@@ -12,7 +12,8 @@ from benchmarks.speed.peers_network import TorchNetwork, onnx_session, to_torch,
 from benchmarks.speed.recordings import make_sessions
 from benchmarks.speed.timing import Result, Timing, interleaved
 from model.config import RunConfig
-from model.network import Network, draw_print, new_network
+from model.drawing import draw_print
+from model.network import Network, new_network
 from pipeline.sessions.windows import cut_windows, pad_windows
 from pipeline.storage.overlap import overlapped, usable_cores
 from rasterize.motion import to_device

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int64, Shaped
 
 from model.config import InputConfig, PanelsConfig, RunConfig
-from model.network import differentiable_print
+from model.drawing import differentiable_print
 from model.owner.levels import OwnerLevels
 from model.owner.population import Population, Posterior, SessionEmbeddings, session_means
 from model.owner.profiles import Profiles, compare_with_profiles
