@@ -176,6 +176,14 @@ def test_times_of_any_unit_become_microseconds(unit, value, t_us):
     assert cells.times_us(column(value), unit).to_pylist() == [t_us]
 
 
+@pytest.mark.parametrize("unit", ["t_us", "t_ms", "t_s", "t_ns"])
+@pytest.mark.parametrize("value", [0, -5, 1_767_225_600, 2**53 - 1, 2**53 + 1, 2**62, -(2**63)])
+def test_whole_numbers_are_the_times_that_the_same_decimals_are(unit, value):
+    given = pa.chunked_array([pa.array([value, None], pa.int64()), pa.array([7], pa.int64())])
+    decimals = given.cast(pa.float64(), safe=False)
+    assert cells.times_us(given, unit).to_pylist() == cells.times_us(decimals, unit).to_pylist()
+
+
 @pytest.mark.parametrize("value", ["", "soon", "nan", "inf", "1,5", "0x10", "1e300", None])
 def test_what_is_no_time_is_null(value):
     assert cells.times_us(column(value, "1"), "t_ms").to_pylist() == [None, 1_000]

@@ -202,7 +202,7 @@ def _group(found: FoundFile, format_: Format, log: Log, known_sessions: Set[str]
         ignored=Counter(log.ignored) + Counter(cleaned.ignored),
         notes=cleaned.notes,
         n_rows=log.n_rows,
-        n_scroll_rows=int(np.count_nonzero(log.events["kind"].to_numpy() == Kind.SCROLL)),
+        n_scroll_rows=int(np.count_nonzero(log.events["kind"].to_numpy() == Kind.SCROLL.value)),
         words=log.words,
         note=log.note,
         is_named=found.is_named,

@@ -162,7 +162,7 @@ def _kinds_of_files(
     """Mark which kinds of events each file has."""
     has_any = np.flatnonzero(sessions.n_events)
     begins, found = sessions.offsets[has_any], np.zeros((n_files, len(Kind)), bool)
-    for kind in Kind:
+    for kind in map(int, Kind):  # NumPy compares these ten times as fast
         is_found = np.logical_or.reduceat(sessions.kind == kind, begins)
         found[file[has_any[is_found]], kind] = True
     return found

@@ -23,6 +23,7 @@ from pipeline.readers.common.words import (
 from pipeline.schemas import Button, Kind
 
 _LARGEST_US = 4e18  # two of them still fit one int64 when subtracted
+_EXACT = 2**53  # smaller whole numbers are the same as float64
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _DATE = r"^\s*\d{4}[-/]\d\d?"
 _TIME_OF_DAY = r"^\s*\d\d?:\d\d:\d\d([.,:]\d+)?\s*$"
@@ -100,11 +101,14 @@ def times_us(column: pa.ChunkedArray, unit: str) -> pa.Array:
         )
     if unit in DATES:
         return _dates_us(column, unit)
+    per_unit = TIME_UNITS[unit]
+    if pa.types.is_signed_integer(column.type) and per_unit >= 1:
+        bounds = pc.min_max(column).as_py()
+        if max(-(bounds["min"] or 0), bounds["max"] or 0) * per_unit < _EXACT:
+            return pc.multiply(column.cast(pa.int64()), int(per_unit)).combine_chunks()
     given = numbers(column)
     with np.errstate(over="ignore"):  # what is infinite then is no time
-        time = (given.fill_null(np.nan) if given.null_count else given).to_numpy() * TIME_UNITS[
-            unit
-        ]
+        time = (given.fill_null(np.nan) if given.null_count else given).to_numpy() * per_unit
     if len(time) and time.min() > -_LARGEST_US and time.max() < _LARGEST_US:  # as it should be
         return pa.array(np.rint(time, out=time).astype(np.int64))
     is_time = np.abs(time) < _LARGEST_US  # false for NaN

@@ -111,11 +111,14 @@ class Sample:
         self.n_rows = len(rows)
         columns = list(zip(*rows, strict=False)) or [()] * len(self.names)
         self._cells = dict(zip(self.names, columns, strict=False))
+        self._written: dict[str, list[str]] = {}  # kept: each column is looked at several times
 
     def cells(self, name: str) -> list[str]:
         """Return the cells of a column that are not empty."""
-        found = ("" if cell is None else str(cell).strip() for cell in self._cells.get(name, ()))
-        return [cell for cell in found if cell]
+        if name not in self._written:
+            given = (str(cell).strip() for cell in self._cells.get(name, ()) if cell is not None)
+            self._written[name] = [cell for cell in given if cell]
+        return self._written[name]
 
     def first_row(self) -> list[str]:
         """Return the first cell of each column, cut short."""
@@ -124,7 +127,7 @@ class Sample:
     def numbers(self, name: str) -> np.ndarray:
         """Return the numbers in a column; what is none is left out."""
         cells = [
-            cell.replace(",", ".") if _COMMA_NUMBER.fullmatch(cell) else cell
+            cell.replace(",", ".") if "," in cell and _COMMA_NUMBER.fullmatch(cell) else cell
             for cell in self.cells(name)
         ]
         found = np.array([float(cell) for cell in cells if _NUMBER.fullmatch(cell)], np.float64)
@@ -495,7 +498,7 @@ def _has_decimal_comma(names: Mapping[str, str], sample: Sample) -> bool:
     cells = [
         c for ours in (*TIME_UNITS, "x", "y") if ours in names for c in sample.cells(names[ours])
     ]
-    return any(_COMMA_NUMBER.fullmatch(cell) for cell in cells) and not any(
+    return any("," in cell and _COMMA_NUMBER.fullmatch(cell) for cell in cells) and not any(
         _NUMBER.fullmatch(cell) and "." in cell for cell in cells
     )
 
