@@ -244,3 +244,18 @@ def test_a_jump_ends_a_movement_of_a_slow_recorder_too():
     away = [(t + 1400 + 600, x + 700, 500) for t, x, _ in slow]
     found = find_movements(make_sessions([*slow, *away]))
     assert list(zip(found.first.tolist(), found.last.tolist(), strict=True)) == [(0, 7), (8, 15)]
+
+
+def test_movements_of_a_session_depend_on_it_alone():
+    rng = np.random.default_rng(0)
+    paths = [
+        [(16 * i, *rng.integers(0, 200, 2)) for i in range(n)] for n in (40, 0, 1, 2, 3, 25, 9)
+    ]
+    together = make_sessions(*paths)
+    found = find_movements(together)
+    apart = [find_movements(make_sessions(path)) for path in paths]
+    starts = together.offsets[:-1]
+    for name in ("first", "last"):
+        expected = [getattr(of, name) + start for of, start in zip(apart, starts, strict=True)]
+        np.testing.assert_array_equal(getattr(found, name), np.concatenate(expected))
+    assert {39, together.offsets[-1] - 1} <= set(found.last)  # a last event ends its movement

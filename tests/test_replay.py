@@ -15,6 +15,7 @@ from tiny import TINY, score_now, untrained
 from flows.jobs import replays
 from model.run import load_model, save_model
 from pipeline.errors import SchemaError
+from pipeline.features.movements import find_movements
 from pipeline.replay import signature
 from pipeline.replay.codes import REPEATED, REPLAY
 from pipeline.replay.null_model import ViewNullModel, fit_null_model, fit_view_null_model
@@ -158,6 +159,20 @@ def test_blocks_of_movements_are_not_seen_in_the_signatures(monkeypatch):
     for view, found in sign(sessions).items():
         np.testing.assert_array_equal(found.session, at_once[view].session)
         np.testing.assert_allclose(found.vector, at_once[view].vector, atol=1e-6)
+
+
+def test_no_movement_that_is_wide_enough_is_left_out_beforehand(monkeypatch):
+    rng = np.random.default_rng(1)
+    sessions = make_sessions(*(session(scale * human(rng)) for scale in np.geomspace(0.02, 1, 30)))
+    left_out = ~signature._may_be_wide(sessions, find_movements(sessions))
+    assert left_out.any()
+    quick = sign(sessions)
+    monkeypatch.setattr(
+        signature, "_may_be_wide", lambda sessions, movements: np.ones(len(movements), bool)
+    )
+    for view, found in sign(sessions).items():
+        np.testing.assert_array_equal(found.session, quick[view].session)
+        np.testing.assert_allclose(found.vector, quick[view].vector, atol=1e-6)
 
 
 def test_only_so_many_movements_of_a_session_are_compared(monkeypatch, movements):

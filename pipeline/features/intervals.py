@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from pipeline.sessions.jumps import find_jumps
 from pipeline.sessions.ragged import Grouping, ratio
@@ -44,12 +44,13 @@ class Intervals:
     us: Int64[np.ndarray, " intervals"]
 
     @classmethod
-    def of_sessions(cls, sessions: Sessions) -> "Intervals":
-        """Return the intervals of each session."""
-        owner = sessions.session_of_event
-        is_within = (owner[1:] == owner[:-1]) & ~find_jumps(sessions)[1:]
-        us = np.diff(sessions.t_us)[is_within]
-        return cls(Grouping(owner[1:][is_within], len(sessions)), us)
+    def of_sessions(
+        cls, sessions: Sessions, is_within: Bool[np.ndarray, " pairs"] | None = None
+    ) -> "Intervals":
+        """Return the intervals of each session; `is_within` is what `within_sessions` gave."""
+        is_within = within_sessions(sessions) if is_within is None else is_within
+        owner = sessions.session_of_event[1:][is_within]
+        return cls(Grouping(owner, len(sessions)), np.diff(sessions.t_us)[is_within])
 
     @cached_property
     def n(self) -> Int64[np.ndarray, " groups"]:
@@ -97,6 +98,14 @@ class Intervals:
         count += np.bincount(cell + high, place - low, n * N_CLOCK_BINS)
         count = count.reshape(n, N_CLOCK_BINS)
         return count / np.maximum(count.sum(axis=1, keepdims=True), 1)
+
+
+def within_sessions(sessions: Sessions) -> Bool[np.ndarray, " pairs"]:
+    """Mark where an event and the next are of one session, and no jump is between them."""
+    is_within = ~find_jumps(sessions)[1:]
+    firsts = sessions.offsets[:-1][sessions.n_events > 0]
+    is_within[firsts[1:] - 1] = False
+    return is_within
 
 
 def rest_limit_ms(

@@ -3,12 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Complex128, Int64
 
 from pipeline.errors import ConfigError
-from pipeline.features.intervals import REST_INTERVALS, REST_MS, Intervals, rest_limit_ms
+from pipeline.features.intervals import (
+    REST_INTERVALS,
+    REST_MS,
+    Intervals,
+    rest_limit_ms,
+    within_sessions,
+)
 from pipeline.schemas import Kind
-from pipeline.sessions.jumps import find_jumps
+from pipeline.sessions.ragged import Grouping
 from pipeline.sessions.sessions import Sessions
 
 _MOVING = (Kind.MOVE, Kind.DRAG, Kind.TOUCH)
@@ -82,15 +88,16 @@ def _rests(sessions: Sessions, config: MovementConfig) -> Bool[np.ndarray, " eve
     n = len(sessions.t_us)
     if n == 0:
         return np.zeros(0, bool)
-    session = sessions.session_of_event
-    median_ms = Intervals.of_sessions(sessions).median_ms
-    rest_us = 1000 * rest_limit_ms(median_ms, config.rest_ms, config.rest_intervals)
-    is_gap = (np.diff(session) > 0) | (np.diff(sessions.t_us) > rest_us[session[1:]])
-    is_gap |= find_jumps(sessions)[1:]
-    is_end = np.r_[True, is_gap] | np.r_[is_gap, True]
+    is_within = within_sessions(sessions)
+    intervals = Intervals.of_sessions(sessions, is_within)
+    rest_us = 1000 * rest_limit_ms(intervals.median_ms, config.rest_ms, config.rest_intervals)
+    is_gap = np.diff(sessions.t_us) > np.repeat(rest_us, sessions.n_events)[1:]
+    is_gap |= ~is_within
+    is_end = np.append(True, is_gap) | np.append(is_gap, True)
 
-    stays = (np.diff(sessions.x_px) == 0) & (np.diff(sessions.y_px) == 0) & (np.diff(session) == 0)
-    first = np.flatnonzero(np.r_[True, ~stays])
+    x_px, y_px, session = sessions.x_px, sessions.y_px, sessions.session_of_event
+    moves = (x_px[1:] != x_px[:-1]) | (y_px[1:] != y_px[:-1]) | (session[1:] != session[:-1])
+    first = np.flatnonzero(np.append(True, moves))
     last = np.append(first[1:], n) - 1
     is_long = sessions.t_us[last] - sessions.t_us[first] > rest_us[session[first]]
     return is_end | np.repeat(is_long, last - first + 1)
@@ -103,21 +110,29 @@ def _detours(
     n_inside = np.maximum(movements.last - movements.first + 1 - 2 * config.min_events, 0)
     movement = np.repeat(np.arange(len(movements)), n_inside)
     place = np.arange(len(movement)) - np.repeat(np.cumsum(n_inside) - n_inside, n_inside)
-    event = movements.first[movement] + config.min_events + place
+    event = np.repeat(movements.first + config.min_events, n_inside) + place
 
-    position = sessions.x_px.astype(np.float64) + 1j * sessions.y_px
-    start = position[movements.first]
-    chord = position[movements.last] - start
+    start = _position(sessions, movements.first)
+    chord = _position(sessions, movements.last) - start
     length_px = np.abs(chord)
-    along = np.conj(chord)[movement] * (position[event] - start[movement])
-    share = np.clip(along.real / np.maximum(length_px[movement], 1e-9) ** 2, 0, 1)
-    stray_px = np.abs(position[event] - start[movement] - share * chord[movement])
+    chord_of_event = chord[movement]
+    from_start = _position(sessions, event) - start[movement]
+    along = np.conj(chord_of_event) * from_start
+    share = np.clip(along.real / (np.maximum(length_px, 1e-9) ** 2)[movement], 0, 1)
+    stray_px = np.abs(from_start - share * chord_of_event)
 
-    farthest_px = np.zeros(len(movements))
-    np.maximum.at(farthest_px, movement, stray_px)
+    farthest_px = Grouping(movement, len(movements)).max(stray_px)
     strays = farthest_px > np.maximum(config.detour * length_px, config.detour_px)
     farthest = np.flatnonzero(stray_px == farthest_px[movement])
-    last_of_each = np.flatnonzero(np.diff(movement[farthest], append=-1))
     turn = np.full(len(movements), -1)
-    turn[movement[farthest[last_of_each]]] = event[farthest[last_of_each]]
+    turn[movement[farthest]] = event[farthest]  # of several the last
     return np.flatnonzero(strays), turn[strays]
+
+
+def _position(
+    sessions: Sessions, event: Int64[np.ndarray, " events"]
+) -> Complex128[np.ndarray, " events"]:
+    """Return where the pointer was at these events, x + iy in px."""
+    position = np.empty(len(event), np.complex128)
+    position.real, position.imag = sessions.x_px[event], sessions.y_px[event]
+    return position

@@ -40,7 +40,8 @@ _TIME_SHARE: Final = 0.25  # of the spread that goes by time
 _NARROW_PX: Final = 2.0  # a path as narrow as this isn't widened to a shape of noise
 _N_POINTS: Final = 16
 _N_WAVES: Final = 6  # slowest parts of a discrete cosine transform: the rest is mostly noise
-_BLOCK: Final = 8_192  # movements at once, about: memory
+_BLOCK: Final = 2_048  # movements at once, about: their paths fit the cache
+_WHOLE: Final = np.float32(2**31)  # a share of a length in whole numbers
 
 _WAVES: Final = (
     np.sqrt(2 / _N_POINTS)
@@ -75,12 +76,31 @@ def sign(sessions: Sessions) -> dict[View, Signatures]:
     first, last = movements.first[is_long], movements.last[is_long]
     session = np.searchsorted(sessions.offsets, first, side="right") - 1
     kept = np.arange(len(first)) - np.searchsorted(session, session) < MOST_A_SESSION
+    kept &= _may_be_wide(sessions, Movements(first, last))
     first, last, session = first[kept], last[kept], session[kept]
     parts = [
         _sign_block(sessions, Movements(first[i:j], last[i:j]), session[i:j])
         for i, j in _blocks(session)
     ]
     return {view: concatenate_signatures([part[view] for part in parts]) for view in VIEWS}
+
+
+def _may_be_wide(sessions: Sessions, movements: Movements) -> Bool[np.ndarray, " movements"]:
+    """Mark movements whose box is so large that their spread may be `MIN_SPREAD_PX`.
+
+    No points in a box are spread by more than half its diagonal.
+    """
+    if not len(movements):
+        return np.zeros(0, bool)
+    bounds = np.stack([movements.first, movements.last], axis=1).ravel()
+    square = 0.0
+    for column in (sessions.x_px, sessions.y_px):
+        lowest, highest = (
+            extreme(extreme.reduceat(column, bounds)[::2], column[movements.last])
+            for extreme in (np.minimum, np.maximum)
+        )
+        square = square + (highest - lowest) ** 2
+    return square > 0.99 * (2 * MIN_SPREAD_PX) ** 2  # a little less: rounding
 
 
 def concatenate_signatures(parts: Sequence[Signatures]) -> Signatures:
@@ -131,18 +151,17 @@ def _even_times(
     tau = np.where(duration_us > 0, elapsed_us / np.maximum(duration_us, 1), by_place)
     x = sessions.x_px[event] - sessions.x_px[movements.first][movement]
     y = sessions.y_px[event] - sessions.y_px[movements.first][movement]
-    path = _at(tau, movement, x + 1j * y, len(movements), _GRID)
-    return _smoothed(path)
+    return _smoothed(_at(2.0 * movement + tau, x + 1j * y, len(movements), _GRID))
 
 
 def _at(
-    place: np.ndarray, row: np.ndarray, values: np.ndarray, n_rows: int, n_points: int
+    place: np.ndarray, values: np.ndarray, n_rows: int, n_points: int
 ) -> Complex64[np.ndarray, "rows points"]:
-    """Return `values`, known at a `place` from 0 to 1 in their row, at `n_points` even places."""
+    """Return `values` at `n_points` even places of each row; row `i` goes from 2i to 2i + 1."""
     if not n_rows:
         return np.zeros((0, n_points), np.complex64)
     wanted = (2.0 * np.arange(n_rows))[:, None] + np.linspace(0, 1, n_points)
-    found = np.interp(wanted.ravel(), 2.0 * row + place, values)  # rows end to end: one call does
+    found = np.interp(wanted.ravel(), place, values)  # rows end to end: one call does
     return found.astype(np.complex64).reshape(n_rows, n_points)
 
 
@@ -152,8 +171,10 @@ def _smoothed(
     """Return the mean of each point and its neighbours; the ends stand for those beyond."""
     wide = np.pad(path, ((0, 0), (_SMOOTH // 2, _SMOOTH // 2)), mode="edge")
     n_points = path.shape[1]
-    shifted = [wide[:, i : i + n_points] for i in range(_SMOOTH)]
-    return np.add.reduce(shifted) / np.float32(_SMOOTH)
+    total = np.zeros_like(path)
+    for i in range(_SMOOTH):
+        total += wide[:, i : i + n_points]
+    return total * np.float32(1 / _SMOOTH)
 
 
 def _spread(path: Complex64[np.ndarray, "rows points"]) -> Float32[np.ndarray, " rows"]:
@@ -188,11 +209,14 @@ def _by_length(
     path: Complex64[np.ndarray, "rows points"],
 ) -> Float64[np.ndarray, "rows points"]:
     """Return how far along its path each point is, 0 to 1, by length and a little by time."""
-    step = np.abs(np.diff(path, axis=1))
+    step = np.abs(path[:, 1:] - path[:, :-1])
     length = np.maximum(step.sum(axis=1, keepdims=True), 1e-6)
     share = (1 - _TIME_SHARE) * step / length + _TIME_SHARE / step.shape[1]
-    done = np.cumsum(share, axis=1, dtype=np.float64)
-    return np.concatenate([np.zeros((len(path), 1)), done / done[:, -1:]], axis=1)
+    # Whole numbers are summed several times as fast, and no bit of a share is below 1.
+    done = np.cumsum((share * _WHOLE).astype(np.int64), axis=1)
+    place = np.zeros(path.shape)
+    np.divide(done, done[:, -1:], out=place[:, 1:])
+    return place
 
 
 def _at_places(
@@ -201,8 +225,8 @@ def _at_places(
     n_points: int,
 ) -> Complex64[np.ndarray, "rows wanted"]:
     """Return `n_points` at even places of paths whose points are at `place`."""
-    row = np.repeat(np.arange(len(path)), path.shape[1])
-    return _at(place.ravel(), row, path.ravel(), len(path), n_points)
+    by_row = 2.0 * np.arange(len(path))[:, None] + place
+    return _at(by_row.ravel(), path.ravel(), len(path), n_points)
 
 
 def _unskewed(path: Complex64[np.ndarray, "rows points"]) -> Complex64[np.ndarray, "rows points"]:
