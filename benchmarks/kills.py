@@ -261,10 +261,10 @@ def score_by_rule(store: Path, target: Path, model_id: str) -> Path:
         run_id, scored_at = begun["run_id"], datetime.fromisoformat(begun["scored_at"])
         verdict = ScorePolicy(0.9, 0.5, 8, model_id, run_id, scored_at)
         for shard in shards:
-            if staged.read_result(shard.number) is not None:
+            if staged.is_whole(shard.number):
                 continue
             tables = [label_scores(sessions, verdict) for sessions in read_shard(shard)]
-            write_parquet(pa.concat_tables(tables), staged.part(shard.number))
+            write_parquet(pa.concat_tables(tables), staged.part(shard.number), flush=False)
             with (target.parent.parent / f"{target.parent.name}.scored").open("a") as file:
                 file.write(f"{shard.number}\n")
             staged.finish(shard.number, {"n_sessions": sum(map(len, tables))})

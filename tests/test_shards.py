@@ -86,6 +86,8 @@ def test_staged_shards_of_other_runs_of_the_day_are_taken_away(tmp_path):
     again, begun = open_staged(day, "old", {"run_id": "3"})
     assert again.read_result(0) == {"n_sessions": 3}
     assert again.read_result(1) is None
+    assert again.is_whole(0)
+    assert not again.is_whole(1)
     assert begun == {"run_id": "1"}  # it goes on, it doesn't begin
     new, begun = open_staged(day, "new", {"run_id": "4"})
     assert begun == {"run_id": "4"}
@@ -94,6 +96,35 @@ def test_staged_shards_of_other_runs_of_the_day_are_taken_away(tmp_path):
     drop_staged(new)
     drop_staged(elsewhere)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damaged", ["part", "recordings", "rejected", "result"])
+@pytest.mark.parametrize("left", [0, 5])
+def test_a_shard_of_which_a_power_cut_left_less_is_not_whole(tmp_path, damaged, left):
+    staged, _ = open_staged(tmp_path / "scores" / "run_date=2026-11-01", "d", {"run_id": "1"})
+    for path in (staged.part(0), staged.recordings(0), staged.rejected(0)):
+        path.write_bytes(b"what was written")
+    staged.finish(0, {"n_sessions": 3})
+    assert staged.is_whole(0)
+    path = getattr(staged, damaged)(0)
+    path.write_bytes(path.read_bytes()[:left])
+    assert not staged.is_whole(0)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"run', None])
+def test_a_run_whose_beginning_a_power_cut_took_begins_anew(tmp_path, content):
+    day = tmp_path / "scores" / "run_date=2026-11-01"
+    staged, _ = open_staged(day, "d", {"run_id": "1"})
+    staged.finish(0, {"n_sessions": 3})
+    path = staged.folder / "begun.json"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    again, begun = open_staged(day, "d", {"run_id": "2"})
+    assert begun == {"run_id": "2"}
+    assert not again.is_whole(0)  # its rows say run 1
+    assert open_staged(day, "d", {"run_id": "3"})[1] == {"run_id": "2"}
 
 
 @given(names=st.lists(st.text(max_size=2), max_size=30))

@@ -148,8 +148,7 @@ def _score_missing(
     job: ScoreJob, run: ScoringRun, model: TrainedModel, shards: Sequence[Shard]
 ) -> Iterator[Progress]:
     """Score the shards that aren't finished, here, in processes or on a cluster."""
-    results = {shard.number: run.staged.read_result(shard.number) for shard in shards}
-    missing = [shard for shard in shards if results[shard.number] is None]
+    missing = [shard for shard in shards if not run.staged.is_whole(shard.number)]
     if not missing:
         return
     if len(missing) < len(shards):
@@ -160,7 +159,8 @@ def _score_missing(
         scored = score_by_processes(run, missing, job.workers)
     else:
         scored = (n for shard in missing for n in score_shard(run, shard, model))
-    n_done = sum(result["n_sessions"] for result in results.values() if result)
+    done = (run.staged.read_result(shard.number) for shard in shards if shard not in missing)
+    n_done = sum(result["n_sessions"] for result in done if result)
     is_known = all(shard.is_of_store for shard in shards)
     n_all = sum(shard.n_sessions for shard in shards) if is_known else 0
     for n_sessions in scored:

@@ -69,7 +69,7 @@ def score_shard(run: ScoringRun, shard: Shard, model: "TrainedModel") -> Iterato
             n_groups += 1
             yield rows.num_rows
     table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    write_parquet(table, run.staged.part(shard.number))
+    write_parquet(table, run.staged.part(shard.number), flush=False)
     if recordings:
         write_recordings(concatenate_recordings(recordings), run.staged.recordings(shard.number))
     run.staged.finish(

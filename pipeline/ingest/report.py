@@ -211,7 +211,8 @@ class ShardReport:
         if log.rejected.num_rows:
             self._n_rejected += log.rejected.num_rows
             if self._writer is None:
-                self._writer = self._stack.enter_context(parquet_writer(self._path, QUARANTINE))
+                writer = parquet_writer(self._path, QUARANTINE, flush=False)
+                self._writer = self._stack.enter_context(writer)
             self._writer.write_table(quarantine_table([log]))
 
     def to_json(self) -> dict[str, Any]:

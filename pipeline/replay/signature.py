@@ -327,13 +327,16 @@ def _end_to_end(parts: Sequence[Signatures], starts: np.ndarray) -> Signatures:
 
 
 def write_recordings(recordings: Recordings, path: StoragePath) -> StoragePath:
-    """Write the signatures to a `.npz` of plain numbers; who they are of is in the scores."""
+    """Write the signatures to a `.npz` of plain numbers; who they are of is in the scores.
+
+    Like all of a shard nobody waits until it is on the disk (`pipeline.storage.shards`).
+    """
     columns = {
         f"{view}.{field.name}": getattr(signatures, field.name)
         for view, signatures in recordings.signatures.items()
         for field in fields(Signatures)
     }
-    with replacing(path) as unfinished, unfinished.open("wb") as file:
+    with replacing(path, flush=False) as unfinished, unfinished.open("wb") as file:
         np.savez(file, **columns)
     return path
 

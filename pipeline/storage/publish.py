@@ -55,40 +55,46 @@ _AT_FDCWD: Final = -100  # linux/fcntl.h: paths are relative to the working dire
 _RENAME_EXCHANGE: Final = 2  # linux/fs.h
 
 
-def write_parquet(tables: pa.Table | Iterable[pa.Table], path: StoragePath) -> StoragePath:
+def write_parquet(
+    tables: pa.Table | Iterable[pa.Table], path: StoragePath, flush: bool = True
+) -> StoragePath:
     """Write a table, or several of one schema each as a row group, and return `path`."""
     parts: Iterator[pa.Table] = iter([tables] if isinstance(tables, pa.Table) else tables)
     first = next(parts, None)
     if first is None:
         raise PublishError(path, "there is no table to write", "give an empty one")
-    with parquet_writer(path, first.schema) as writer:
+    with parquet_writer(path, first.schema, flush) as writer:
         for table in chain([first], parts):
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
     return path
 
 
 @contextmanager
-def parquet_writer(path: StoragePath, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def parquet_writer(
+    path: StoragePath, schema: pa.Schema, flush: bool = True
+) -> Iterator[pq.ParquetWriter]:
     """Give a writer of tables of one schema; what it wrote replaces `path` at the end."""
     with (
-        replacing(path) as unfinished,
+        replacing(path, flush) as unfinished,
         pq.ParquetWriter(unfinished, schema, compression="zstd") as writer,
     ):
         yield writer
 
 
-def write_json(content: Mapping[str, object], path: StoragePath) -> StoragePath:
+def write_json(content: Mapping[str, object], path: StoragePath, flush: bool = True) -> StoragePath:
     """Write a JSON file and return `path`."""
-    with replacing(path) as unfinished:
+    with replacing(path, flush) as unfinished:
         unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     return path
 
 
 @contextmanager
-def replacing(path: StoragePath) -> Iterator[Path]:
+def replacing(path: StoragePath, flush: bool = True) -> Iterator[Path]:
     """Give a hidden name beside `path` to write to; it replaces `path` at the end.
 
-    For an object store it is a file on this machine's disk, which is uploaded at the end.
+    Without `flush` nobody waits for the disk: a power cut may leave less than was written, and
+    who reads it must notice. For an object store it is a file on this machine's disk, which is
+    uploaded at the end.
     """
     if isinstance(path, RemotePath):
         with tempfile.TemporaryDirectory(prefix="pointerprint-") as folder:
@@ -101,9 +107,11 @@ def replacing(path: StoragePath) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield unfinished
-            _flush(unfinished)
+            if flush:
+                _flush(unfinished)
             unfinished.replace(path)
-            _flush(path.parent)
+            if flush:
+                _flush(path.parent)
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:

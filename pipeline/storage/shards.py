@@ -19,7 +19,7 @@ from pipeline.readers import AUTO
 from pipeline.schemas import SESSIONS, check_schema
 from pipeline.sessions.recorder import name_recorders
 from pipeline.sessions.sessions import Sessions
-from pipeline.storage.paths import StoragePath, open_parquet, remove_tree
+from pipeline.storage.paths import RemotePath, StoragePath, open_parquet, remove_tree
 from pipeline.storage.publish import lock, remove_if_empty, staging_folder, write_json
 from pipeline.storage.store import is_store, part_paths, read_row_groups
 
@@ -185,13 +185,41 @@ class StagedShards:
         return self.folder / "partition"
 
     def finish(self, number: int, result: Mapping[str, object]) -> None:
-        """Write down that a shard is finished, and what is to be known of it."""
-        write_json(result, self.result(number))
+        """Write down that a shard is finished, and what is to be known of it.
+
+        Nobody waits for the disk: hashes show whether a power cut left all of its files.
+        """
+        note = {"result": result, "sha256": self._hashes(number)}
+        write_json(note, self.result(number), flush=False)
 
     def read_result(self, number: int) -> dict | None:
         """Return what `finish` wrote; None: the shard isn't finished."""
-        path = self.result(number)
-        return json.loads(path.read_text()) if path.exists() else None
+        note = _read_note(self.result(number))
+        return None if note is None else note["result"]
+
+    def is_whole(self, number: int) -> bool:
+        """Return whether a shard is finished, and its files are those that were written."""
+        note = _read_note(self.result(number))
+        return note is not None and note["sha256"] == self._hashes(number)
+
+    def _hashes(self, number: int) -> dict[str, str]:
+        """Return the hashes of a shard's files; an object store never leaves half of one."""
+        if isinstance(self.folder, RemotePath):
+            return {}
+        paths = (self.part(number), self.recordings(number), self.rejected(number))
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in paths
+            if path.exists()
+        }
+
+
+def _read_note(path: StoragePath) -> dict | None:
+    """Return what is in a JSON file; None: it isn't there, or not whole."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 @contextmanager
@@ -218,9 +246,12 @@ def open_staged(
         if other != folder and not other.name.endswith(".lock"):
             _drop(other)
     path = folder / "begun.json"
-    if not path.exists():
-        write_json(begun, path)
-    return StagedShards(folder), json.loads(path.read_text())
+    before = _read_note(path)
+    if before is None:
+        if folder.exists():
+            _drop(folder)
+        write_json(begun, path, flush=False)
+    return StagedShards(folder), before or dict(begun)
 
 
 def drop_staged(staged: StagedShards) -> None:
