@@ -29,6 +29,10 @@ class Grouping:
 
     def count(self) -> Int64[np.ndarray, " groups"]:
         """Return the number of rows of each group."""
+        return self._count
+
+    @cached_property
+    def _count(self) -> Int64[np.ndarray, " groups"]:
         return np.bincount(self.of, minlength=self.n)
 
     def sum(self, values: Shaped[np.ndarray, " rows"]) -> Float64[np.ndarray, " groups"]:
