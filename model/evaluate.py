@@ -34,7 +34,6 @@ from model.metrics import (
 )
 from pipeline.config import Task
 from pipeline.errors import DataError, SchemaError
-from pipeline.features.best_feature import roc_auc
 from pipeline.schemas import LABELS, SCORES
 from pipeline.scores.recorders import unknown_recorders_text
 from pipeline.sessions.recorder import NOT_KNOWN
@@ -369,7 +368,9 @@ def _best_feature(
     for name, values in features.items():
         known = np.isfinite(values)
         if known.any():
-            auc = roc_auc(np.where(known, values, np.median(values[known])), label)
+            # Rounded, so that of two that are alike in all but the last digit the first counts.
+            filled = np.where(known, values, np.median(values[known]))
+            auc = round(roc_curve(filled, label).auc(), 12)
             found.append(FeatureAuc(name, max(auc, 1 - auc)))
     return max(found, key=lambda feature: feature.roc_auc, default=None)
 

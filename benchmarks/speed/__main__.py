@@ -22,6 +22,7 @@ BENCHMARKS = {
     "draw": "drawing:measure",
     "forward": "network:measure_forward",
     "train": "network:measure_train_step",
+    "train-run": "training_run:measure",
     "ingest": "reading:measure",
     "start": "starting:measure",
     "end-to-end": "job:measure",
