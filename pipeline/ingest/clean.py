@@ -36,7 +36,6 @@ from jaxtyping import Bool, Float32, Int8, Int32, Int64
 
 from pipeline.errors import is_fit
 from pipeline.ingest.clock import (
-    LONG_GAP_US,
     Clock,
     absurd_times,
     continue_after_resets,
@@ -96,16 +95,12 @@ def clean_events(events: pa.Table) -> Cleaned:
     notes: dict[str, int] = {}
 
     clock = _grouped(events, session, reason)
-    is_behind = _behind_limit(clock)
-    reason[clock.row[is_behind]] = _SESSION_TOO_LONG
-    clock = clock.only(~is_behind)
+    clock = _without(clock, _behind_limit(clock), reason, _SESSION_TOO_LONG)
     clock, notes["clock_wrapped"] = unwrap(clock)
-    is_absurd = absurd_times(clock)
-    reason[clock.row[is_absurd]] = _ABSURD_TIME
-    clock = clock.only(~is_absurd)
+    clock = _without(clock, absurd_times(clock), reason, _ABSURD_TIME)
     is_double = _is_double(events, clock)
     clock = clock.only(~is_double)
-    if clock.written_steps_us.min(initial=0) < 0:
+    if not clock.is_written_in_order:
         is_move = np.isin(kind[clock.row], _MOVES)
         row = clock.row[is_move]
         place_px = np.full(len(is_move), np.nan, np.complex64)
@@ -113,7 +108,7 @@ def clean_events(events: pa.Table) -> Cleaned:
         clock, notes["clock_reset"] = continue_after_resets(clock, place_px)
     clock, notes["backward_time"] = sort_times(clock)
 
-    if not clock.is_whole:
+    if clock.chosen is not None:
         x, y, is_lost = x[clock.row], y[clock.row], is_lost[clock.row]
     x, y, has_position = _fill_lost_positions(clock, x, y, is_lost)
     if not has_position.all():
@@ -132,6 +127,16 @@ def clean_events(events: pa.Table) -> Cleaned:
         {name: n for name, n in notes.items() if n},
         {"duplicate_event": int(is_double.sum())} if is_double.any() else {},
     )
+
+
+def _without(
+    clock: Clock, is_bad: Bool[np.ndarray, " events"], reason: Int8[np.ndarray, " log"], why: int
+) -> Clock:
+    """Return the other rows, and note why the bad ones are left out."""
+    if not is_bad.any():
+        return clock
+    reason[clock.row[is_bad]] = why
+    return clock.take(~is_bad)
 
 
 def _is_double(events: pa.Table, clock: Clock) -> Bool[np.ndarray, " events"]:
@@ -244,10 +249,10 @@ def _are_plain(names: pa.StringArray) -> bool:
 
 def _behind_limit(clock: Clock) -> Bool[np.ndarray, " events"]:
     """Say which rows, in file order, come after the last that a session may have."""
-    counts = np.diff(np.append(clock.starts, len(clock.row)))
+    counts = np.diff(np.append(clock.starts, len(clock)))
     if counts.max(initial=0) <= limits().session_events:
-        return np.zeros(len(clock.row), bool)
-    return np.arange(len(clock.row)) - np.repeat(clock.starts, counts) >= limits().session_events
+        return np.zeros(len(clock), bool)
+    return np.arange(len(clock)) - np.repeat(clock.starts, counts) >= limits().session_events
 
 
 def _grouped(
@@ -256,27 +261,23 @@ def _grouped(
     """Return the rows without fault, grouped by session, each in file order."""
     t_us = events["t_us"]
     t_us = (t_us.fill_null(0) if t_us.null_count else t_us).to_numpy()
-    row, is_whole = np.arange(len(session)), True
+    clock = Clock(session, t_us, _written(events, t_us))
     if reason.any():
-        row, is_whole = np.flatnonzero(reason == 0), False
-        session, t_us = session[row], t_us[row]
+        clock = clock.take(np.flatnonzero(reason == 0))
+    session = clock.session
     if np.any(session[1:] < session[:-1]):
         # NumPy sorts 16-bit numbers by counting, several times as fast.
         few = session.astype(np.uint16) if session.max() < 2**16 else session
-        order = np.argsort(few, kind="stable")
-        row, session, t_us, is_whole = row[order], session[order], t_us[order], False
-    return Clock(row, session, t_us, _written(events, t_us, row), is_whole)
+        clock = clock.take(np.argsort(few, kind="stable"))
+    return clock
 
 
-def _written(
-    events: pa.Table, t_us: Int64[np.ndarray, " events"], row: Int64[np.ndarray, " events"]
-) -> Int64[np.ndarray, " events"]:
-    """Return when these rows were written; where that is the same, the very array of times."""
+def _written(events: pa.Table, t_us: Int64[np.ndarray, " events"]) -> Int64[np.ndarray, " events"]:
+    """Return when each row was written; where that is the same, the very array of times."""
     written = events["written_us"]
     if written.null_count == len(written):
         return t_us
-    all_t_us = events["t_us"].fill_null(0)
-    return pc.coalesce(written, all_t_us).to_numpy()[row]
+    return pc.coalesce(written, events["t_us"].fill_null(0)).to_numpy()
 
 
 def _fill_lost_positions(
@@ -307,7 +308,7 @@ def _rows(
     y: Float32[np.ndarray, " events"],
 ) -> pa.Table:
     """Return the rows that stay, in their new order, with their new times and positions."""
-    if not clock.is_whole:
+    if clock.chosen is not None:
         events = events.unify_dictionaries().combine_chunks().take(pa.array(clock.row))
     columns = {name: events[name] for name in EVENTS.names}
     columns |= {"t_us": pa.array(clock.t_us), "x_px": pa.array(x), "y_px": pa.array(y)}
@@ -316,11 +317,10 @@ def _rows(
 
 def _notice(clean: pa.Table, clock: Clock) -> dict[str, int]:
     """Count what is odd and stays."""
-    steps = clock.steps_us
-    n_unmoved = len(steps) - int(np.count_nonzero(steps))
+    n_unmoved = clock.step_counts.n_unmoved
     return {
         "repeated_time": n_unmoved - len(clock.starts),  # a first row repeats nothing
-        "gap_over_5s": int(np.count_nonzero(steps > LONG_GAP_US)),
+        "gap_over_5s": clock.step_counts.n_long,
         "off_viewport": _off_viewport(clean, "x_px", "viewport_width", "y_px", "viewport_height"),
     }
 

@@ -5,7 +5,7 @@ The rules are those of the table in `clean.py`.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Complex64, Float64, Int32, Int64, Shaped
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Complex64, Float64, Int32, Int64, Shaped
 from pipeline.readers.common.cells import run_starts
 from pipeline.sessions.sessions import ABSOLUTE_US
 
+_PART: Final = 2**16  # events: as many as stay in a processor's cache
 LONG_GAP_US: Final = 5_000_000
 YEARS_US: Final = (631_152_000_000_000, 4_102_444_800_000_000)  # 1990 to 2100: logs are of these
 JITTER_US: Final = 50_000  # threads of a recorder write so much out of order
@@ -34,17 +35,25 @@ UNORDERED_SHARE: Final = 0.1  # of steps that go back: no clock is set that ofte
 class Clock:
     """The times of the rows that are kept, grouped by session, while they are corrected."""
 
-    row: Int64[np.ndarray, " events"]  # of the log
     session: Int32[np.ndarray, " events"]  # from 0, never falling
     t_us: Int64[np.ndarray, " events"]
     written_us: Int64[np.ndarray, " events"]  # `t_us`, but for moves that waited for their batch
-    is_whole: bool = False  # all rows of the log, in its order
+    chosen: Int64[np.ndarray, " events"] | None = None  # rows of the log; None: all, in its order
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.session)
+
+    @property
+    def row(self) -> Int64[np.ndarray, " events"]:
+        """Return which row of the log each is."""
+        return np.arange(len(self)) if self.chosen is None else self.chosen
 
     def take(self, chosen: Shaped[np.ndarray, " chosen"]) -> "Clock":
         """Return the rows at these indices, or where a mask is true."""
         t_us = self.t_us[chosen]
         written = t_us if self.written_us is self.t_us else self.written_us[chosen]
-        return Clock(self.row[chosen], self.session[chosen], t_us, written)
+        return Clock(self.session[chosen], t_us, written, self.row[chosen])
 
     def only(self, is_kept: Bool[np.ndarray, " events"]) -> "Clock":
         """Return the rows where a mask is true; this clock itself where it is true for all."""
@@ -66,11 +75,30 @@ class Clock:
         return replace(self, t_us=self.written_us).steps_us
 
     @cached_property
-    def step_bounds_us(self) -> tuple[int, int]:
-        """Return the shortest and the longest step: mostly they show that nothing is wrong."""
-        if not len(self.row):
-            return 0, 0
-        return int(self.steps_us.min()), int(self.steps_us.max())
+    def step_counts(self) -> "StepCounts":
+        """Return what there is among `steps_us`: mostly it shows that nothing is wrong.
+
+        They are made some at a time: new memory for all takes longer than to subtract them.
+        """
+        counts = StepCounts(0, 0, min(len(self), 1), 0)
+        for begin in range(1, len(self), _PART):
+            end = min(begin + _PART, len(self))
+            steps = self.t_us[begin:end] - self.t_us[begin - 1 : end - 1]
+            first, last = np.searchsorted(self.starts, [begin, end])
+            steps[self.starts[first:last] - begin] = 0
+            counts = StepCounts(
+                min(counts.shortest_us, int(steps.min())),
+                max(counts.longest_us, int(steps.max())),
+                counts.n_unmoved + len(steps) - int(np.count_nonzero(steps)),
+                counts.n_long + int(np.count_nonzero(steps > LONG_GAP_US)),
+            )
+        return counts
+
+    @cached_property
+    def is_written_in_order(self) -> bool:
+        """Say whether no row was written before one of its session that is above it."""
+        written = self if self.written_us is self.t_us else replace(self, t_us=self.written_us)
+        return written.step_counts.shortest_us >= 0
 
     @cached_property
     def starts(self) -> Int64[np.ndarray, " sessions"]:
@@ -87,13 +115,21 @@ class Clock:
         return np.repeat(self.t_us[(starts + stops) // 2] >= ABSOLUTE_US, stops - starts)
 
 
+class StepCounts(NamedTuple):
+    """What the steps of a clock are like; a session's first row has one of 0."""
+
+    shortest_us: int
+    longest_us: int
+    n_unmoved: int  # steps of 0
+    n_long: int  # over `LONG_GAP_US`
+
+
 def unwrap(clock: Clock) -> tuple[Clock, int]:
     """Undo the start-over of 32-bit clocks without dates, and count how often it was.
 
     A time from before it that comes late, a jump up, takes the wrap back for that row.
     """
-    shortest, longest = clock.step_bounds_us
-    if max(-shortest, longest) <= WRAP_US // 2:
+    if max(-clock.step_counts.shortest_us, clock.step_counts.longest_us) <= WRAP_US // 2:
         return clock, 0
     steps = clock.steps_us
     falls = (steps < -WRAP_US // 2).astype(np.int64) - (steps > WRAP_US // 2)
@@ -121,12 +157,12 @@ def absurd_times(clock: Clock) -> Bool[np.ndarray, " events"]:
     starts = clock.starts
     if not len(starts):
         return np.zeros(0, bool)
-    is_absurd = np.zeros(len(clock.row), bool)
+    is_absurd = np.zeros(len(clock), bool)
     if clock.t_us.max() >= ABSOLUTE_US:
         is_of_no_year = (clock.t_us < YEARS_US[0]) | (clock.t_us >= YEARS_US[1])
         is_absurd = (clock.t_us >= ABSOLUTE_US) & is_of_no_year
-    stops = np.append(starts[1:], len(clock.row))
-    if clock.step_bounds_us[0] >= 0:  # in order: the last is the latest
+    stops = np.append(starts[1:], len(clock))
+    if clock.step_counts.shortest_us >= 0:  # in order: the last is the latest
         span = clock.t_us[stops - 1] - clock.t_us[starts]
     else:
         span = np.maximum.reduceat(clock.t_us, starts) - np.minimum.reduceat(clock.t_us, starts)
@@ -140,8 +176,8 @@ def absurd_times(clock: Clock) -> Bool[np.ndarray, " events"]:
 
 def late_rows(clock: Clock) -> Bool[np.ndarray, " events"]:
     """Say which rows were written after one of their session with a later time."""
-    if clock.written_steps_us.min(initial=0) >= 0:
-        return np.zeros(len(clock.row), bool)
+    if clock.is_written_in_order:
+        return np.zeros(len(clock), bool)
     order = np.lexsort((clock.written_us, clock.session))
     is_new = np.ones(len(order), bool)
     session, written = clock.session[order], clock.written_us[order]
@@ -173,7 +209,7 @@ def restarts(clock: Clock) -> Bool[np.ndarray, " events"]:
     is_fall = clock.written_steps_us < 0
     if not is_fall.any():
         return is_fall
-    counts = np.diff(np.append(clock.starts, len(clock.row)))
+    counts = np.diff(np.append(clock.starts, len(clock)))
     first = np.repeat(clock.written_us[clock.starts], counts)
     is_restart = is_fall & (clock.written_us <= first) & ~clock.has_dates()
     is_start = is_fall.copy()
@@ -199,7 +235,7 @@ def continue_after_resets(
     if not is_back.any():
         return clock, 0
     is_back &= ~_is_unordered(clock, is_back, is_restart)
-    counts = np.diff(np.append(clock.starts, len(clock.row)))
+    counts = np.diff(np.append(clock.starts, len(clock)))
     is_same_start = clock.written_us == np.repeat(clock.written_us[clock.starts], counts)
     t_us = clock.t_us.copy()
     stops = np.append(clock.starts[1:], len(t_us))
@@ -321,10 +357,10 @@ def _usual_step(*paths: _Path) -> int:
 
 def sort_times(clock: Clock) -> tuple[Clock, int]:
     """Sort each session by time, and count the steps back; equal times stay in file order."""
-    if clock.step_bounds_us[0] >= 0:
+    if clock.step_counts.shortest_us >= 0:
         return clock, 0
     is_back = clock.steps_us < 0
     unsorted = np.flatnonzero(np.isin(clock.session, np.unique(clock.session[is_back])))
-    order = np.arange(len(clock.row))
+    order = np.arange(len(clock))
     order[unsorted] = unsorted[np.lexsort((clock.t_us[unsorted], clock.session[unsorted]))]
     return clock.take(order), int(is_back.sum())
