@@ -14,7 +14,8 @@ from pipeline.sessions.windows import Windows, pad_windows
 from pipeline.storage.overlap import overlapped, usable_cores
 from rasterize.motion import Paths, on_host
 
-BATCH: Final = 64  # windows; on a CPU 32 to 128 are equally fast
+BATCH: Final = 64  # windows whose prints or explanations are computed at a time
+SCORED: Final = 512  # windows whose logits one call of the compiled network gives
 
 Arrays = TypeVar("Arrays")  # an array, or a tuple of them
 
@@ -24,6 +25,7 @@ def map_windows(
     sessions: Sessions,
     windows: Windows,
     n_points: int,
+    size: int | None = None,
 ) -> Iterator[tuple[Int64[np.ndarray, " batch"], Arrays]]:
     """Give, batch by batch and in order, which windows these are and what `compute` returns.
 
@@ -32,27 +34,33 @@ def map_windows(
     a second time. The first batch goes alone, so that it is compiled once.
     """
 
+    size = size or BATCH
+
     def batch(begin: int) -> tuple[Int64[np.ndarray, " batch"], Arrays]:
-        chosen = np.arange(begin, begin + BATCH)
+        chosen = np.arange(begin, begin + size)
         filled = np.where(chosen < len(windows), chosen, begin)
         points = pad_windows(sessions, windows.take(filled), n_points)
         found = compute(on_host(points), filled)
         chosen = chosen[chosen < len(windows)]
         return chosen, jax.tree.map(lambda array: np.asarray(array)[: len(chosen)], found)
 
-    begins = range(0, len(windows), BATCH)
+    begins = range(0, len(windows), size)
     yield from map(batch, begins[:1])
     yield from overlapped(batch, begins[1:], usable_cores())
 
 
 def predict(
-    logits_of: Callable[[Paths], Float[Array, " batch"]],
+    logits_of: Callable[[Paths, np.int32], Float[Array, " batch"]],
     sessions: Sessions,
     windows: Windows,
     n_points: int,
 ) -> Float32[np.ndarray, " windows"]:
-    """Return the logit of each window, by a compiled network."""
-    parts = map_windows(lambda paths, _: logits_of(paths), sessions, windows, n_points)
+    """Return the logit of each window, by a compiled network (`model.network.logits_of`)."""
+
+    def compute(paths: Paths, chosen: Int64[np.ndarray, " batch"]) -> Float[Array, " batch"]:
+        return logits_of(paths, np.int32(min(SCORED, len(windows) - chosen[0])))
+
+    parts = map_windows(compute, sessions, windows, n_points, SCORED)
     return np.concatenate([*(logits for _, logits in parts), np.zeros(0, np.float32)])
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Float32, PRNGKeyArray
+from jaxtyping import Array, Float, Float32, Int, PRNGKeyArray
 
 from model.config import NetworkConfig, PanelsConfig, RunConfig
 from model.drawing import differentiable_print, draw_print
@@ -116,8 +116,8 @@ class Network(nnx.Module):
         """Draw each window's print and return its logit."""
         return self(draw_print(paths, self.panels), dropout_key)
 
-    def compiled(self) -> Callable[[Paths], Float[Array, " batch"]]:
-        """Return what takes windows to logits in one compiled program."""
+    def compiled(self) -> Callable[[Paths, np.int32], Float[Array, " batch"]]:
+        """Return `logits_of` this network as one compiled program."""
         graph, params = nnx.split(self)
         return partial(_logits(graph), params)
 
@@ -163,10 +163,33 @@ def compute_dtype() -> jnp.dtype:
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
 
 
+AT_ONCE: Final[Mapping[str, int]] = {"cpu": 32}
+"""Windows that a platform, by JAX's name for it, computes at a time; others take the whole batch.
+
+So few share the caches of a CPU, and the next ones take their memory."""
+
+
+def logits_of(
+    network: Network, paths: Paths, n: Int[Array, ""] | np.int32
+) -> Float[Array, " batch"]:
+    """Return the logits of the first `n` windows of a batch; those of the others may be 0."""
+    size = len(paths.n_points)
+    step = min(AT_ONCE.get(jax.default_backend(), size), size)
+
+    def add(i: Int[Array, ""], logits: Float[Array, " batch"]) -> Float[Array, " batch"]:
+        part = (jax.lax.dynamic_slice_in_dim(column, i * step, step) for column in paths)
+        found = network.of_paths(Paths(*part))
+        return jax.lax.dynamic_update_slice_in_dim(logits, found, i * step, 0)
+
+    return jax.lax.fori_loop(0, -(-n // step), add, jnp.zeros(size, jnp.float32))
+
+
 @lru_cache(maxsize=16)
-def _logits(graph: nnx.GraphDef) -> Callable[[nnx.State, Paths], Float[Array, " batch"]]:
+def _logits(
+    graph: nnx.GraphDef,
+) -> Callable[[nnx.State, Paths, np.int32], Float[Array, " batch"]]:
     """Return the compiled network; looked up once a call, since hashing a graph takes a while."""
-    return jax.jit(lambda params, paths: nnx.merge(graph, params).of_paths(paths))
+    return jax.jit(lambda params, paths, n: logits_of(nnx.merge(graph, params), paths, n))
 
 
 @partial(jax.jit, static_argnums=0)

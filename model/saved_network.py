@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 from jax import export
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from model.batches import BATCH
+from model.batches import SCORED
 from model.checkpoint import load_parameters
 from model.config import NetworkConfig, PanelsConfig, RunConfig
 from model.traced import traced_once
@@ -33,10 +33,10 @@ class SavedNetwork:
         """Return the network whose parameters are in `folder`; they must fit the settings."""
         return cls(config, load_parameters(_program(config).shapes, folder))
 
-    def compiled(self) -> Callable[[Paths], Float[Array, " batch"]]:
-        """Return what takes windows to logits in one compiled program."""
+    def compiled(self) -> Callable[[Paths, np.int32], Float[Array, " batch"]]:
+        """Return `model.network.logits_of` this network as one compiled program."""
         run, on_device = _program(self.config).run, self._on_device
-        return lambda paths: run(on_device, *paths)
+        return lambda paths, n: run(on_device, n, *paths)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return parameters and running statistics by their places, such as `convs/0/kernel`."""
@@ -56,7 +56,7 @@ class SavedNetwork:
 
 @dataclass(frozen=True)
 class _Program:
-    """What takes arrays and the columns of paths to logits, and the shapes of the arrays."""
+    """What takes arrays, a number of windows and their columns to logits; the arrays' shapes."""
 
     run: Callable[..., Float[Array, " batch"]]
     shapes: dict[str, tuple[int, ...]]
@@ -71,15 +71,18 @@ def _program_of(network: NetworkConfig, panels: PanelsConfig, n_points: int) -> 
     """Return the program of networks of these sizes, for batches of windows of `n_points`."""
 
     def trace() -> export.Exported:
-        from model.network import Network, network_of
+        from model.network import Network, logits_of, network_of
 
-        def logits(arrays: dict[str, Array], *columns: Array) -> Float[Array, " batch"]:
-            return network_of(network, panels, arrays).of_paths(Paths(*columns))
+        def logits(
+            arrays: dict[str, Array], n: Int[Array, ""], *columns: Array
+        ) -> Float[Array, " batch"]:
+            return logits_of(network_of(network, panels, arrays), Paths(*columns), n)
 
         arrays = Network(network, panels, 0).arrays()
-        return export.export(jax.jit(logits))(arrays, *_like_paths(n_points))
+        n = jax.ShapeDtypeStruct((), np.int32)
+        return export.export(jax.jit(logits))(arrays, n, *_like_paths(n_points))
 
-    traced = traced_once(trace, network, panels, n_points, BATCH)
+    traced = traced_once(trace, network, panels, n_points, SCORED)
     (arrays, *_), _ = jax.tree.unflatten(traced.in_tree, traced.in_avals)
     shapes = {name: array.shape for name, array in arrays.items()}
     return _Program(jax.jit(traced.call), shapes)
@@ -88,8 +91,8 @@ def _program_of(network: NetworkConfig, panels: PanelsConfig, n_points: int) -> 
 def _like_paths(n_points: int) -> list[jax.ShapeDtypeStruct]:
     """Return the shapes and types of the columns of a batch of windows, as models take them."""
     types = {"kind": np.int8, "piece": np.int32, "n_points": np.int32}
-    shapes = {"n_points": (BATCH,)}
+    shapes = {"n_points": (SCORED,)}
     return [
-        jax.ShapeDtypeStruct(shapes.get(name, (BATCH, n_points)), types.get(name, np.float32))
+        jax.ShapeDtypeStruct(shapes.get(name, (SCORED, n_points)), types.get(name, np.float32))
         for name in Paths._fields
     ]

@@ -13,11 +13,11 @@ from tiny import one_recorder
 
 from flows.jobs.progress import finish
 from model.augment import augment
-from model.batches import BATCH, predict
+from model.batches import SCORED, predict
 from model.checkpoint import load_training, save_parameters
 from model.config import AugmentConfig, NetworkConfig, PanelsConfig, RunConfig, TrainConfig
 from model.drawing import draw_print
-from model.network import Conv, Network, new_network
+from model.network import AT_ONCE, Conv, Network, new_network
 from model.saved_network import SavedNetwork
 from model.step import Weights, draw_augmented, loss_fn, make_optimizer, train_step
 from model.train import fit, training_batches
@@ -217,7 +217,7 @@ def test_padding_never_shows():
 
 
 def test_a_sessions_logit_depends_on_nothing_but_the_session():
-    sessions = straight_and_crooked(BATCH // 2 + 3)
+    sessions = straight_and_crooked(SCORED // 2 + 3)
     network, windows = new_network(SMALL), cut_windows(sessions, SMALL.window)
     together = predict(network.compiled(), sessions, windows, 16)
     assert together.std() > 0.1
@@ -238,9 +238,18 @@ def test_scoring_compiles_once(monkeypatch):
     windows = cut_windows(sessions, SMALL.window)
     # No test has compiled a network of this size.
     network = new_network(replace(SMALL, network=replace(SMALL.network, hidden=11)))
-    for n in (3, BATCH, 2 * BATCH + 5):
-        assert predict(network.compiled(), sessions, windows.take(np.arange(n)), 16).shape == (n,)
-    assert traces == [(BATCH, 16, 16, 3)]
+    for n in (3, SCORED, 2 * SCORED + 5):
+        some = windows.take(np.arange(n) % len(windows))
+        assert predict(network.compiled(), sessions, some, 16).shape == (n,)
+    assert traces == [(AT_ONCE["cpu"], 16, 16, 3)]
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 40, 64, 70])
+def test_logits_of_a_batch_are_those_of_its_windows_however_many_there_are(n):
+    network, paths = new_network(SMALL), paths_of(straight_and_crooked(35))
+    found = np.asarray(network.compiled()(paths, np.int32(n)))
+    assert found.shape == (70,)
+    np.testing.assert_allclose(found[:n], of_paths(network, paths)[:n], rtol=1e-5, atol=1e-6)
 
 
 def test_no_windows_give_no_logits():

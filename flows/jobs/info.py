@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import jax
 
-from model.batches import BATCH
+from model.batches import SCORED
 from model.network import compute_dtype
 
 PACKAGES: Final = (
@@ -32,7 +32,7 @@ def installation() -> dict[str, Any]:
             "backend": jax.default_backend(),
             "processors": len(os.sched_getaffinity(0)),
             "images_as": str(compute_dtype()),
-            "windows_at_once": BATCH,
+            "windows_at_once": SCORED,
             "xla_flags": os.environ.get("XLA_FLAGS", ""),
         },
         "cache": {"folder": cache, **_size(cache)},

@@ -5,7 +5,6 @@ In a text format a row is a line; the functions here number lines from 1.
 
 import codecs
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -109,10 +108,13 @@ def _with_line_feeds(text: bytes) -> bytes:
     if b"\r" not in text:
         return text
     codes = np.frombuffer(text, np.uint8)
-    before = np.flatnonzero(codes[:-1] == ord("\r"))
-    if not text.endswith(b"\r") and (codes[before + 1] == ord("\n")).all():
+    returns = np.flatnonzero(codes == ord("\r"))
+    alone = returns[codes[np.minimum(returns + 1, len(codes) - 1)] != ord("\n")]
+    if not len(alone):
         return text
-    return re.sub(rb"\r(?!\n)", b"\n", text)
+    codes = codes.copy()
+    codes[alone] = ord("\n")
+    return codes.tobytes()
 
 
 def as_utf8(text: bytes) -> bytes:
