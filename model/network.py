@@ -163,7 +163,7 @@ def compute_dtype() -> jnp.dtype:
     return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
 
 
-AT_ONCE: Final[Mapping[str, int]] = {"cpu": 32}
+WINDOWS_AT_ONCE: Final[Mapping[str, int]] = {"cpu": 32}
 """Windows that a platform, by JAX's name for it, computes at a time; others take the whole batch.
 
 So few share the caches of a CPU, and the next ones take their memory."""
@@ -174,7 +174,7 @@ def logits_of(
 ) -> Float[Array, " batch"]:
     """Return the logits of the first `n` windows of a batch; those of the others may be 0."""
     size = len(paths.n_points)
-    step = min(AT_ONCE.get(jax.default_backend(), size), size)
+    step = min(WINDOWS_AT_ONCE.get(jax.default_backend(), size), size)
 
     def add(i: Int[Array, ""], logits: Float[Array, " batch"]) -> Float[Array, " batch"]:
         part = (jax.lax.dynamic_slice_in_dim(column, i * step, step) for column in paths)

@@ -17,7 +17,7 @@ from model.batches import SCORED, predict
 from model.checkpoint import load_training, save_parameters
 from model.config import AugmentConfig, NetworkConfig, PanelsConfig, RunConfig, TrainConfig
 from model.drawing import draw_print
-from model.network import AT_ONCE, Conv, Network, new_network
+from model.network import WINDOWS_AT_ONCE, Conv, Network, new_network
 from model.saved_network import SavedNetwork
 from model.step import Weights, draw_augmented, loss_fn, make_optimizer, train_step
 from model.train import fit, training_batches
@@ -241,7 +241,7 @@ def test_scoring_compiles_once(monkeypatch):
     for n in (3, SCORED, 2 * SCORED + 5):
         some = windows.take(np.arange(n) % len(windows))
         assert predict(network.compiled(), sessions, some, 16).shape == (n,)
-    assert traces == [(AT_ONCE["cpu"], 16, 16, 3)]
+    assert traces == [(WINDOWS_AT_ONCE["cpu"], 16, 16, 3)]
 
 
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 40, 64, 70])
