@@ -27,7 +27,7 @@ class FraudScorer:
     """A network that takes the print of a window to a logit."""
 
     config: RunConfig
-    trained: "Network | SavedNetwork"
+    trained: "Network | SavedNetwork"  # just trained, or as it lies in a RUN
     ranges = None
     can_be_compared: ClassVar[bool] = True
 
@@ -79,10 +79,17 @@ class FraudScorer:
         return people, "people"
 
     def deciding_bytes(self) -> Iterator[bytes]:
-        """Give the names and values of the network's parameters."""
-        for name, array in sorted(self.trained.arrays().items()):
-            yield name.encode()
-            yield np.ascontiguousarray(array).tobytes()
+        """Give the places and values of the network's parameters.
+
+        A place is written as Flax writes it: a model keeps its id whatever reads it.
+        """
+        places = {
+            tuple(int(part) if part.isdigit() else part for part in name.split("/")): array
+            for name, array in self.trained.arrays().items()
+        }
+        for place in sorted(places):
+            yield ("".join(f"[{part!r}]" for part in place) + ".value").encode()
+            yield np.ascontiguousarray(places[place]).tobytes()
 
     def save(self, folder: Path) -> None:
         """Write the network's parameters."""

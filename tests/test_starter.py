@@ -23,7 +23,7 @@ from model.calibrate import RecorderLevel
 from model.evaluate import evaluate_scores
 from model.manifest import write_manifest
 from model.model_card import fraud_card
-from model.registry import add_run, champion_or_starter, promote, resolve_run
+from model.registry import STARTER, add_run, champion_or_starter, promote, resolve_run
 from model.run import StarterMark, load_model, save_model
 from pipeline.errors import NotFoundError, SchemaError
 from pipeline.scores.partitions import read_manifest
@@ -155,6 +155,12 @@ def test_figures_of_its_scores_say_it(starter, folder):
 
 def _notes(folder, labels):
     return evaluate(EvaluateJob(folder / "scores", labels)).notes
+
+
+def test_its_card_and_figures_are_about_the_model_that_ships():
+    shipped = load_model(STARTER).model_id
+    assert (STARTER / "MODEL_CARD.md").read_text().startswith(f"# Model card: {shipped} ")
+    assert json.loads((STARTER / "metrics.json").read_text())["model_ids"] == [shipped]
 
 
 def test_its_card_says_it_first_and_names_its_recordings():
