@@ -29,11 +29,10 @@ def map_windows(
 ) -> Iterator[tuple[Int64[np.ndarray, " batch"], Arrays]]:
     """Give, batch by batch and in order, which windows these are and what `compute` returns.
 
-    `compute` is given the paths, and which windows they are of. The last batch is filled up with
-    its first window again, and cut afterwards: a batch of its own size would compile the function
-    a second time. The first batch goes alone, so that it is compiled once.
+    `compute` is given the paths, and which windows they are of: `size`, or `BATCH`. The last batch
+    is filled up with its first window again, and cut afterwards: a batch of its own size would
+    compile the function a second time. The first batch goes alone, so that it is compiled once.
     """
-
     size = size or BATCH
 
     def batch(begin: int) -> tuple[Int64[np.ndarray, " batch"], Arrays]:
