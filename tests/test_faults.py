@@ -211,6 +211,30 @@ def stopped(arguments: list[str], has_begun, environ: dict[str, str] | None = No
     return Ended(process.returncode, said, len(psutil.wait_procs(children, 10)[1]))
 
 
+def waits_after(function: str, prepare: str = "") -> list[str]:
+    """Return a command like `pointerprint` that waits once `function` was called.
+
+    So it can't end before it is told to stop, however late that is on a busy machine.
+    """
+    module, _, name = function.rpartition(".")
+    return python(f"""{prepare}
+import time
+import {module} as module
+
+def waits(*arguments, real=module.{name}):
+    list(real(*arguments) or ())  # it may be a generator
+    time.sleep({10 * PATIENCE_S})
+
+module.{name} = waits
+""")
+
+
+def python(prepare: str = "") -> list[str]:
+    """Return a command like `pointerprint` that runs some code first."""
+    run = "from flows.cli import main\nif __name__ == '__main__': main()"
+    return [sys.executable, "-c", f"{prepare}\n{run}"]
+
+
 def last_line(text: str) -> str:
     return text.strip().splitlines()[-1]
 
@@ -223,14 +247,17 @@ def test_sigterm(tmp_path):
     logs.mkdir()
     for i in range(150):
         (logs / f"{i:03}.csv").write_text(log_of(f"s{i}"))
-    run = command("ingest", logs, "--to", store, "--date", DAY)
-    ended = stopped(run, lambda: any(store.glob("*/part-*.parquet")))  # one of three parts
+    arguments = ["ingest", str(logs), "--to", str(store), "--date", DAY]
+    ended = stopped(
+        waits_after("pipeline.ingest.ingest.write_part") + arguments,
+        lambda: any(store.glob("*/part-*.parquet")),  # one of three parts
+    )
     assert (ended.status, last_line(ended.said)) == (128 + signal.SIGTERM, STOPPED)
     assert "Traceback" not in ended.said
     everyone = {f"s{i}" for i in range(150)}
     assert 0 < len(load_sessions([store])) < 150
     assert not list(tmp_path.rglob(".*"))  # nothing half written
-    subprocess.run(run, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command(*arguments), cwd=ROOT, check=True, capture_output=True)
     assert set(load_sessions([store]).session_id) == everyone
 
 
@@ -241,17 +268,16 @@ def test_sigterm_while_scoring(workers, tmp_path):
     for i in range(200):
         (logs / f"{i:03}.csv").write_text(log_of(f"s{i}", 40) + f"s{i},never,1,1\n")
     save_model(untrained(), run)
-    small = (
-        "from flows.cli import main; from pipeline.storage import shards;"
-        " shards.SHARD_LOG_BYTES = 1"
-    )
-    command = [sys.executable, "-c", f"{small}\nif __name__ == '__main__': main()"]
-    command += map(str, ["score", logs, "--model", run, "--to", scores, "--date", DAY])
-    command += ["--workers", str(workers)]
+    small = "from pipeline.storage import shards; shards.SHARD_LOG_BYTES = 1"
+    arguments = ["score", logs, "--model", run, "--to", scores, "--date", DAY]
+    arguments = [*map(str, arguments), "--workers", str(workers)]
+    waiting = waits_after("flows.jobs.score.score_shard", small)  # two workers have their own
     (tmp_path / "tmp").mkdir()
     staging = tmp_path / "scores.staging"
     ended = stopped(
-        command, lambda: any(staging.glob("*/shard-*.json")), {"TMPDIR": str(tmp_path / "tmp")}
+        waiting + arguments,
+        lambda: any(staging.glob("*/shard-*.json")),
+        {"TMPDIR": str(tmp_path / "tmp")},
     )
     assert (ended.status, last_line(ended.said)) == (128 + signal.SIGTERM, STOPPED)
     assert "Traceback" not in ended.said
@@ -260,7 +286,9 @@ def test_sigterm_while_scoring(workers, tmp_path):
     assert list((tmp_path / "tmp").iterdir()) == []
     n_done = len(list(staging.glob("*/shard-*.json")))
     assert 0 < n_done < 200
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        python(small) + arguments, cwd=ROOT, check=True, capture_output=True, text=True
+    )
     assert "200 sessions" in done.stderr
     table = pd.read_parquet(scores)
     assert sorted(table["session_id"]) == sorted(f"s{i}" for i in range(200))
@@ -272,10 +300,13 @@ def test_sigterm_while_training(tmp_path):
     store, run = easy_store(tmp_path / "store"), tmp_path / "run"
     settings = replace(Settings(), run=TINY)
     (tmp_path / "run.toml").write_text(settings_toml(settings, find_settings()))
-    train = command("train", store, "--to", run, "--config", tmp_path / "run.toml")
-    train += ["--train.epochs", "12", "--train.patience", "12"]
+    arguments = ["train", store, "--to", run, "--config", tmp_path / "run.toml"]
+    arguments = [*map(str, arguments), "--train.epochs", "12", "--train.patience", "12"]
     state = tmp_path / "run.training"
-    ended = stopped(train, lambda: (state / TRAINING_STATE).is_file())
+    ended = stopped(
+        waits_after("model.train.save_training") + arguments,
+        lambda: (state / TRAINING_STATE).is_file(),
+    )
     assert ended.status == 128 + signal.SIGTERM
     assert last_line(ended.said) == (
         "stopped by SIGTERM: with --resume it goes on from the last epoch that was finished"
@@ -286,7 +317,7 @@ def test_sigterm_while_training(tmp_path):
         n_done = len(json.loads(str(kept[HISTORY])))
     assert 0 < n_done < 12
     done = subprocess.run(
-        [*train, "--resume"], cwd=ROOT, check=True, capture_output=True, text=True
+        command(*arguments, "--resume"), cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert done.stderr.count("epoch ") == 12 - n_done  # what was learnt is not learnt again
     assert load_model(run).model_id
