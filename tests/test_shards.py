@@ -142,7 +142,7 @@ def test_overlapped_work_keeps_its_order_and_is_never_much_ahead():
             taken.append(i)
             yield i
 
-    barrier = threading.Barrier(2, timeout=10)  # two are under way at once, or this breaks
+    barrier = threading.Barrier(2, timeout=300)  # two are under way at once, or this breaks
     for result in overlapped(lambda i: (barrier.wait(), i * i)[1], items(), n_threads=2):
         done.append(result)
         assert len(taken) - len(done) <= 3
