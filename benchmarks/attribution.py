@@ -136,7 +136,8 @@ class WithCells:
         embeddings = SessionEmbeddings(profiles.population.embed(images), prints.n_windows)
         known = profiles.confident(config.owner.min_confidence)
         account = self.sessions.account_id
-        return -compare_with_profiles(embeddings, account, known, profiles.population)
+        ratio = compare_with_profiles(embeddings, account, known, profiles.population)
+        return self.model.scorer.logits_of_ratios(ratio, prints.n_windows, account)
 
     def _replaced(
         self,

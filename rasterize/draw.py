@@ -70,6 +70,8 @@ def _counts_and_total(
     """Return the counts, and their sum over each panel, which is known before they are drawn."""
     x, y, counted = _in_panels(paths, panels, cells)
     each = counted if weight is None else counted * weight[None]
+    # What doesn't count lies outside: many spots in one cell would have to wait for each other.
+    x = jnp.where(counted > 0, x, -2.0)
     n_panels, batch, points = x.shape
     spots = (n_panels * batch, points)
     # A window's panels lie beside each other, which is the order in which they are needed.
@@ -195,7 +197,8 @@ def _with_margin(
     row = order[:, None] * side + 1 + top.astype(jnp.int32)
     cell = jnp.where(is_inside, row * side + 1 + left.astype(jnp.int32), -2 * side)
     right_share, lower_share = x - left, y - top
-    in_columns = jnp.stack([1 - right_share, right_share], axis=-1)
+    # Not a stack of both, which on a CPU asks of each number which of them it is.
+    in_columns = 1 - jnp.abs(right_share[..., None] - jnp.arange(2, dtype=x.dtype))
     drawn = jnp.zeros((batch * side * side, layers), values.dtype)
     # Two cells side by side are one update: the number of updates is what takes time.
     for rows_down, share in ((0, 1 - lower_share), (1, lower_share)):

@@ -1,6 +1,7 @@
 """A batch of windows on the device, and the quantities of their motion."""
 
-from typing import NamedTuple, cast
+import math
+from typing import Final, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Shaped
 
 from pipeline.features.quantities import (
-    direction_rad,
     is_jump,
     speed_change,
     speed_px_s,
@@ -74,7 +74,7 @@ def motion_of(paths: Paths) -> Motion:
     length_px = jnp.where(is_moving, step_px(jnp.where(is_moving, dx_px, 1.0), dy_px), 0.0)
     speed = speed_px_s(length_px, interval_ms)
     unit_px = jnp.where(is_moving, length_px, 1.0)
-    direction = direction_rad(jnp.where(is_moving, dx_px, 1.0), dy_px)
+    direction = _direction_rad(jnp.where(is_moving, dx_px, 1.0), dy_px)
     before = _last_where(is_moving)
     is_turning = is_moving & (before >= 0) & (_at(paths.piece, before) == paths.piece)
     speed_before = _at(speed, before)
@@ -101,6 +101,29 @@ def motion_of(paths: Paths) -> Motion:
         is_turning_again=is_turning & _at(is_turning, before),
         **_presses(paths, valid),
     )
+
+
+# Of `x`, `x**3`, ...: the odd polynomial nearest to the arc tangent of -1 to 1, within 4e-8.
+_ARCTAN: Final = (
+    *(0.9999993356, -0.3332986081, 0.1994656581, -0.1390862978),
+    *(0.0964219702, -0.0559123143, 0.0218629452, -0.0040545629),
+)
+
+
+def _direction_rad(
+    dx_px: Float[Array, "batch points"], dy_px: Float[Array, "batch points"]
+) -> Float[Array, "batch points"]:
+    """Return `direction_rad` of steps that have a length, within 4e-7.
+
+    On a CPU XLA's own takes seven times as long, and so an eighth of the time of a print.
+    """
+    is_steep = jnp.abs(dy_px) > jnp.abs(dx_px)
+    ratio = jnp.where(is_steep, -dx_px, dy_px) / jnp.where(is_steep, dy_px, dx_px)
+    square, angle = ratio * ratio, jnp.zeros_like(ratio)
+    for coefficient in reversed(_ARCTAN):
+        angle = angle * square + coefficient
+    left = jnp.where(dy_px < 0, -math.pi, math.pi)
+    return angle * ratio + jnp.where(is_steep, left / 2, jnp.where(dx_px < 0, left, 0.0))
 
 
 def _presses(paths: Paths, valid: Bool[Array, "batch points"]) -> dict[str, Shaped[Array, "..."]]:

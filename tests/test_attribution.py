@@ -10,8 +10,11 @@ from tiny import TINY, untrained, untrained_with
 
 import model.attribution
 import model.batches
+from benchmarks.attribution import WithCells
 from model.attribution import attribute, attribute_seen
+from model.calibrate import LengthCalibration
 from model.config import PanelsConfig
+from model.owner.levels import OwnerLevels, account_hashes
 from model.owner.population import Population, SessionEmbeddings
 from model.owner.profiles import Profiles, compare_with_profiles
 from model.owner.scorer import OwnerScorer, linear_weights
@@ -253,6 +256,19 @@ def test_cells_add_up_to_the_logit_less_that_of_the_accounts_print(owner_model):
         assert cells[i].sum() == pytest.approx(difference, rel=0.01, abs=1e-3)
     assert (logits[2:] > logits[:2]).all()
     assert cells[2:].sum() > 1  # who is somebody else is told by something
+
+
+def test_the_benchmark_scores_an_account_by_its_levels_too(owner_model):
+    learnt, new = (
+        LengthCalibration((1.0, 16.0), ends, (2.0, 10.0)) for ends in ((0.0, -40.0), (5.0, 9.0))
+    )
+    levels = OwnerLevels(learnt, new, account_hashes(np.array(["ann"], object)))
+    found = replace(owner_model, scorer=replace(owner_model.scorer, levels=levels))
+    sessions = of_accounts("ann", "ben", n=150)
+    nothing = np.zeros((2, *SHAPE), bool)
+    logits = found.scorer.predict(sessions).of_session
+    np.testing.assert_allclose(WithCells(found, sessions)(nothing), logits, rtol=1e-4)
+    assert not np.allclose(logits, owner_model.scorer.predict(sessions).of_session, rtol=0.1)
 
 
 def test_deleting_what_weighs_most_speaks_less_against_the_owner(owner_model):

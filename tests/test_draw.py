@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
+from pipeline.features.quantities import turn_rad
 from pipeline.schemas import Kind
 from pipeline.sessions.windows import Points
 from rasterize.canvas import Canvas
@@ -107,6 +108,35 @@ def test_a_turn_is_from_the_last_movement_whatever_rests_lie_between():
     assert found.speed_before_px_s[0, 4] == 500
     assert found.is_moving[0].tolist() == [False, True, False, False, True]
     assert found.is_turning[0].tolist() == [False] * 4 + [True]
+
+
+def test_a_turn_is_as_numpy_has_it_whichever_way_the_path_goes():
+    dx, dy = np.random.default_rng(0).integers(-3, 4, (2, 5000)).astype(np.float64)
+    dx, dy = dx[(dx != 0) | (dy != 0)], dy[(dx != 0) | (dy != 0)]
+    x, y = (np.concatenate([[0], np.cumsum(steps)]) for steps in (dx, dy))
+    found = motion(paths(np.arange(len(x)), x, y)).turn_rad[0, 2:]
+    direction = np.arctan2(dy, dx)
+    expected = turn_rad(direction[1:], direction[:-1])
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    is_about = (dx[1:] * dy[:-1] == dy[1:] * dx[:-1]) & (dx[1:] * dx[:-1] + dy[1:] * dy[:-1] < 0)
+    assert is_about.sum() > 100
+    np.testing.assert_allclose(found[is_about], -np.pi, atol=2e-6)
+    of_complex = np.angle((dx + 1j * dy)[1:] / (dx + 1j * dy)[:-1])
+    np.testing.assert_allclose(found[~is_about], of_complex[~is_about], atol=2e-6)
+
+
+@pytest.mark.parametrize("step", [(3, 4), (4, 0), (0, -2), (-3, 1), (-1, -3)])
+def test_a_turns_slope_is_that_of_the_arc_tangent(step):
+    right = paths([0, 10, 20], [0, 5, 5], [0, 0, 0])
+
+    def turn(step):
+        moved = jnp.zeros((2, 1, 3)).at[:, 0, 2].set(step)
+        path = right._replace(x_px=right.x_px + moved[0], y_px=right.y_px + moved[1])
+        return motion_of(path).turn_rad[0, 2]
+
+    at = jnp.array(step, jnp.float32)
+    expected = jax.grad(lambda step: jnp.arctan2(step[1], step[0]))(at)
+    np.testing.assert_allclose(jax.grad(turn)(at), expected, atol=1e-5)
 
 
 def test_the_turn_before_the_last_is_known_from_the_third_movement_on():

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import TINY, untrained
 
-from benchmarks.robustness.__main__ import measure
+from benchmarks.bots.folds import Fold
+from benchmarks.robustness.__main__ import bots_of, measure
 from benchmarks.robustness.changes import (
     CHANGES,
     at_speed,
@@ -104,6 +105,15 @@ def test_a_fresh_stretch_is_used_once_and_too_few_are_an_error():
     assert [np.diff(x).max() for x in human] == [1, 1, 2, 2]
     with pytest.raises(ValueError, match="too few events"):
         mix(RNG(0), make_sessions(*[walk(20)] * 5), people, 0.5, again=False)
+
+
+def test_bots_of_a_fold_are_recorded_and_simulated_ones_without_its_people():
+    both = make_sessions(*[walk(9)] * 6, label=np.array([0, 1, 1, 1, 1, 1], np.int8))
+    one = make_sessions(walk(9), label=np.array([0], np.int8))
+    fold = Fold(one, (), {}, {"simulated": both}, {"recorded": both}, one)
+    bots = bots_of(fold, at_most=4, seed=0)
+    assert bots.label.tolist() == [1] * 8
+    assert sorted(bots.account_id) == ["recorded"] * 4 + ["simulated"] * 4
 
 
 def test_so_many_of_each_are_chosen():

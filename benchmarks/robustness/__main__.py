@@ -50,7 +50,7 @@ def trained(fold: Fold, config: RunConfig, state_dir: Path) -> TrainedModel:
 def bots_of(fold: Fold, at_most: int, seed: int) -> Sessions:
     """Return some sessions of each generator in a fold; the generator is the account."""
     parts = []
-    for name, of_generator in {**fold.natural, **fold.simulate}.items():
+    for name, of_generator in {**fold.natural, **fold.simulated}.items():
         frauds = of_generator.take(of_generator.label == 1)
         parts.append(renamed(frauds, np.full(len(frauds), name)))
     bots = concatenate_sessions(parts)

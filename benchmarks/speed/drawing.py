@@ -8,35 +8,49 @@ from benchmarks.speed import peers_draw
 from benchmarks.speed.peers_print import naive_print
 from benchmarks.speed.recordings import make_sessions
 from benchmarks.speed.timing import Result, interleaved
+from model.batches import SCORED
 from model.config import PanelsConfig
 from model.drawing import draw_print
+from model.network import WINDOWS_AT_ONCE
 from pipeline.sessions.windows import WindowConfig, cut_windows, pad_windows
+from pipeline.storage.overlap import overlapped, usable_cores
 from rasterize.canvas import Canvas
 from rasterize.draw import draw_path
-from rasterize.motion import to_device
+from rasterize.motion import on_host
 from rasterize.panels import PANELS
 
-BATCH, N_BATCHES, N_EVENTS = 64, 8, 200
+N_CALLS, N_EVENTS = 8, 200
+OF_PEERS = 64  # paths that a peer draws at a time
 PRINT, PATH = "ours, the default print", "ours, the path alone"
 
 
 def measure(repeats: int) -> Result:
-    """Draw the same paths by every means; ours as in the scoring job, several batches in flight."""
-    sessions = make_sessions(BATCH, N_EVENTS)
+    """Draw the same paths by every means; ours as the scoring job does, a call on each core."""
+    sessions = make_sessions(SCORED, N_EVENTS)
     windows = cut_windows(sessions, WindowConfig(min_events=2))
     points = pad_windows(sessions, windows, N_EVENTS)
-    paths, default = to_device(points), PanelsConfig()
+    paths, default = on_host(points), PanelsConfig()
+    step = WINDOWS_AT_ONCE.get(jax.default_backend(), SCORED)
     every_panel, canvas = PanelsConfig(names=tuple(PANELS)), Canvas(placement="box")
 
     def ours(draw):
-        # The sum stands for the network: the image is read on the device and stays there.
-        program = jax.jit(lambda p: jnp.sum(draw(p)))
-        return lambda: jax.block_until_ready([program(paths) for _ in range(N_BATCHES)])
+        # The sum stands for the network: images are made whole, read, and stay on the device.
+        program = jax.jit(
+            lambda parts: jax.lax.map(
+                lambda part: jnp.sum(jax.lax.optimization_barrier(draw(part))), parts
+            )
+        )
+        parts = jax.tree.map(lambda column: column.reshape(-1, step, *column.shape[1:]), paths)
+
+        def call(_: int) -> jax.Array:
+            return program(parts).block_until_ready()
+
+        return lambda: list(overlapped(call, range(N_CALLS), usable_cores()))
 
     def by(pen):
         return lambda: [
             pen(*(np.asarray(column[i]) for column in (points.t_ms, points.x_px, points.y_px)))
-            for i in range(BATCH)
+            for i in range(OF_PEERS)
         ]
 
     n_panels, cells, side = len(default.names), default.cells, canvas.size
@@ -63,7 +77,7 @@ def measure(repeats: int) -> Result:
         },
     }
     timings = interleaved({name: case for name, (_, case) in cases.items()}, repeats)
-    n_paths = {n: BATCH * (N_BATCHES if n.startswith("ours") else 1) for n in cases}
+    n_paths = {n: SCORED * N_CALLS if n.startswith("ours") else OF_PEERS for n in cases}
     rate = {name: n_paths[name] / timing.cpu_s for name, timing in timings.items()}
     rows = [
         {
@@ -75,4 +89,4 @@ def measure(repeats: int) -> Result:
         }
         for name, (shape, _) in cases.items()
     ]
-    return Result("draw", f"Drawing, {N_EVENTS} events, batches of {BATCH}", rows)
+    return Result("draw", f"Drawing, {N_EVENTS} events; ours {SCORED} paths a call", rows)

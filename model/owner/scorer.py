@@ -67,10 +67,12 @@ class OwnerScorer:
         account = sessions.account_id
         ratio = compare_with_profiles(of_sessions, account, profiles, population)
         ratio[of_sessions.n_windows == 0] = np.nan
-        logits = self._adjusted(ratio, of_sessions.n_windows, account)
+        logits = self.logits_of_ratios(ratio, of_sessions.n_windows, account)
         of_windows = SessionEmbeddings(embeddings, np.ones(len(windows), np.int64))
         each = compare_with_profiles(of_windows, account[windows.session], profiles, population)
-        logits_of_windows = self._adjusted(each, of_windows.n_windows, account[windows.session])
+        logits_of_windows = self.logits_of_ratios(
+            each, of_windows.n_windows, account[windows.session]
+        )
         is_known = np.array([name in profiles for name in account], bool)
         is_confident = np.array([bool(profiles.get(name)) for name in account], bool)
         words = [np.array("no_profile", object), np.array("immature_profile", object)]
@@ -83,13 +85,13 @@ class OwnerScorer:
             abstain=np.select([~is_known, ~is_confident], words, nothing),
         )
 
-    def _adjusted(
+    def logits_of_ratios(
         self,
         ratio: Float64[np.ndarray, " rows"],
         n_windows: Int64[np.ndarray, " rows"],
         account: Shaped[np.ndarray, " rows"],
     ) -> Float64[np.ndarray, " rows"]:
-        """Return the logits of log ratios."""
+        """Return the logits of log ratios from so many windows each, of the claims on `account`."""
         if self.levels is None:
             return -ratio
         return self.levels.adjust(ratio, n_windows, self.levels.knows(account))

@@ -11,6 +11,9 @@ from typing import Any, Final
 TICK_MS: Final = 1.0
 """Two events with one time stamp count as this far apart: fast, but not infinitely so."""
 
+ABOUT_RAD: Final = 1e-5
+"""A turn by this much less than half a circle is one about: of float32 that is its rounding."""
+
 JUMP_PX: Final = 150.0
 """A longer step ..."""
 JUMP_GAP_MS: Final = 250.0
@@ -58,9 +61,13 @@ def direction_rad(dx_px: NumericArray, dy_px: NumericArray) -> NumericArray:
 def turn_rad(direction: NumericArray, before: NumericArray) -> NumericArray:
     """Return by how much each direction differs from the one before, -pi to pi.
 
-    Above 0 is clockwise, as seen on a screen.
+    Above 0 is clockwise, as seen on a screen. Both lie between -pi and pi. To turn about is -pi,
+    whichever way rounding has it.
     """
-    return (direction - before + math.pi) % (2 * math.pi) - math.pi
+    # Not by `%`, which takes an eighth of the time that a print takes on a CPU.
+    turn, where = direction - before, direction.__array_namespace__().where
+    turn = where(turn >= math.pi - ABOUT_RAD, turn - 2 * math.pi, turn)
+    return where(turn < -math.pi - ABOUT_RAD, turn + 2 * math.pi, turn)
 
 
 def speed_change(speed: NumericArray, before: NumericArray) -> NumericArray:
