@@ -185,3 +185,46 @@ def test_a_missing_file_or_store_is_an_error(store, tmp_path):
 def test_the_report_is_json_too(feed):
     report = feed("session_id,label\na,0\n")
     assert json.loads(json.dumps(report.to_json()))["legitimate"] == 1
+
+
+def many(n_events, account, label):
+    """Return sessions of so many events each."""
+    paths = [[(16 * i, i, i) for i in range(n)] for n in n_events]
+    names = np.array([f"s{i}" for i in range(len(paths))], object)
+    return make_sessions(
+        *paths,
+        session_id=names,
+        account_id=np.array(account, object),
+        label=np.array(label, np.int8),
+    )
+
+
+def test_of_a_large_store_everybody_has_as_many_sessions(tmp_path, caplog):
+    account = ["ann"] * 50 + ["ben"] * 8 + ["eve"] * 2 + [None] * 4
+    label = [0] * 58 + [1, 1] + [-1] * 4
+    store = tmp_path / "store"
+    for day, chosen in (("2026-11-01", slice(0, 40)), ("2026-11-02", slice(40, 64))):
+        sessions = many([10] * 64, account, label).take(np.arange(64)[chosen])
+        part = Part(store, day, day)
+        write_part(part, [sessions], QUARANTINE.empty_table(), {"files": []})
+
+    some = labelled_sessions([store], (), max_events=155, seed=3)
+    taken = pd.Series(some.account_id.astype(str)).value_counts()
+    assert taken.to_dict() == {"ann": 5, "ben": 5, "None": 4, "eve": 2}  # 16 of 10 events each
+    assert set(some.label[some.account_id == "eve"]) == {1}
+    assert "16 of 64 sessions are taken" in caplog.text
+    assert "all have 640 events, train.max_events is 155" in caplog.text
+    again = labelled_sessions([store], (), max_events=155, seed=3)
+    assert again.session_id.tolist() == some.session_id.tolist()
+    other = labelled_sessions([store], (), max_events=155, seed=4)
+    assert other.session_id.tolist() != some.session_id.tolist()
+    caplog.clear()
+    assert len(labelled_sessions([store], (), max_events=640)) == 64
+    assert not caplog.text
+
+
+def test_labels_fed_back_say_who_is_taken(store, feed):
+    feed("session_id,label\nb,unsure\nc,1\n")  # a and c are frauds, d is not known
+    some = labelled_sessions([store], (), max_events=5)
+    assert sorted(some.session_id) == ["a", "c", "d"]
+    assert labelled_sessions([store], (), max_events=1).session_id.tolist()[0] in "acd"

@@ -73,6 +73,18 @@ def test_a_model_that_learnt_takes_the_place_of_one_that_did_not(site, better):
     assert not site.models.with_name("models.staging").exists()
 
 
+def test_of_a_large_store_a_challenger_is_trained_and_compared_on_a_part(site):
+    sessions = load_sessions([site.store])
+    config = replace(TINY, train=replace(TINY.train, max_events=int(sessions.n_events.sum() * 0.8)))
+    job = RetrainJob((site.store,), site.models, config, promotion=RULE, promote_when="never")
+    found = finish(retrain(job))
+
+    split = json.loads((found.run / "split.json").read_text())["sessions"]
+    n_used = sum(len(of_partition) for of_partition in split.values())
+    assert 0.7 * len(sessions) < n_used < 0.9 * len(sessions)
+    assert found.comparison.held_out == NEW_TO_BOTH
+
+
 def test_the_sessions_compared_on_are_new_to_both(site, better):
     sessions = load_sessions([site.store])
     split = split_sessions(sessions, replace(TINY.split, task="fraud", seed=TINY.seed))

@@ -8,6 +8,7 @@ row keeps a note, and the label before it still counts.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -17,17 +18,21 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Bool
 
 from pipeline.errors import DataError, MissingColumnsError, NotFoundError, did_you_mean
 from pipeline.readers.common import log_files
 from pipeline.readers.parquet import MAGIC
 from pipeline.schemas import FEEDBACK, check_schema
 from pipeline.scores.partitions import open_scores
+from pipeline.sessions.in_turn import choose_in_turn
 from pipeline.sessions.labels import csv_rows, without_shield
 from pipeline.sessions.sessions import Sessions
 from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import lock, write_parquet
-from pipeline.storage.store import known_sessions, load_sessions
+from pipeline.storage.store import known_sessions, load_sessions, session_columns
+
+log = logging.getLogger(__name__)
 
 VERDICT_WORDS: Final[Mapping[str, int | None]] = {
     "fraud": 1,
@@ -208,15 +213,46 @@ def label_of_verdicts(verdicts: Mapping[str, Verdict]) -> dict[str, int | None]:
 
 
 def labelled_sessions(
-    stores: Sequence[StoragePath], fed_back: Sequence[StoragePath] = ()
+    stores: Sequence[StoragePath],
+    fed_back: Sequence[StoragePath] = (),
+    max_events: int | None = None,
+    seed: int = 0,
 ) -> Sessions:
     """Return all sessions of `stores` with events, and the labels that were fed back to them.
 
-    Labels beside the tables in `fed_back` count too.
+    Labels beside the tables in `fed_back` count too. Of sessions with more events than
+    `max_events` so many are taken, from all accounts in turn (`choose_in_turn`).
     """
-    return relabelled(
-        load_sessions(stores).with_events(), latest_labels(dict.fromkeys([*stores, *fed_back]))
+    latest = latest_labels(dict.fromkeys([*stores, *fed_back]))
+    chosen = None if max_events is None else _chosen(stores, latest, max_events, seed)
+    return relabelled(load_sessions(stores, chosen).with_events(), latest)
+
+
+def _chosen(
+    stores: Sequence[StoragePath], latest: Mapping[str, int | None], max_events: int, seed: int
+) -> Bool[np.ndarray, " sessions"] | None:
+    """Mark the sessions to be loaded; None: all of them."""
+    columns = ("session_id", "account_id", "label", "n_events")
+    frame = session_columns(stores, columns).to_pandas()
+    n_events = int(frame["n_events"].sum())
+    if n_events <= max_events:
+        return None
+    given = zip(frame["session_id"], frame["label"].fillna(-1), strict=True)
+    frame["label"] = [latest.get(session_id, label) for session_id, label in given]
+    usable = np.flatnonzero((frame["n_events"] > 0) & frame["label"].notna())
+    chosen = np.zeros(len(frame), bool)
+    chosen[usable[choose_in_turn(frame.iloc[usable], max_events, seed)]] = True
+    log.warning(
+        "%(n_chosen)d of %(n_sessions)d sessions are taken, from all accounts in turn: all have "
+        "%(n_events)d events, train.max_events is %(max_events)d",
+        {
+            "n_sessions": len(frame),
+            "n_events": n_events,
+            "n_chosen": int(chosen.sum()),
+            "max_events": max_events,
+        },
     )
+    return chosen
 
 
 def relabelled(sessions: Sessions, latest: Mapping[str, int | None]) -> Sessions:

@@ -20,7 +20,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from pipeline.errors import ConfigError, NotFoundError
 from pipeline.schemas import QUARANTINE, SESSIONS, check_schema
@@ -281,8 +281,24 @@ def read_row_groups(path: StoragePath, groups: range | None = None) -> Iterator[
             yield sessions if "recorder" in table.column_names else name_recorders(sessions)
 
 
-def load_sessions(stores: Sequence[StoragePath]) -> Sessions:
-    """Return all sessions of several stores at once, in memory."""
-    empty = sessions_from_table(SESSIONS.empty_table())
-    groups = [group for store in stores for group in read_sessions(store)]
-    return concatenate_sessions(groups or [empty])
+def load_sessions(
+    stores: Sequence[StoragePath], chosen: Bool[np.ndarray, " sessions"] | None = None
+) -> Sessions:
+    """Return all sessions of several stores at once, in memory; with `chosen`, these of them."""
+    groups, begin = [], 0
+    for group in (group for store in stores for group in read_sessions(store)):
+        these = slice(begin, begin + len(group))
+        groups.append(group if chosen is None else group.take(chosen[these]))
+        begin = these.stop
+    return concatenate_sessions(groups or [sessions_from_table(SESSIONS.empty_table())])
+
+
+def session_columns(stores: Sequence[StoragePath], names: Sequence[str]) -> pa.Table:
+    """Return columns of all sessions of several stores, in the order of `load_sessions`."""
+    wanted = pa.schema([SESSIONS.field(name) for name in names])
+    tables = [wanted.empty_table()]
+    for path in (path for store in stores for path in part_paths(store)):
+        with open_parquet(path) as parquet:
+            check_schema(parquet.schema_arrow, SESSIONS, path)
+            tables.append(parquet.read(columns=list(names)).select(list(names)).cast(wanted))
+    return pa.concat_tables(tables)
