@@ -177,8 +177,6 @@ class TrainConfig:
         weight_decay: AdamW's weight decay.
         patience: Stop after so many epochs of the second half without a better validation loss.
         windows_per_session: At most, spread evenly over a long session: limits memory.
-        max_events: Of stores with more, sessions with so many are taken, from all accounts in turn:
-            limits memory and time. For both tasks.
         label_smoothing: How far labels are moved towards one half.
     """
 
@@ -190,17 +188,16 @@ class TrainConfig:
     weight_decay: float = 1e-3
     patience: int = 4
     windows_per_session: int = 64
-    max_events: int = 5_000_000
     label_smoothing: float = 0.02
 
     def __post_init__(self) -> None:
         """Check that the values are in range."""
-        names = ("epochs", "steps_per_epoch", "batch_size", "windows_per_session", "max_events")
-        sizes = {name: getattr(self, name) for name in names}
-        if min(sizes.values()) < 1:
+        sizes = (self.epochs, self.steps_per_epoch, self.batch_size, self.windows_per_session)
+        if min(sizes) < 1:
             raise ConfigError(
                 "train",
-                ", ".join(f"{name} is {size}" for name, size in sizes.items()),
+                "epochs, steps_per_epoch, batch_size and windows_per_session are "
+                f"{', '.join(map(str, sizes))}",
                 "at least 1 each",
             )
 

@@ -11,6 +11,7 @@ import pytest
 from conftest import make_sessions
 
 from pipeline.errors import DataError, MissingColumnsError, NotFoundError
+from pipeline.readers.common.limits import limited
 from pipeline.schemas import FEEDBACK, QUARANTINE, SCORES
 from pipeline.sessions.feedback import (
     add_feedback,
@@ -208,23 +209,27 @@ def test_of_a_large_store_everybody_has_as_many_sessions(tmp_path, caplog):
         part = Part(store, day, day)
         write_part(part, [sessions], QUARANTINE.empty_table(), {"files": []})
 
-    some = labelled_sessions([store], (), max_events=155, seed=3)
+    def some_sessions(n_events):
+        with limited(training_events=n_events):
+            return labelled_sessions([store])
+
+    some = some_sessions(155)
     taken = pd.Series(some.account_id.astype(str)).value_counts()
     assert taken.to_dict() == {"ann": 5, "ben": 5, "None": 4, "eve": 2}  # 16 of 10 events each
     assert set(some.label[some.account_id == "eve"]) == {1}
     assert "16 of 64 sessions are taken" in caplog.text
-    assert "all have 640 events, train.max_events is 155" in caplog.text
-    again = labelled_sessions([store], (), max_events=155, seed=3)
+    assert "all have 640 events, the limit is 155" in caplog.text
+    again = some_sessions(155)
     assert again.session_id.tolist() == some.session_id.tolist()
-    other = labelled_sessions([store], (), max_events=155, seed=4)
-    assert other.session_id.tolist() != some.session_id.tolist()
     caplog.clear()
-    assert len(labelled_sessions([store], (), max_events=640)) == 64
+    assert len(some_sessions(640)) == 64
     assert not caplog.text
 
 
 def test_labels_fed_back_say_who_is_taken(store, feed):
     feed("session_id,label\nb,unsure\nc,1\n")  # a and c are frauds, d is not known
-    some = labelled_sessions([store], (), max_events=5)
+    with limited(training_events=5):
+        some = labelled_sessions([store])
     assert sorted(some.session_id) == ["a", "c", "d"]
-    assert labelled_sessions([store], (), max_events=1).session_id.tolist()[0] in "acd"
+    with limited(training_events=1):
+        assert len(labelled_sessions([store])) == 1

@@ -22,6 +22,7 @@ from model.run import load_model, save_model
 from pipeline.config import WindowConfig
 from pipeline.errors import ConfigError, NotFoundError, SchemaError
 from pipeline.monitoring.reference import read_reference
+from pipeline.readers.common.limits import limited
 from pipeline.sessions.feedback import add_feedback
 from pipeline.splits.split import split_sessions
 from pipeline.storage.publish import write_json
@@ -75,9 +76,9 @@ def test_a_model_that_learnt_takes_the_place_of_one_that_did_not(site, better):
 
 def test_of_a_large_store_a_challenger_is_trained_and_compared_on_a_part(site):
     sessions = load_sessions([site.store])
-    config = replace(TINY, train=replace(TINY.train, max_events=int(sessions.n_events.sum() * 0.8)))
-    job = RetrainJob((site.store,), site.models, config, promotion=RULE, promote_when="never")
-    found = finish(retrain(job))
+    job = RetrainJob((site.store,), site.models, TINY, promotion=RULE, promote_when="never")
+    with limited(training_events=int(sessions.n_events.sum() * 0.8)):
+        found = finish(retrain(job))
 
     split = json.loads((found.run / "split.json").read_text())["sessions"]
     n_used = sum(len(of_partition) for of_partition in split.values())

@@ -70,8 +70,7 @@ def adapt(job: AdaptJob) -> Adaptation:
 
 def _find(job: AdaptJob, model: TrainedModel) -> Adaptation:
     check_adaptable(model)
-    config = model.config
-    sessions = labelled_sessions(job.stores, job.feedback, config.train.max_events, config.seed)
+    sessions = labelled_sessions(job.stores, job.feedback)
     if not len(sessions):
         raise DataError("adapt", "the stores hold no session with an event", "ingest some first")
     return adapt_model(model, sessions, job.recorders)

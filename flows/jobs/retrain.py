@@ -108,9 +108,7 @@ def _compare(
         old, new = load_model(champion), load_model(challenger)
         if old.config.task != job.config.task:
             return None, f"the champion's task is {old.config.task}"
-        labelled = labelled_sessions(
-            job.stores, job.feedback, job.config.train.max_events, job.config.seed
-        )
+        labelled = labelled_sessions(job.stores, job.feedback)
         sessions, split = training_sessions(labelled, job.config, job.simulate)
         used = used_sessions(champion)
         chosen, held_out = choose_held_out(sessions, split, used, job.promotion.min_each)

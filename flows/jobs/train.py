@@ -46,9 +46,7 @@ def train(job: TrainJob) -> Generator[Epoch, None, Evaluation]:
     if not job.resume:  # what can be resumed was allowed to begin
         _require_free(run, job.force)
     state_dir = training_folder(run)
-    sessions = labelled_sessions(
-        job.stores, job.feedback, job.config.train.max_events, job.config.seed
-    )
+    sessions = labelled_sessions(job.stores, job.feedback)
     trainer = TRAINERS[job.config.task]
     result = yield from trainer(sessions, job.config, job.simulate, state_dir, job.resume)
     publish_run(result, run)

@@ -22,6 +22,7 @@ from jaxtyping import Bool
 
 from pipeline.errors import DataError, MissingColumnsError, NotFoundError, did_you_mean
 from pipeline.readers.common import log_files
+from pipeline.readers.common.limits import limits
 from pipeline.readers.parquet import MAGIC
 from pipeline.schemas import FEEDBACK, check_schema
 from pipeline.scores.partitions import open_scores
@@ -213,23 +214,20 @@ def label_of_verdicts(verdicts: Mapping[str, Verdict]) -> dict[str, int | None]:
 
 
 def labelled_sessions(
-    stores: Sequence[StoragePath],
-    fed_back: Sequence[StoragePath] = (),
-    max_events: int | None = None,
-    seed: int = 0,
+    stores: Sequence[StoragePath], fed_back: Sequence[StoragePath] = ()
 ) -> Sessions:
     """Return all sessions of `stores` with events, and the labels that were fed back to them.
 
-    Labels beside the tables in `fed_back` count too. Of sessions with more events than
-    `max_events` so many are taken, from all accounts in turn (`choose_in_turn`).
+    Labels beside the tables in `fed_back` count too. Of sessions with more events than the limit
+    `training_events` so many are taken, from all accounts in turn (`choose_in_turn`).
     """
     latest = latest_labels(dict.fromkeys([*stores, *fed_back]))
-    chosen = None if max_events is None else _chosen(stores, latest, max_events, seed)
+    chosen = _chosen(stores, latest, limits().training_events)
     return relabelled(load_sessions(stores, chosen).with_events(), latest)
 
 
 def _chosen(
-    stores: Sequence[StoragePath], latest: Mapping[str, int | None], max_events: int, seed: int
+    stores: Sequence[StoragePath], latest: Mapping[str, int | None], max_events: int
 ) -> Bool[np.ndarray, " sessions"] | None:
     """Mark the sessions to be loaded; None: all of them."""
     columns = ("session_id", "account_id", "label", "n_events")
@@ -241,10 +239,10 @@ def _chosen(
     frame["label"] = [latest.get(session_id, label) for session_id, label in given]
     usable = np.flatnonzero((frame["n_events"] > 0) & frame["label"].notna())
     chosen = np.zeros(len(frame), bool)
-    chosen[usable[choose_in_turn(frame.iloc[usable], max_events, seed)]] = True
+    chosen[usable[choose_in_turn(frame.iloc[usable], max_events)]] = True
     log.warning(
         "%(n_chosen)d of %(n_sessions)d sessions are taken, from all accounts in turn: all have "
-        "%(n_events)d events, train.max_events is %(max_events)d",
+        "%(n_events)d events, the limit is %(max_events)d (POINTERPRINT_LIMIT_TRAINING_EVENTS)",
         {
             "n_sessions": len(frame),
             "n_events": n_events,

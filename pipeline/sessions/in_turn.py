@@ -5,9 +5,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 
-def choose_in_turn(
-    sessions: pd.DataFrame, max_events: int, seed: int = 0
-) -> Bool[np.ndarray, " sessions"]:
+def choose_in_turn(sessions: pd.DataFrame, max_events: int) -> Bool[np.ndarray, " sessions"]:
     """Mark sessions that together have `max_events`, or one more session's.
 
     `sessions` has `session_id`, `account_id`, `label` and `n_events`. Of each account, apart by
@@ -15,7 +13,7 @@ def choose_in_turn(
     account counts as an account of its own. So few frauds are all kept, and so are few people.
     """
     group = sessions["account_id"].fillna(sessions["session_id"])
-    shuffled = np.random.default_rng(seed).permutation(len(sessions))
+    shuffled = np.random.default_rng(0).permutation(len(sessions))
     turn = pd.DataFrame({"group": group, "label": sessions["label"]}).iloc[shuffled]
     turn = turn.groupby(["group", "label"], sort=False).cumcount().to_numpy()
     order = shuffled[np.argsort(turn, kind="stable")]

@@ -58,6 +58,11 @@ class Limits:
     session_events: int = _limit(
         10_000_000, "events of a session", "rows behind them rejected: `session_too_long`"
     )
+    training_events: int = _limit(
+        5_000_000,
+        "events of the sessions that a training or an adaptation loads",
+        "left out: of every account and label as many sessions are taken",
+    )
     name_characters: int = _limit(
         1024, "characters of a session's or account's name", "row rejected: `bad_name`"
     )
