@@ -26,7 +26,8 @@ Each limit has a test at a reduced value ([tests/test_limits.py](../tests/test_l
 What a log may cost is limited, since whoever moves the mouse writes it. `{LIMIT_VARIABLES}<NAME>`
 in the environment sets one, such as `{LIMIT_VARIABLES}LINE_BYTES=4000000`; a misspelt name is an
 error. A row over a limit goes to the quarantine, and the rest of the log is read. A file over one
-is a row of the quarantine itself: `unreadable_file`.
+is a row of the quarantine itself: `unreadable_file`. `training_events` bounds the memory of a
+training ([training](training.md)).
 
 | limit | of | default | more is |
 |---|---|---:|---|

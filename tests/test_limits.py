@@ -19,6 +19,7 @@ from pipeline.ingest.parse import ParsedLog, parse_log
 from pipeline.readers.common import log_files
 from pipeline.readers.common.limits import Limits, from_environment, limited
 from pipeline.readers.common.log_files import most_unpacked_bytes, text_blocks
+from pipeline.sessions.feedback import labelled_sessions
 from rasterize.canvas import LARGEST_SIZE, Canvas
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -173,7 +174,17 @@ def too_large_a_stream(folder):
             ingest_logs([folder / "log.csv"], folder / "store", ingest_date="2026-11-01")
 
 
+def too_many_events_to_learn_from(folder):
+    rows = "".join(f"{'abc'[i % 3]},{i},{i},1\n" for i in range(150))
+    (folder / "log.csv").write_text(f"{HEADER}\n{rows}")
+    ingest_logs([folder / "log.csv"], folder / "store", ingest_date="2026-11-01")
+    for limit, n_sessions in ((150, 3), (101, 3), (100, 2), (50, 1), (1, 1)):
+        with limited(training_events=limit):
+            assert len(labelled_sessions([folder / "store"])) == n_sessions
+
+
 CASES = {
+    "training_events": too_many_events_to_learn_from,
     "streamed_bytes": too_large_a_stream,
     "files": too_many_files,
     "file_bytes": too_large_a_file,

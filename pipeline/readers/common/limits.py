@@ -1,4 +1,4 @@
-"""The limits on what a log may cost.
+"""The limits on what logs may cost: when they are read, and when much is learnt from them.
 
 Logs come from browsers that others control. A limit is far above what a mouse does and below
 what hurts a machine; what goes over it is rejected with a reason, or an error that names it.
