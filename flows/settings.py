@@ -28,6 +28,7 @@ from pydantic_settings import (
 from model.config import Device, PromotionConfig, RunConfig
 from pipeline.config import AbstainIs, AdaptConfig, DriftConfig
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError, did_you_mean
+from pipeline.readers.common.limits import LIMIT_VARIABLES
 
 if TYPE_CHECKING:
     from pipeline.storage.paths import StoragePath as Location
@@ -218,8 +219,8 @@ def _require_local(path: Path, name: str) -> Path:
 PREFIX: Final = "POINTERPRINT_"
 DEFAULT_FILE: Final = "pointerprint.toml"
 FILE_VARIABLE: Final = "POINTERPRINT_SETTINGS"
-NOT_SETTINGS: Final = (FILE_VARIABLE, "POINTERPRINT_DATA")
-"""Variables with the prefix that mean something else."""
+NOT_SETTINGS: Final = (FILE_VARIABLE, "POINTERPRINT_DATA", LIMIT_VARIABLES)
+"""What variables with the prefix begin with that mean something else."""
 
 Origin = Literal["default", "file", "variable", "flag"]
 
@@ -375,7 +376,7 @@ def _from_environment() -> FoundSettings:
     known = {variable(name): name for name in known_settings()}
     before = {key.replace("__", "_"): key for key in known}  # how they were called in 0.1
     for key in os.environ:
-        if key.startswith(PREFIX) and key not in known and key not in NOT_SETTINGS:
+        if key.startswith(PREFIX) and key not in known and not key.startswith(NOT_SETTINGS):
             near = [before[key]] if key in before else _near_variable(key, known)
             if near:
                 raise ConfigError(key, "there is no such setting", f"did you mean {near[0]}?")

@@ -1,12 +1,13 @@
 """The settings: which source counts before which, and what a misspelt one gets."""
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
+from flows.prefect.environment import process_environment
 from flows.settings import (
     Settings,
     as_environment,
@@ -20,6 +21,7 @@ from flows.settings import (
     variable,
 )
 from pipeline.errors import ConfigError, NotFoundError, PointerprintError
+from pipeline.readers.common.limits import Limits
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +129,7 @@ def test_a_misspelt_variable_is_refused(environ, name, meant):
 
 def test_variables_that_are_no_settings_are_let_be(environ):
     environ(POINTERPRINT_DATA="a", POINTERPRINT_QQQQ="1", PREFECT_HOME="x")
+    environ(**{f"POINTERPRINT_LIMIT_{one.name.upper()}": "9" for one in fields(Limits)})
     load_settings()
 
 
@@ -151,6 +154,14 @@ def test_beside_a_file_only_what_overrides_it_is_passed_on(folder):
     (folder / "pointerprint.toml").write_text('store = "a"\n')
     found = find_settings(None, ["models=m"])
     assert as_environment(found) == {"POINTERPRINT_MODELS": str(folder / "m")}
+
+
+def test_limits_reach_the_processes_of_serve(environ):
+    environ(POINTERPRINT_LIMIT_TRAINING_EVENTS="9", POINTERPRINT_STORE="a")
+    found = find_settings()
+    passed = process_environment(check_settings(found), found, "http://127.0.0.1:4200/api", None)
+    assert passed["POINTERPRINT_LIMIT_TRAINING_EVENTS"] == "9"
+    assert Path(passed["POINTERPRINT_STORE"]).is_absolute()
 
 
 def test_what_is_printed_can_be_used_again(folder):

@@ -96,7 +96,9 @@ def process_environment(
     They run in the checkout, so what variables and flags of this process set goes along, with
     absolute paths.
     """
-    ours = {key for key in os.environ if key.startswith(PREFIX) and key not in NOT_SETTINGS}
+    ours = {
+        key for key in os.environ if key.startswith(PREFIX) and not key.startswith(NOT_SETTINGS)
+    }
     kept = {key: value for key, value in os.environ.items() if key not in ours}
     own = {
         "PREFECT_API_URL": url,
