@@ -175,7 +175,8 @@ def to_text(rows: Sequence[dict[str, Any]]) -> str:
     """Return a Markdown table: a row a rate, size and share; and one a recorder."""
     frame = pd.DataFrame(rows)
     keys = ["rate", "n_sessions", "fraud_share"]
-    each = frame.groupby([*keys, "out"], sort=False).mean(numeric_only=True).reset_index()
+    means = frame.groupby([*keys, "out"], sort=False).mean(numeric_only=True)
+    each = pd.DataFrame(means).reset_index()
     lines = [
         "| events | sessions | frauds | FPR before: mean, median, worst | after | recall before "
         "| after | estimated frauds | adapted |",

@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from flax import nnx
@@ -30,6 +30,7 @@ from model.attribution import Attribution, attribute
 from model.fraud import FraudScorer
 from model.owner.population import SessionEmbeddings
 from model.owner.profiles import compare_with_profiles
+from model.owner.scorer import OwnerScorer
 from model.prints import input_windows, session_prints, window_counts
 from model.run import TrainedModel, load_model
 from pipeline.reasons.account import cut_sub_sessions
@@ -115,29 +116,30 @@ class WithCells:
 
     def __call__(self, masks: Masks) -> Logits:
         """Return the logits where the cells of `masks` are the reference's."""
-        is_fraud = isinstance(self.model.scorer, FraudScorer)
-        return (self._fraud if is_fraud else self._owner)(masks)
+        scorer = self.model.scorer
+        if isinstance(scorer, FraudScorer):
+            return self._fraud(scorer, masks)
+        return self._owner(cast(OwnerScorer, scorer), masks)
 
-    def _fraud(self, masks: Masks) -> Logits:
-        config, scorer = self.model.config, self.model.scorer
+    def _fraud(self, scorer: FraudScorer, masks: Masks) -> Logits:
         network = nnx.jit(scorer.network)
         resampled, windows = input_windows(scorer.inputs, self.sessions)
         logits = np.zeros(len(windows), np.float32)
         for chosen, counts in window_counts(scorer.inputs, resampled.sessions, windows):
             of = windows.session[chosen]
             logits[chosen] = network(self._replaced(density(counts), masks[of], of))
-        return pool_logits(logits, windows.session, len(self.sessions), config.score.pooling)
+        how = self.model.config.score.pooling
+        return pool_logits(logits, windows.session, len(self.sessions), how)
 
-    def _owner(self, masks: Masks) -> Logits:
-        config, profiles = self.model.config, self.model.scorer.profiles
-        prints = session_prints(self.model.scorer.inputs, self.sessions)
+    def _owner(self, scorer: OwnerScorer, masks: Masks) -> Logits:
+        profiles, prints = scorer.profiles, session_prints(scorer.inputs, self.sessions)
         everyone = np.arange(len(self.sessions))
         images = self._replaced(prints.mean_images, masks, everyone)
         embeddings = SessionEmbeddings(profiles.population.embed(images), prints.n_windows)
-        known = profiles.confident(config.owner.min_confidence)
+        known = profiles.confident(self.model.config.owner.min_confidence)
         account = self.sessions.account_id
         ratio = compare_with_profiles(embeddings, account, known, profiles.population)
-        return self.model.scorer.logits_of_ratios(ratio, prints.n_windows, account)
+        return scorer.logits_of_ratios(ratio, prints.n_windows, account)
 
     def _replaced(
         self,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from jaxtyping import Complex128
 
 from benchmarks.matching import Moves, chain_moves, find_moves
 from pipeline.schemas import Kind
@@ -21,16 +22,16 @@ def _session_of_event(sessions: Sessions) -> np.ndarray:
     return np.repeat(np.arange(len(sessions)), sessions.n_events)
 
 
-def _moved(sessions: Sessions, place: np.ndarray) -> Sessions:
+def _moved(sessions: Sessions, place: Complex128[np.ndarray, " events"]) -> Sessions:
     """Return `sessions` with other places, complex px, rounded."""
     return replace(
         sessions,
-        x_px=np.rint(place.real).astype(np.float32),
-        y_px=np.rint(place.imag).astype(np.float32),
+        x_px=np.rint(np.real(place)).astype(np.float32),
+        y_px=np.rint(np.imag(place)).astype(np.float32),
     )
 
 
-def _place(sessions: Sessions) -> np.ndarray:
+def _place(sessions: Sessions) -> Complex128[np.ndarray, " events"]:
     return sessions.x_px.astype(np.float64) + 1j * sessions.y_px
 
 
@@ -67,7 +68,7 @@ def squeeze(rng: np.random.Generator, sessions: Sessions) -> Sessions:
     """Make it 0.6 to 1.6 times as wide and, by another factor, as high."""
     by = np.exp(rng.uniform(-0.47, 0.47, (2, len(sessions))))[:, _session_of_event(sessions)]
     place = _place(sessions)
-    return _moved(sessions, by[0] * place.real + 1j * by[1] * place.imag)
+    return _moved(sessions, by[0] * np.real(place) + 1j * by[1] * np.imag(place))
 
 
 def mirror(rng: np.random.Generator, sessions: Sessions) -> Sessions:
@@ -80,7 +81,9 @@ def bend(rng: np.random.Generator, sessions: Sessions, share: float = 0.04) -> S
     place, session = _place(sessions), _session_of_event(sessions)
     phase = rng.uniform(0, 2 * np.pi, (2, len(sessions)))[:, session]
     wave = 2 * np.pi / 500  # px
-    pushed = np.sin(place.imag * wave + phase[0]) + 1j * np.sin(place.real * wave + phase[1])
+    pushed = np.sin(np.imag(place) * wave + phase[0]) + 1j * np.sin(
+        np.real(place) * wave + phase[1]
+    )
     return _moved(sessions, place + 500 * share * pushed)
 
 
@@ -115,8 +118,8 @@ def resample(rng: np.random.Generator, sessions: Sessions, period_ms: float = 16
         sessions,
         offsets=np.append(0, np.cumsum(np.bincount(owner[kept], minlength=len(sessions)))),
         t_us=t_us[kept],
-        x_px=np.rint(place.real[kept]).astype(np.float32),
-        y_px=np.rint(place.imag[kept]).astype(np.float32),
+        x_px=np.rint(np.real(place)[kept]).astype(np.float32),
+        y_px=np.rint(np.imag(place)[kept]).astype(np.float32),
         kind=plain + np.int8(Kind.MOVE),
         button=plain,
     )

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from unittest import mock
 
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from benchmarks.bots.folds import Fold, labelled, make_fold, other_people
 from benchmarks.macs import count_macs
 from benchmarks.sources import recordings_folder, with_settings
 from model.config import RunConfig
+from model.fraud import FraudScorer
 from model.network import Network
 from model.prints import session_prints
 from model.run import TrainedModel
@@ -165,7 +166,7 @@ def measure(fold: Fold, others: dict[str, Sessions], row: Row, config: RunConfig
 
 def print_detector(model: TrainedModel, share: float) -> Detector:
     """Return what scores a session's mean print, or in part so. No threshold is set for it."""
-    scorer = model.scorer
+    scorer = cast(FraudScorer, model.scorer)
 
     def log_odds(tested: Sessions) -> Scores:
         images = session_prints(scorer.inputs, tested).mean_images

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -15,6 +16,7 @@ from flows.jobs.progress import finish
 from model.calibrate import fit_calibration
 from model.checkpoint import TRAINING_STATE
 from model.config import RunConfig
+from model.fraud import FraudScorer
 from model.fraud_training import calibrate_network
 from model.network import Network
 from model.policy import fit_policy
@@ -74,7 +76,10 @@ def train_detectors(
     """Return the network, and as detectors the network and boosting, trained on the same."""
     model, sessions, split = train_model(fold, config, simulate, state_dir)
     boosted = train_features(sessions, split, model.config)
-    return model.scorer.network, {"network": network_detector(model), "features": boosted}
+    return cast(FraudScorer, model.scorer).network, {
+        "network": network_detector(model),
+        "features": boosted,
+    }
 
 
 def network_detector(model: TrainedModel) -> Detector:

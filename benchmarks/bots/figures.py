@@ -80,7 +80,7 @@ def alarm_row(sessions: Sessions, detectors: Detectors) -> dict[str, Any]:
     row: dict[str, Any] = {"n_people": len(np.unique(person)), "n_sessions": len(sessions)}
     for name, detector in detectors.items():
         flagged = detector.scores(sessions) >= detector.threshold
-        of_person = pd.Series(flagged).groupby(person).mean()
+        of_person = pd.Series(pd.Series(flagged).groupby(person).mean())
         interval = rate_interval(flagged, person, N_RESAMPLES)
         row[name] = {
             "rate": float(of_person.mean()),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Bool, Float64, Shaped
 from scipy.special import logit
 
@@ -57,7 +58,7 @@ def row(after: Scored, before: Scored, group: Shaped[np.ndarray, " sessions"]) -
     table = after.table
     moved = after.log_odds - before.log_odds
     both = np.isfinite(moved)
-    reasons = pa.compute.list_value_length(table["reasons"]).to_numpy()
+    reasons = pc.call_function("list_value_length", [table["reasons"]]).to_numpy()
     threshold = float(table["threshold"][0].as_py())
     odds = logit(min(threshold, 1.0))
     return {
@@ -69,7 +70,7 @@ def row(after: Scored, before: Scored, group: Shaped[np.ndarray, " sessions"]) -
         "abstained": float(table["fraud_score"].is_null().to_numpy().mean()),
         "has_reason": float(np.mean(reasons > 0)),
         "replay_of": float(1 - table["replay_of"].null_count / table.num_rows),
-        "by_group": pd.Series(after.flagged).groupby(group.astype(str)).mean().to_dict(),
+        "by_group": dict(pd.Series(after.flagged).groupby(group.astype(str)).mean()),
     }
 
 
