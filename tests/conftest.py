@@ -116,7 +116,7 @@ def trained_run(trained: Path) -> Path:
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[Path]:
     """Start an S3 server on loopback and give the URL of an empty bucket in it."""
-    pytest.importorskip("moto")
+    pytest.importorskip("moto", reason="no moto: `make setup` brings it")
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
         from moto.server import ThreadedMotoServer

@@ -214,7 +214,7 @@ def stopped(arguments: list[str], has_begun, environ: dict[str, str] | None = No
 def waits_after(function: str, prepare: str = "") -> list[str]:
     """Return a command like `pointerprint` that waits once `function` was called.
 
-    So it can't end before it is told to stop, however late that is on a busy machine.
+    So it can't end before SIGTERM comes, however late that is on a busy machine.
     """
     module, _, name = function.rpartition(".")
     return python(f"""{prepare}
@@ -428,7 +428,7 @@ class Flaky:
 @pytest.fixture
 def flaky_s3():
     """Start an S3 server on loopback that can be made to fail; give it, and a bucket's URL."""
-    pytest.importorskip("moto")
+    pytest.importorskip("moto", reason="no moto: `make setup` brings it")
     from pipeline.storage import paths as places
 
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:

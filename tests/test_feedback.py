@@ -20,6 +20,7 @@ from pipeline.sessions.feedback import (
     latest_verdicts,
     read_feedback,
 )
+from pipeline.sessions.stratified_sample import stratified_sample
 from pipeline.storage.publish import write_parquet
 from pipeline.storage.store import Part, write_part
 
@@ -218,12 +219,27 @@ def test_of_a_large_store_everybody_has_as_many_sessions(tmp_path, caplog):
     assert taken.to_dict() == {"ann": 5, "ben": 5, "None": 4, "eve": 2}  # 16 of 10 events each
     assert set(some.label[some.account_id == "eve"]) == {1}
     assert "16 of 64 sessions are taken" in caplog.text
-    assert "all have 640 events, the limit is 155" in caplog.text
+    assert "have 640 events, POINTERPRINT_LIMIT_TRAINING_EVENTS is 155" in caplog.text
     again = some_sessions(155)
     assert again.session_id.tolist() == some.session_id.tolist()
     caplog.clear()
     assert len(some_sessions(640)) == 64
     assert not caplog.text
+
+
+def test_many_frauds_without_account_leave_half_to_people():
+    frame = pd.DataFrame(
+        {
+            "session_id": [f"s{i}" for i in range(430)],
+            "account_id": [None] * 300 + [f"p{i % 3}" for i in range(130)],
+            "label": [1] * 300 + [0] * 130,
+            "n_events": 10,
+        }
+    )
+    taken = frame[stratified_sample(frame, 1200)]
+    assert taken["label"].value_counts().to_dict() == {0: 60, 1: 60}
+    assert taken["account_id"].value_counts().to_dict() == {"p0": 20, "p1": 20, "p2": 20}
+    assert len(frame[stratified_sample(frame, 3000)].query("label == 0")) == 130  # all there are
 
 
 def test_labels_fed_back_say_who_is_taken(store, feed):

@@ -101,7 +101,9 @@ def test_processes_give_the_same_table(saved_run, store, whole, tmp_path):
 
 
 def test_a_dask_cluster_gives_the_same_table(saved_run, store, whole, tmp_path):
-    distributed = pytest.importorskip("distributed")
+    distributed = pytest.importorskip(
+        "distributed", reason="no distributed: `make setup` brings it"
+    )
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
         scheduler_port=0, host="127.0.0.1",

@@ -26,9 +26,9 @@ from pipeline.readers.common.limits import limits
 from pipeline.readers.parquet import MAGIC
 from pipeline.schemas import FEEDBACK, check_schema
 from pipeline.scores.partitions import open_scores
-from pipeline.sessions.in_turn import choose_in_turn
 from pipeline.sessions.labels import csv_rows, without_shield
 from pipeline.sessions.sessions import Sessions
+from pipeline.sessions.stratified_sample import stratified_sample
 from pipeline.storage.paths import StoragePath, as_path, open_parquet
 from pipeline.storage.publish import lock, write_parquet
 from pipeline.storage.store import known_sessions, load_sessions, session_columns
@@ -219,7 +219,7 @@ def labelled_sessions(
     """Return all sessions of `stores` with events, and the labels that were fed back to them.
 
     Labels beside the tables in `fed_back` count too. Of sessions with more events than the limit
-    `training_events` so many are taken, from all accounts in turn (`choose_in_turn`).
+    `training_events` a `stratified_sample` is taken.
     """
     latest = latest_labels(dict.fromkeys([*stores, *fed_back]))
     chosen = _chosen(stores, latest, limits().training_events)
@@ -239,10 +239,10 @@ def _chosen(
     frame["label"] = [latest.get(session_id, label) for session_id, label in given]
     usable = np.flatnonzero((frame["n_events"] > 0) & frame["label"].notna())
     chosen = np.zeros(len(frame), bool)
-    chosen[usable[choose_in_turn(frame.iloc[usable], max_events)]] = True
+    chosen[usable[stratified_sample(frame.iloc[usable], max_events)]] = True
     log.warning(
-        "%(n_chosen)d of %(n_sessions)d sessions are taken, from all accounts in turn: all have "
-        "%(n_events)d events, the limit is %(max_events)d (POINTERPRINT_LIMIT_TRAINING_EVENTS)",
+        "%(n_chosen)d of %(n_sessions)d sessions are taken, of every account and label alike: all "
+        "have %(n_events)d events, POINTERPRINT_LIMIT_TRAINING_EVENTS is %(max_events)d",
         {
             "n_sessions": len(frame),
             "n_events": n_events,

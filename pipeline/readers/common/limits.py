@@ -61,7 +61,7 @@ class Limits:
     training_events: int = _limit(
         5_000_000,
         "events of the sessions that a training or an adaptation loads",
-        "left out: of every account and label as many sessions are taken",
+        "left out: a sample of every account and label is taken",
     )
     name_characters: int = _limit(
         1024, "characters of a session's or account's name", "row rejected: `bad_name`"
